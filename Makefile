@@ -1,0 +1,35 @@
+# Everything runs in a virtual environment of its own, .venv, made from constraints.txt (names, versions and hashes).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check bench format clean
+
+demo: $(STAMP)  ## the whole way on the sample services, under a minute
+	$(BIN)/understudy demo --keep demo-run
+
+test: $(STAMP)  ## all tests
+	$(BIN)/python -m pytest -n auto -q
+
+check: $(STAMP)  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## every question in bench/, one after the other
+	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format .
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "understudy needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo-run .mypy_cache .pytest_cache .ruff_cache
