@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["SECTIONS", "CaptureConfig", "LogConfig", "RedactConfig"]
+__all__ = ["SECTIONS", "CaptureConfig", "LogConfig", "RedactConfig", "RelayConfig"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -14,17 +15,30 @@ class CaptureConfig:
 
     sample: probability in (0, 1] with which a session is kept. session_key: specs of the contract, the first that a
     request carries decides. body_bytes_max: a longer body is cut, its full length kept. redaction_key: hex or text from
-    the environment, never from the command line.
+    the environment, never from the command line; redaction_key_file: a file that holds it. trust_forwarded: the client
+    is what X-Forwarded-For says. rare_factor: a session that begins on a rare route is kept with this multiple of
+    `sample`, 1 for no such floor. session_idle_s, sessions_max: how long, and how many, sessions are remembered.
     """
 
     sample: float = 1.0
     session_key: tuple[str, ...] = ("client",)
     body_bytes_max: int = 1 << 20
     redaction_key: str | None = None
+    redaction_key_file: Path | None = None
+    trust_forwarded: bool = False
+    rare_factor: float = 10.0
+    session_idle_s: int = 1800
+    sessions_max: int = 65536
 
     def __post_init__(self) -> None:
         if not 0 <= self.sample <= 1:
             raise ValueError(f"sample must be a probability from 0 to 1, found {self.sample}")
+        if not 1 <= self.rare_factor <= 1000:
+            raise ValueError(f"rare_factor must be from 1 (no floor) to 1000, found {self.rare_factor}")
+        if self.session_idle_s < 1:
+            raise ValueError(f"session_idle_s must be at least 1, found {self.session_idle_s}")
+        if self.sessions_max < 1:
+            raise ValueError(f"sessions_max must be at least 1, found {self.sessions_max}")
         if self.body_bytes_max < 0:
             raise ValueError(f"body_bytes_max must not be negative, found {self.body_bytes_max}")
 
@@ -34,21 +48,92 @@ class RedactConfig:
     """[redact]: what may leave memory.
 
     mode: as `--redact`. keep: what must stay readable, as "header:authorization", "json:$.password", "query:token".
+    fields: further names of query, form, JSON and XML fields that are secret, plain or as "json:$.user.name".
+    headers: further names of secret headers. decoded_bytes_max: a compressed body is decoded up to this length to be
+    searched; one that is longer is not kept.
     """
 
     mode: Literal["off", "default", "strict"] = "default"
     keep: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    decoded_bytes_max: int = 8 << 20
+
+    def __post_init__(self) -> None:
+        if self.decoded_bytes_max < 1:
+            raise ValueError(f"decoded_bytes_max must be at least 1, found {self.decoded_bytes_max}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LogConfig:
-    """[log]: how the log is written."""
+    """[log]: how the log is written and where it goes.
+
+    flush_ms, block_bytes: a block is written when its oldest record is that old or it has that many bytes, whichever
+    is first. segment_bytes, segment_seconds: when a segment is sealed and the next one begun. fsync: "off", when a
+    segment is sealed, or after each flush. disk_bytes_max: budget of the directory, 0 for none; when_full: "prune"
+    removes the oldest sealed segments, "stop" refuses and counts. queue_records, queue_bytes: bounds of what waits for
+    the writer. level: of zstd. compact: rewrite a segment of many small blocks when it is sealed. retry_ms: how
+    soon writing is tried again after a disk error, doubled up to thirty times that. key: 64 hex digits, from
+    the environment; key_file: a file that holds them; encryption is on where either is there. ship_to: URL of an object store to
+    which sealed segments are copied; ship_keep: keep the local copy. spool: local directory where the log is an URL.
+    """
 
     flush_ms: int = 250
+    block_bytes: int = 512 << 10
+    segment_bytes: int = 64 << 20
+    segment_seconds: float = 600.0
+    fsync: Literal["off", "seal", "flush"] = "seal"
+    disk_bytes_max: int = 0
+    when_full: Literal["prune", "stop"] = "prune"
+    queue_records: int = 1 << 16
+    queue_bytes: int = 64 << 20
+    level: int = 3
+    compact: bool = True
+    retry_ms: int = 1000
+    key: str | None = None
+    key_file: Path | None = None
+    ship_to: str | None = None
+    ship_keep: bool = True
+    spool: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.flush_ms < 1:
-            raise ValueError(f"flush_ms must be at least 1, found {self.flush_ms}")
+        for name in ("flush_ms", "segment_bytes", "queue_records", "queue_bytes", "retry_ms"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if not 1 << 10 <= self.block_bytes <= 4 << 20:
+            raise ValueError(f"block_bytes must be from 1 KiB to 4 MiB, found {self.block_bytes}")
+        if not self.segment_seconds > 0:
+            raise ValueError(f"segment_seconds must be above 0, found {self.segment_seconds}")
+        if self.disk_bytes_max < 0:
+            raise ValueError(f"disk_bytes_max must not be negative, found {self.disk_bytes_max}")
+        if not 1 <= self.level <= 19:
+            raise ValueError(f"level must be from 1 to 19, found {self.level}")
 
 
-SECTIONS: dict[str, type | None] = {"capture": CaptureConfig, "redact": RedactConfig, "log": LogConfig}
+@dataclasses.dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """[relay]: the sidecar's own settings; the flags of `capture relay` have the same names.
+
+    listen, upstream, admin: addresses, HOST:PORT or unix:PATH; admin None for none. workers: processes that share the
+    port. drain_seconds: how long exchanges under way may still take after SIGTERM.
+    """
+
+    listen: str | None = None
+    upstream: str | None = None
+    admin: str | None = None
+    workers: int = 1
+    drain_seconds: float = 25.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= 256:
+            raise ValueError(f"workers must be from 1 to 256, found {self.workers}")
+        if not 0 <= self.drain_seconds <= 86_400:
+            raise ValueError(f"drain_seconds must be from 0 to 86400, found {self.drain_seconds}")
+
+
+SECTIONS: dict[str, type | None] = {
+    "capture": CaptureConfig,
+    "redact": RedactConfig,
+    "log": LogConfig,
+    "relay": RelayConfig,
+}

@@ -1,0 +1,220 @@
+"""The one boundary between traffic and capture: what fails behind it is counted, and the bytes go on.
+
+Everything that looks at a connection (observer, sampler, redactor, log) runs inside a tap. A tap never raises: the
+first error turns it off for the rest of its connection, which goes on as plain bytes; the exchanges that were under
+way are shed with a reason, so that the counts still add up.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from capture.exchange import Exchange, Request
+from capture.observe.connection import ConnectionObserver
+from capture.observe.events import Finished, Observed
+from capture.observe.skim import Skim
+
+__all__ = ["Capture", "ExchangeTap", "Recorder", "SkimTap"]
+
+_LOG = logging.getLogger("understudy.relay")
+
+
+class Recorder(Protocol):
+    """What a capture pipeline offers a source; capture/pipeline.py is the real one."""
+
+    def connection_kept(self, client: str) -> bool: ...
+    def begin(self, request: Request, client: str, at_ns: int) -> Any: ...
+    def finish(self, exchange: Exchange, decision: Any) -> None: ...
+    def abandon(self, decision: Any, reason: str) -> None: ...
+    def opaque(self, reason: str) -> None: ...
+    def skimmed(self, n: int) -> None: ...
+    def lost(self, reason: str, n: int = 1) -> None: ...
+
+
+class Capture:
+    """What all taps of one relay share.
+
+    server: the upstream's address, which goes into every record. spent_ns: time that capture took in the loop.
+    added_ns: called with the time that a chunk waited in this process until it was written. errors: what failed, by
+    reason.
+    """
+
+    __slots__ = ("added_ns", "body_bytes_max", "errors", "now_ns", "recorder", "scheme", "server", "spent_ns")
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        now_ns: Callable[[], int],
+        *,
+        server: str,
+        scheme: str = "http",
+        body_bytes_max: int = 1 << 20,
+        added_ns: Callable[[int], None] | None = None,
+    ) -> None:
+        self.recorder = recorder
+        self.now_ns = now_ns
+        self.server = server
+        self.scheme = scheme
+        self.body_bytes_max = body_bytes_max
+        self.added_ns = added_ns
+        self.spent_ns = 0
+        self.errors: Counter[str] = Counter()
+
+    def tap(self, client: str, number: int) -> ExchangeTap | SkimTap | None:
+        """A tap for a connection just accepted; None where not even that could be made."""
+        try:
+            if self.recorder.connection_kept(client):
+                return ExchangeTap(self, client, number)
+            return SkimTap(self)
+        except Exception as error:  # noqa: BLE001 - fail open: whatever capture does, the connection is served
+            self.failed("sampler_error", error)
+            self.recorder.lost("sampler_error")
+            return None
+
+    def failed(self, reason: str, error: Exception) -> None:
+        """Count an error; the first of its kind is logged with its traceback."""
+        self.errors[reason] += 1
+        if self.errors[reason] == 1:
+            _LOG.error("%s: this connection goes on without capture", reason, exc_info=error)
+
+
+class ExchangeTap:
+    """Observes one connection whose exchanges may be kept."""
+
+    sees_server = True
+    __slots__ = ("_capture", "_client", "_observer", "_open")
+
+    def __init__(self, capture: Capture, client: str, number: int) -> None:
+        self._capture = capture
+        self._client = client
+        self._open: list[Any] = []
+        self._observer: ConnectionObserver | None = ConnectionObserver(
+            self._begin,
+            connection=number,
+            source="relay",
+            server=capture.server,
+            scheme=capture.scheme,
+            body_bytes_max=capture.body_bytes_max,
+        )
+
+    def client_bytes(self, data: bytes, at_ns: int) -> None:
+        observer = self._observer
+        if observer is not None:
+            capture = self._capture
+            start_ns = capture.now_ns()
+            try:
+                events = observer.client_bytes(data, at_ns)
+                if events:
+                    self._take(events)
+            except Exception as error:  # noqa: BLE001 - fail open
+                self._fail(error)
+            capture.spent_ns += capture.now_ns() - start_ns
+            if capture.added_ns is not None:
+                capture.added_ns(start_ns - at_ns)
+
+    def server_bytes(self, data: bytes, at_ns: int) -> None:
+        observer = self._observer
+        if observer is not None:
+            capture = self._capture
+            start_ns = capture.now_ns()
+            try:
+                events = observer.server_bytes(data, at_ns)
+                if events:
+                    self._take(events)
+            except Exception as error:  # noqa: BLE001 - fail open
+                self._fail(error)
+            capture.spent_ns += capture.now_ns() - start_ns
+            if capture.added_ns is not None:
+                capture.added_ns(start_ns - at_ns)
+
+    def client_end(self, at_ns: int) -> None:
+        if self._observer is not None:
+            self._event(self._observer.client_end, at_ns)
+
+    def server_end(self, at_ns: int) -> None:
+        if self._observer is not None:
+            self._event(self._observer.server_end, at_ns)
+
+    def abort(self, at_ns: int) -> None:
+        if self._observer is not None:
+            self._event(self._observer.abort, at_ns)
+
+    def close(self, at_ns: int) -> None:
+        if self._observer is not None:
+            self._event(self._observer.close, at_ns)
+
+    def _event(self, method: Callable[[int], list[Observed]], at_ns: int) -> None:
+        try:
+            self._take(method(at_ns))
+        except Exception as error:  # noqa: BLE001 - fail open
+            self._fail(error)
+
+    def _begin(self, request: Request, at_ns: int) -> object | None:
+        token: object | None = self._capture.recorder.begin(request, self._client, at_ns)
+        if token is not None:
+            self._open.append(token)
+        return token
+
+    def _take(self, events: list[Observed]) -> None:
+        capture = self._capture
+        for event in events:
+            if isinstance(event, Finished):
+                self._open.remove(event.token)
+                capture.recorder.finish(event.exchange, event.token)
+            else:
+                capture.recorder.opaque(event.reason)
+
+    def _fail(self, error: Exception) -> None:
+        """Give this connection up, with what was under way on it."""
+        self._observer = None
+        recorder = self._capture.recorder
+        under_way, self._open = self._open, []
+        for token in under_way:
+            recorder.abandon(token, "observer_error")
+        if not under_way:
+            recorder.lost("observer_error")
+        self._capture.failed("observer_error", error)
+
+
+class SkimTap:
+    """Only counts the exchanges of a connection that the sampler has left out; sees nothing of the answers."""
+
+    sees_server = False
+    __slots__ = ("_capture", "_skim")
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._skim: Skim | None = Skim()
+
+    def client_bytes(self, data: bytes, at_ns: int) -> None:
+        skim = self._skim
+        if skim is not None:
+            try:
+                begun = skim.client_bytes(data)
+                if begun:
+                    self._capture.recorder.skimmed(begun)
+                if skim.opaque is not None:
+                    self._skim = None
+                    self._capture.recorder.opaque(skim.opaque)
+            except Exception as error:  # noqa: BLE001 - fail open
+                self._skim = None
+                self._capture.recorder.lost("observer_error")
+                self._capture.failed("observer_error", error)
+
+    def server_bytes(self, data: bytes, at_ns: int) -> None:
+        pass
+
+    def client_end(self, at_ns: int) -> None:
+        pass
+
+    def server_end(self, at_ns: int) -> None:
+        pass
+
+    def abort(self, at_ns: int) -> None:
+        pass
+
+    def close(self, at_ns: int) -> None:
+        pass
