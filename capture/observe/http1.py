@@ -1,0 +1,98 @@
+"""HTTP/1 messages of both directions of one connection, paired into exchanges, from any split of the bytes (RFC 9112).
+
+Strict where a message is ambiguous: the exchange says why (`incomplete_reason`) and the rest of that direction is left
+unread; a response that was on its way by then is still read. Everything kept is bounded: heads by `HEAD_BYTES_MAX`,
+bodies by `body_bytes_max`, requests that wait for a response by `PIPELINE_MAX`.
+
+Reasons: `request_...` and `response_...` with a fault of `head` or `body` (request_obs_fold, response_bad_chunk_size);
+request_cut, response_cut, no_response (the connection ended first), reset (it was aborted), gap (bytes were lost on
+the way to the observer), upgrade and connect (pipelined behind a request that switched protocols), response_unreadable
+(behind a response that could not be read), request_transfer_coding and response_transfer_coding (the framing is sound,
+but a coding besides chunked is still on the body).
+"""
+
+from __future__ import annotations
+
+from capture.observe.events import Begin, Observed
+from capture.observe.flight import Flights
+from capture.observe.requests import PIPELINE_MAX, RequestReader
+from capture.observe.responses import ResponseReader
+
+__all__ = ["PIPELINE_MAX", "Http1Observer"]
+
+
+class Http1Observer:
+    """Follows one HTTP/1 connection; `ConnectionObserver` says what the methods do."""
+
+    __slots__ = ("_flights", "_requests", "_responses")
+
+    def __init__(
+        self,
+        begin: Begin,
+        *,
+        connection: int = -1,
+        source: str = "relay",
+        server: str = "",
+        scheme: str = "http",
+        body_bytes_max: int = 1 << 20,
+    ) -> None:
+        self._flights = Flights(begin, connection, source, server, scheme)
+        self._requests = RequestReader(self._flights, body_bytes_max)
+        self._responses = ResponseReader(self._flights, self._requests, body_bytes_max)
+
+    @property
+    def off(self) -> bool:
+        """True where neither direction is read any more."""
+        return self._requests.off and self._responses.off
+
+    def client_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
+        if not self._requests.off:
+            self._requests.feed(data, at_ns)
+        return self._flights.take()
+
+    def server_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
+        if not self._responses.off:
+            self._responses.feed(data, at_ns)
+        return self._flights.take()
+
+    def client_end(self, at_ns: int) -> list[Observed]:
+        self._requests.end()
+        if self._responses.off:
+            self._flights.flush("no_response", "request_cut")
+        return self._flights.take()
+
+    def server_end(self, at_ns: int) -> list[Observed]:
+        self._responses.end(at_ns)
+        if self._requests.off:
+            self._flights.flush("no_response", "request_cut")
+        return self._flights.take()
+
+    def abort(self, at_ns: int) -> list[Observed]:
+        return self._over("reset", "reset", "reset")
+
+    def close(self, at_ns: int) -> list[Observed]:
+        return self._over("request_cut", "response_cut", "no_response")
+
+    def _over(self, unended: str, cut: str, unanswered: str) -> list[Observed]:
+        requests, responses = self._requests, self._responses
+        responses.cut(cut)
+        responses.stop()
+        requests.stop_body()
+        self._flights.flush(unanswered, unended)
+        requests.end()
+        return self._flights.take()
+
+    def gap(self, from_client: bool, missing_bytes: int, at_ns: int) -> list[Observed]:
+        """Bytes of one direction were lost; missing_bytes 0: it is not known how many."""
+        requests, responses = self._requests, self._responses
+        reader_off = requests.off if from_client else responses.off
+        if reader_off:
+            return []
+        passed = requests.gap(missing_bytes, at_ns) if from_client else responses.gap(missing_bytes)
+        if not passed:
+            responses.cut("gap")
+            requests.stop_body()
+            self._flights.flush("gap", "gap")
+            requests.lose()
+            responses.lose()
+        return self._flights.take()
