@@ -1,0 +1,85 @@
+"""Which body was already stored in this segment: repeated bodies get one number and are written once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+
+__all__ = ["BODY_BYTES_MIN", "BodyCache", "BodyTable"]
+
+BODY_BYTES_MIN = 96
+"""A shorter body stays in its record: the reference would cost about as much as what it saves."""
+_REMEMBERED_MAX = 1 << 16
+
+
+class BodyTable:
+    """Numbers of the bodies of one segment, in the order in which they were first seen.
+
+    Bodies are told apart by SHA-256 (captured content is hostile: a collision would read as somebody else's body). The
+    least recently seen are forgotten beyond 65,536, and would then be stored once more.
+    """
+
+    __slots__ = ("_numbers", "count")
+
+    def __init__(self) -> None:
+        self._numbers: OrderedDict[bytes, int] = OrderedDict()
+        self.count = 0
+
+    @staticmethod
+    def worth(body: bytes) -> bool:
+        """True where a body is long enough to be kept apart from its record."""
+        return len(body) >= BODY_BYTES_MIN
+
+    def number(self, body: bytes) -> tuple[int, bool]:
+        """(the body's number, whether it is new and must be stored)."""
+        digest = hashlib.sha256(body).digest()
+        known = self._numbers.get(digest)
+        if known is not None:
+            self._numbers.move_to_end(digest)
+            return known, False
+        number = self.count
+        self.count += 1
+        self._numbers[digest] = number
+        if len(self._numbers) > _REMEMBERED_MAX:
+            self._numbers.popitem(last=False)
+        return number, True
+
+    def forget(self, latest: Iterable[bytes]) -> None:
+        """Take back the latest new bodies, which were not stored after all."""
+        for body in latest:
+            self._numbers.pop(hashlib.sha256(body).digest(), None)
+            self.count -= 1
+
+
+class BodyCache:
+    """The bodies of the blocks that were read last, over all segments of a log, within one budget of bytes.
+
+    The block that was put last stays even where it is over the budget alone.
+    """
+
+    __slots__ = ("_blocks", "_budget_bytes", "_bytes")
+
+    def __init__(self, budget_bytes: int = 16 << 20) -> None:
+        self._blocks: OrderedDict[tuple[str, int], tuple[list[bytes], int]] = OrderedDict()
+        self._budget_bytes = budget_bytes
+        self._bytes = 0
+
+    def get(self, segment: str, offset: int) -> list[bytes] | None:
+        """The bodies of the block at this offset of this segment, None where they must be read."""
+        found = self._blocks.get((segment, offset))
+        if found is None:
+            return None
+        self._blocks.move_to_end((segment, offset))
+        return found[0]
+
+    def put(self, segment: str, offset: int, bodies: list[bytes]) -> None:
+        """Remember the bodies of a block; the ones used least lately make room."""
+        key = (segment, offset)
+        if key in self._blocks:
+            return
+        size = sum(map(len, bodies))
+        self._blocks[key] = (bodies, size)
+        self._bytes += size
+        while self._bytes > self._budget_bytes and len(self._blocks) > 1:
+            self._bytes -= self._blocks.popitem(last=False)[1][1]

@@ -1,0 +1,122 @@
+"""Rewriting a segment of many small blocks into few large ones when it is sealed, which a quiet service needs.
+
+A service that sees ten requests a second flushes two or three records at a time; together they compress several times
+better. Records keep their numbers and bodies theirs, so ids stay valid. The copy is written beside the segment and
+takes its place by one rename; whatever goes wrong before that leaves the segment as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from capture.log.appender import TEMPORARY_SUFFIX, Appender
+from capture.log.block import array_count, frame, join_payload, open_payload, split_payload
+from capture.log.cipher import Cipher
+from capture.log.filters import bloom_of
+from capture.log.footer import Footer, IndexEntry, pack_footer
+from capture.log.format import BLOCK_HEAD_BYTES, BLOCK_RECORDS, RECORDS_MAX, BlockHead, FormatError, unpack_block_head
+
+__all__ = ["compact"]
+
+_BLOCK_BYTES = 1 << 20
+_WORTH_BELOW_BYTES = 192 << 10
+_LEVEL = 9
+
+
+@dataclass(slots=True)
+class _Merged:
+    """Blocks put together and not yet written."""
+
+    bodies: list[bytes] = field(default_factory=list)
+    refs: list[int] = field(default_factory=list)
+    records: bytearray = field(default_factory=bytearray)
+    sessions: set[int] = field(default_factory=set)
+    bytes: int = 0
+    count: int = 0
+    first: IndexEntry | None = None
+    first_ns: int = 0
+    last_ns: int = 0
+
+
+def compact(
+    file: Appender, header: bytes, footer: Footer, sessions: list[list[int]], cipher: Cipher | None
+) -> Path | None:
+    """Put a rewritten copy in the segment's place; None where that is not worth it or could not be done.
+
+    sessions: the hashes of the sessions of each block of the footer's index.
+    """
+    blocks = len(footer.index)
+    if blocks < 2 or footer.raw_bytes // blocks >= _WORTH_BELOW_BYTES:
+        return None
+    temporary = file.directory / (file.segment + TEMPORARY_SUFFIX)
+    try:
+        with temporary.open("xb") as copy:
+            copy.write(header)
+            index: list[IndexEntry] = []
+            merged = _Merged()
+            for entry, hashes in zip(footer.index, sessions, strict=True):
+                payload = _payload(file, entry, cipher)
+                if merged.count and (
+                    merged.bytes + len(payload) > _BLOCK_BYTES or merged.count + entry.records > RECORDS_MAX
+                ):
+                    index.append(_write(copy.write, copy.tell(), merged, cipher))
+                    merged = _Merged()
+                _add(merged, entry, payload, hashes)
+            index.append(_write(copy.write, copy.tell(), merged, cipher))
+            rewritten = Footer(
+                records=footer.records,
+                raw_bytes=footer.raw_bytes,
+                sealed_ns=footer.sealed_ns,
+                index=index,
+                ids=footer.ids,
+                conservation=footer.conservation,
+                extra=footer.extra,
+            )
+            copy.write(pack_footer(rewritten, copy.tell(), _LEVEL, cipher))
+        return file.seal_as(temporary)
+    except (OSError, FormatError):
+        # No space for the copy, or the segment cannot be read back: it is sealed as it is, and a reader will tell.
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        return None
+
+
+def _payload(file: Appender, entry: IndexEntry, cipher: Cipher | None) -> bytes:
+    data = file.read(entry.offset, entry.size)
+    return open_payload(unpack_block_head(data), data[BLOCK_HEAD_BYTES:], cipher)
+
+
+def _add(merged: _Merged, entry: IndexEntry, payload: bytes, sessions: list[int]) -> None:
+    bodies, refs, raw_records = split_payload(payload)
+    records = memoryview(raw_records)
+    if merged.first is None:
+        merged.first, merged.first_ns, merged.last_ns = entry, entry.first_ns, entry.last_ns
+    merged.first_ns = min(merged.first_ns, entry.first_ns)
+    merged.last_ns = max(merged.last_ns, entry.last_ns)
+    refs[0::3] = [place + merged.count for place in refs[0::3]]
+    merged.refs += refs
+    merged.bodies += bodies
+    merged.records += records[array_count(records)[1] :]
+    merged.count += entry.records
+    merged.bytes += len(payload)
+    merged.sessions.update(sessions)
+
+
+def _write(write: Callable[[bytes], int], offset: int, merged: _Merged, cipher: Cipher | None) -> IndexEntry:
+    first = merged.first
+    assert first is not None, "a merged block has at least one block in it"
+    payload = join_payload(merged.bodies, merged.refs, merged.records, merged.count)
+    head = BlockHead(
+        BLOCK_RECORDS, 0, 0, 0, first.first_record, merged.count, first.first_body, len(merged.bodies),
+        merged.first_ns, merged.last_ns, 0,
+    )  # fmt: skip
+    data = frame(head, payload, _LEVEL, cipher)
+    write(data)
+    return IndexEntry(
+        offset, len(data), first.first_record, merged.count, first.first_body, len(merged.bodies),
+        merged.first_ns, merged.last_ns, bloom_of(merged.sessions),
+    )  # fmt: skip

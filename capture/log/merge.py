@@ -1,0 +1,100 @@
+"""Many segments as one sequence in time order, in bounded memory however many segments and however late the stragglers.
+
+A block knows the least and the greatest time in it. Blocks are opened when their least time is due; of an open block
+only as many records are held as its share of the budget allows, and it is read again for the rest. In a usual log one
+or two blocks a segment are open at once and each is read exactly once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
+
+from capture.exchange import Exchange
+
+__all__ = ["MERGE_BUDGET_BYTES", "Slice", "merge"]
+
+MERGE_BUDGET_BYTES = 24 << 20
+"""Bytes of encoded records that are held decoded at once, over all open blocks."""
+_HELD_MIN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One block as the merge sees it. read: decodes it, in any order, ids filled in; raw_bytes: about its size."""
+
+    first_ns: int
+    last_ns: int
+    raw_bytes: int
+    read: Callable[[], Sequence[Exchange]]
+
+
+_start = attrgetter("times.request_start")
+
+
+class _Cursor:
+    """Where the merge stands in one open block."""
+
+    __slots__ = ("_block", "_done", "_more", "held", "place")
+
+    def __init__(self, block: Slice) -> None:
+        self._block = block
+        self._done = 0
+        self._more = True
+        self.held: list[Exchange] = []
+        self.place = 0
+
+    def fill(self, open_blocks: int) -> bool:
+        """Hold the next records; False where there are no more."""
+        self.held, self.place = [], 0
+        if not self._more:
+            return False
+        records = sorted(self._block.read(), key=_start)  # stable: records of one instant keep the order of the log
+        share = MERGE_BUDGET_BYTES // max(1, open_blocks)
+        fits = max(_HELD_MIN, len(records) * share // max(1, self._block.raw_bytes))
+        self.held = records[self._done : self._done + fits] if self._done or fits < len(records) else records
+        self._done += len(self.held)
+        self._more = self._done < len(records)
+        return bool(self.held)
+
+    def take(self, bound_ns: float) -> Iterator[Exchange]:
+        """The held records up to the first that is later than the bound; at least one."""
+        end = bisect_left(self.held, bound_ns, self.place + 1, key=_start)
+        taken = islice(self.held, self.place, end)
+        self.place = end
+        return taken
+
+
+def merge(blocks: list[Slice], start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Exchange]:
+    """All exchanges of the blocks whose request began in [start_ns, end_ns), by that time."""
+    low = -math.inf if start_ns is None else start_ns
+    high = math.inf if end_ns is None else end_ns
+    due = [block for block in blocks if block.last_ns >= low and block.first_ns < high]
+    due.sort(key=lambda block: block.first_ns, reverse=True)
+    ahead: list[tuple[int, int, _Cursor]] = []
+    opened = 0
+    while due or ahead:
+        while due and (not ahead or due[-1].first_ns <= ahead[0][0]):
+            cursor = _Cursor(due.pop())
+            opened += 1
+            if cursor.fill(len(ahead) + 1):
+                heapq.heappush(ahead, (_start(cursor.held[0]), opened, cursor))
+        if not ahead:
+            return
+        _, order, cursor = heapq.heappop(ahead)
+        bound: float = min(ahead[0][0] if ahead else math.inf, due[-1].first_ns if due else math.inf)
+        for exchange in cursor.take(bound):
+            at_ns = exchange.times.request_start
+            if at_ns >= high:
+                break
+            if at_ns >= low:
+                yield exchange
+        if cursor.place < len(cursor.held) or cursor.fill(len(ahead) + 1):
+            at_ns = _start(cursor.held[cursor.place])
+            if at_ns < high:
+                heapq.heappush(ahead, (at_ns, order, cursor))

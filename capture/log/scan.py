@@ -1,0 +1,249 @@
+"""Reading one segment: by its index where it is sealed, else block by block, and around damage where there is any."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+import msgspec
+
+from capture.log.block import decode_records, open_payload, split_payload
+from capture.log.bodies import BodyCache
+from capture.log.cipher import Cipher
+from capture.log.footer import Footer, IndexEntry, read_footer
+from capture.log.format import (
+    BLOCK_FOOTER,
+    BLOCK_HEAD_BYTES,
+    BLOCK_MAGIC,
+    BLOCK_RECORDS,
+    HEADER_BYTES_MAX,
+    HEADER_FIXED_BYTES,
+    TRAILER_BYTES,
+    BlockHead,
+    FormatError,
+    SegmentHeader,
+    unpack_block_head,
+    unpack_header,
+    unpack_trailer,
+)
+from capture.log.shape import Shape
+from capture.log.source import ByteSource
+
+__all__ = ["Damage", "SegmentReader", "read_header"]
+
+T = TypeVar("T")
+
+_SEARCH_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is lost. file, offset: where; what: one line; records: how many at least, None where unknown."""
+
+    file: str
+    offset: int
+    what: str
+    records: int | None = None
+
+
+def read_header(source: ByteSource) -> tuple[SegmentHeader, bytes]:
+    """The header and its bytes; raises FormatError, NewerVersion."""
+    data = source.read(0, 4096)
+    if len(data) >= HEADER_FIXED_BYTES:
+        length = int.from_bytes(data[12:16], "little")
+        if HEADER_FIXED_BYTES + length > len(data) and length <= HEADER_BYTES_MAX:
+            data = source.read(0, HEADER_FIXED_BYTES + length)
+    header = unpack_header(data)
+    return header, data[: header.header_bytes]
+
+
+class SegmentReader(Generic[T]):
+    """The blocks of one segment and the records in them.
+
+    live: the writer may still be adding; then an unfinished block at the end is not damage. Damage that is met is added
+    to `damage`, once for each place. `torn_at` is the offset where a torn tail begins, None where there is none.
+    """
+
+    def __init__(
+        self,
+        source: ByteSource,
+        shape: Shape[T],
+        header: SegmentHeader,
+        cipher: Cipher | None,
+        bodies: BodyCache,
+        *,
+        live: bool,
+    ) -> None:
+        self.source = source
+        self.header = header
+        self.footer: Footer | None = None
+        self.damage: list[Damage] = []
+        self.torn_at: int | None = None
+        self.live = live
+        self.end = header.header_bytes
+        self._shape = shape
+        self._cipher = cipher
+        self._decoder: msgspec.msgpack.Decoder[list[T]] = msgspec.msgpack.Decoder(
+            list[shape.record_type]  # type: ignore[name-defined]
+        )
+        self._bodies = bodies
+        self._first_bodies: list[int] = []
+        self._reported: set[int] = set()
+        self.index: list[IndexEntry] = []
+        self._load()
+
+    @property
+    def sealed(self) -> bool:
+        """True where the segment has its footer and will not change."""
+        return self.footer is not None
+
+    def _load(self) -> None:
+        size = self.source.size()
+        if size >= self.header.header_bytes + BLOCK_HEAD_BYTES + TRAILER_BYTES:
+            try:
+                self._load_footer(size)
+                return
+            except FormatError as error:
+                unsealed = "not sealed" in str(error)
+                if not unsealed:
+                    self._note(size - TRAILER_BYTES, f"the footer cannot be read: {error}", 0)
+        self.refresh()
+
+    def _load_footer(self, size: int) -> None:
+        offset, length = unpack_trailer(self.source.read(size - TRAILER_BYTES, TRAILER_BYTES))
+        if offset + length + TRAILER_BYTES != size or offset < self.header.header_bytes:
+            raise FormatError(f"the trailer points to {offset}, which cannot be")
+        data = self.source.read(offset, length)
+        head = unpack_block_head(data)
+        if head.kind != BLOCK_FOOTER:
+            raise FormatError("the trailer does not point to a footer")
+        footer = read_footer(open_payload(head, data[BLOCK_HEAD_BYTES:], self._cipher))
+        for entry in footer.index:
+            if not self.header.header_bytes <= entry.offset <= entry.offset + entry.size <= offset:
+                raise FormatError("the footer's index points outside of the segment")
+        self.footer, self.index, self.end = footer, footer.index, offset
+
+    def refresh(self) -> int:
+        """Walk on from the last whole block that was found; returns how many more there are now.
+
+        Where bytes are damaged, the walk goes on at the next place where a block surely begins.
+        """
+        found = 0
+        while self.footer is None:
+            size = self.source.size()
+            if self.end >= size:
+                self.torn_at = None
+                break
+            entry = self._whole_block(self.end, size)
+            if entry is None:
+                following = None if self.live else self._next_block(self.end + 1, size)
+                if following is None:
+                    self.torn_at = self.end
+                    break
+                self._note(self.end, f"{following - self.end} bytes are not a block; reading goes on at {following}")
+                self.end = following
+                continue
+            if entry.records == 0:
+                self.end += entry.size  # a footer without a trailer: the end of a segment that was not quite sealed
+                continue
+            self.index.append(entry)
+            self.end = entry.offset + entry.size
+            found += 1
+        return found
+
+    def _whole_block(self, offset: int, size: int) -> IndexEntry | None:
+        try:
+            head = unpack_block_head(self.source.read(offset, BLOCK_HEAD_BYTES))
+        except FormatError:
+            return None
+        if offset + BLOCK_HEAD_BYTES + head.stored > size:
+            return None
+        return IndexEntry(
+            offset,
+            BLOCK_HEAD_BYTES + head.stored,
+            head.first_record,
+            head.records if head.kind == BLOCK_RECORDS else 0,
+            head.first_body,
+            head.bodies,
+            head.first_ns,
+            head.last_ns,
+        )
+
+    def _next_block(self, offset: int, size: int) -> int | None:
+        """Where the next whole block begins, searching in bounded pieces."""
+        while offset < size:
+            piece = self.source.read(offset, _SEARCH_BYTES + len(BLOCK_MAGIC))
+            at = piece.find(BLOCK_MAGIC)
+            while at >= 0:
+                if self._whole_block(offset + at, size) is not None:
+                    return offset + at
+                at = piece.find(BLOCK_MAGIC, at + 1)
+            offset += _SEARCH_BYTES
+        return None
+
+    def _note(self, offset: int, what: str, records: int | None = None) -> None:
+        if offset not in self._reported:
+            self._reported.add(offset)
+            self.damage.append(Damage(self.source.name, offset, what, records))
+
+    def payload(self, entry: IndexEntry) -> tuple[BlockHead, bytes]:
+        """Head and payload of one block; raises FormatError."""
+        data = self.source.read(entry.offset, entry.size)
+        head = unpack_block_head(data)
+        if (head.first_record, head.records, head.first_body, head.bodies, head.kind) != (
+            entry.first_record,
+            entry.records,
+            entry.first_body,
+            entry.bodies,
+            BLOCK_RECORDS,
+        ):
+            raise FormatError("the index and the block disagree about what is in it")
+        return head, open_payload(head, data[BLOCK_HEAD_BYTES:], self._cipher)
+
+    def records(self, entry: IndexEntry) -> list[T | None]:
+        """The records of one block; None in the place of one whose body was in a damaged block.
+
+        A block that is damaged is noted and gives [].
+        """
+        try:
+            head, payload = self.payload(entry)
+            keep = partial(self._bodies.put, self.source.name, entry.offset)
+            records = decode_records(head, payload, self._shape, self._decoder, self._body, keep)
+        except FormatError as error:
+            self._note(entry.offset, str(error), entry.records)
+            return []
+        lost = sum(record is None for record in records)
+        if lost:
+            self._note(entry.offset, f"{lost} records refer to a body in a damaged block", lost)
+        return records
+
+    def _body(self, number: int) -> bytes | None:
+        """A body of an earlier block, from what is remembered or by reading that block again."""
+        if len(self._first_bodies) != len(self.index):
+            self._first_bodies = [entry.first_body for entry in self.index]
+        place = bisect_right(self._first_bodies, number) - 1
+        if place < 0 or number >= self.index[place].first_body + self.index[place].bodies:
+            return None
+        entry = self.index[place]
+        bodies = self._bodies.get(self.source.name, entry.offset)
+        if bodies is None:
+            try:
+                bodies, _, _ = split_payload(self.payload(entry)[1])
+            except FormatError as error:
+                self._note(entry.offset, str(error), entry.records)
+                return None
+            if len(bodies) != entry.bodies:
+                return None
+            self._bodies.put(self.source.name, entry.offset, bodies)
+        return bodies[number - entry.first_body]
+
+    def blocks(self) -> Iterator[IndexEntry]:
+        """The index, in the order of the file."""
+        yield from self.index
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()

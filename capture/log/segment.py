@@ -1,0 +1,311 @@
+"""The synchronous writer: records into blocks, blocks into segments, segments into a directory within its budget."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from capture.errors import UsageError
+from capture.log.appender import Appender, new_segment_id
+from capture.log.block import frame, join_payload
+from capture.log.bodies import BodyTable
+from capture.log.budget import DiskBudget
+from capture.log.cipher import SALT_BYTES, Cipher, key_from, key_id_of, read_key
+from capture.log.compact import compact
+from capture.log.filters import bloom_of, hash_of, pack_ids
+from capture.log.footer import Footer, IndexEntry, pack_footer
+from capture.log.format import (
+    BLOCK_RECORDS,
+    BODIES_MAX,
+    RAW_BYTES_MAX,
+    RECORDS_BYTES_MAX,
+    RECORDS_MAX,
+    BlockHead,
+    SegmentHeader,
+    pack_header,
+)
+from capture.log.shape import shape_of
+from capture.settings import LogConfig
+
+__all__ = ["RecordTooLarge", "RecordWriter", "key_of"]
+
+T = TypeVar("T")
+
+_ENCODER = msgspec.msgpack.Encoder()
+_S = 1_000_000_000
+
+
+class RecordTooLarge(ValueError):
+    """One record is over the format's bounds; nothing of it was written."""
+
+
+def key_of(config: LogConfig) -> bytes | None:
+    """The key that the configuration names, None where the log is not encrypted. Raises UsageError."""
+    if config.key is not None and config.key_file is not None:
+        raise UsageError("[log] key and key_file are both given; keep one of them")
+    if config.key_file is not None:
+        return read_key(config.key_file)
+    return None if config.key is None else key_from(config.key, "[log] key")
+
+
+def _writer_name() -> str:
+    try:
+        return "understudy " + metadata.version("understudy")
+    except metadata.PackageNotFoundError:
+        return "understudy 0+source"
+
+
+@dataclass(slots=True)
+class _Block:
+    """What the next block will hold."""
+
+    records: bytearray = field(default_factory=bytearray)
+    count: int = 0
+    bodies: list[bytes] = field(default_factory=list)
+    bodies_bytes: int = 0
+    refs: list[int] = field(default_factory=list)
+    first_ns: int = 0
+    last_ns: int = 0
+    sessions: set[str] = field(default_factory=set)
+
+    @property
+    def raw(self) -> int:
+        return len(self.records) + self.bodies_bytes
+
+
+@dataclass(slots=True)
+class _Segment:
+    """What is known of the segment that is open."""
+
+    file: Appender
+    header: bytes
+    cipher: Cipher | None
+    created_ns: int
+    bodies: BodyTable
+    index: list[IndexEntry] = field(default_factory=list)
+    sessions: list[list[int]] = field(default_factory=list)
+    ids: list[tuple[str, int]] = field(default_factory=list)
+    records: int = 0
+    raw: int = 0
+
+
+class RecordWriter(Generic[T]):
+    """Writes records of one type to a directory of segments; for one thread.
+
+    directory: made where it is not there. kind: what the header says the records are. meta: plain values for the
+    header: source, addresses, redaction, sampling. counts: called when a segment is sealed, what it returns goes into
+    the footer as "conservation". now_ns: wall clock for segment ids and rotation by time.
+
+    Where the disk refuses, `write`, `flush` and `close` raise OSError with every record since the last whole block
+    still held: call `flush` again when there may be space. After such an error the file ends with a whole block.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        record_type: type[T],
+        kind: str,
+        config: LogConfig,
+        meta: dict[str, Any],
+        *,
+        counts: Callable[[], dict[str, Any] | None] = lambda: None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.directory = directory
+        self._kind = kind
+        self._config = config
+        self._meta = meta
+        self._counts = counts
+        self._now_ns = now_ns
+        self._key = key_of(config)
+        self._shape = shape_of(record_type)
+        self._block = _Block()
+        self._segment: _Segment | None = None
+        self._budget = DiskBudget(directory, config.disk_bytes_max, config.when_full)
+        self.segments_sealed: list[Path] = []
+        self.bytes_written = 0
+        directory.mkdir(parents=True, exist_ok=True)
+        self._open()
+
+    @property
+    def pending(self) -> int:
+        """Records that are held and not yet in a file."""
+        return self._block.count
+
+    @property
+    def full(self) -> bool:
+        """True where the budget is spent and the policy is to stop."""
+        return self._budget.full
+
+    @property
+    def pruned(self) -> int:
+        """Sealed segments that were removed to stay within the budget."""
+        return self._budget.pruned
+
+    def write(self, record: T, at_ns: int) -> None:
+        """Add one record; `at_ns` is its time in the index, ns since the epoch.
+
+        Raises OSError; RecordTooLarge, or TypeError, ValueError, OverflowError where the record cannot be encoded, and
+        then nothing of it is held.
+        """
+        segment = self._segment or self._open()
+        block = self._block
+        start, refs, bodies = len(block.records), len(block.refs), len(block.bodies)
+        slot = -1
+
+        def sink(body: Any) -> Any:
+            nonlocal slot
+            slot += 1
+            if body is None or not segment.bodies.worth(body):
+                return body
+            number, is_first = segment.bodies.number(body)
+            if is_first:
+                block.bodies.append(body)
+                block.bodies_bytes += len(body)
+            block.refs += (block.count, slot, number)
+            return b""
+
+        try:
+            _ENCODER.encode_into(self._shape.strip(record, sink), block.records, start)
+        except (TypeError, ValueError, OverflowError):
+            self._take_back(segment, start, refs, bodies)
+            raise
+        if len(block.records) - start > RECORDS_BYTES_MAX // 2 or block.bodies_bytes > RAW_BYTES_MAX // 2:
+            self._take_back(segment, start, refs, bodies)
+            raise RecordTooLarge(f"a record of {len(block.records) - start} bytes without its bodies is too large")
+        self._note(record, at_ns, segment, block)
+        if block.raw >= self._config.block_bytes or block.count >= RECORDS_MAX or len(block.bodies) > BODIES_MAX - 4096:
+            self.flush()
+
+    def _take_back(self, segment: _Segment, start: int, refs: int, bodies: int) -> None:
+        block = self._block
+        del block.records[start:], block.refs[refs:]
+        segment.bodies.forget(block.bodies[bodies:])
+        block.bodies_bytes -= sum(map(len, block.bodies[bodies:]))
+        del block.bodies[bodies:]
+
+    def _note(self, record: T, at_ns: int, segment: _Segment, block: _Block) -> None:
+        if not block.count:
+            block.first_ns = block.last_ns = at_ns
+        elif at_ns > block.last_ns:
+            block.last_ns = at_ns
+        elif at_ns < block.first_ns:
+            block.first_ns = at_ns
+        exchange = self._shape.exchange(record)
+        if exchange is not None:
+            block.sessions.add(exchange.session)
+            if exchange.id:
+                segment.ids.append((exchange.id, segment.records + block.count))
+        block.count += 1
+
+    def flush(self) -> None:
+        """Write what is held as one block and, where it is time, seal the segment. Raises OSError, nothing lost."""
+        if self._block.count:
+            segment = self._segment
+            assert segment is not None, "records are only held while a segment is open"
+            self._append(segment)
+        if self._segment is not None and self._due(self._segment):
+            self._seal(self._segment, None)
+
+    def _append(self, segment: _Segment) -> None:
+        block = self._block
+        payload = join_payload(block.bodies, block.refs, block.records, block.count)
+        first_body = segment.bodies.count - len(block.bodies)
+        head = BlockHead(
+            BLOCK_RECORDS, 0, 0, 0, segment.records, block.count, first_body, len(block.bodies),
+            block.first_ns, block.last_ns, 0,
+        )  # fmt: skip
+        data = frame(head, payload, self._config.level, segment.cipher)
+        self._budget.make_room(len(data))
+        offset = segment.file.append(data)
+        self._budget.used += len(data)
+        sessions = [hash_of(session) for session in block.sessions]
+        segment.sessions.append(sessions)
+        segment.index.append(
+            IndexEntry(
+                offset, len(data), segment.records, block.count, first_body, len(block.bodies),
+                block.first_ns, block.last_ns, bloom_of(sessions),
+            )
+        )  # fmt: skip
+        segment.records += block.count
+        segment.raw += len(payload)
+        self.bytes_written += len(data)
+        self._block = _Block()
+
+    def _due(self, segment: _Segment) -> bool:
+        age_ns = self._now_ns() - segment.created_ns
+        old = segment.records > 0 and age_ns >= self._config.segment_seconds * _S
+        return old or segment.file.end >= self._config.segment_bytes
+
+    def rotate(self) -> None:
+        """Seal the open segment where it is due by its age; called now and then by an idle writer."""
+        self.flush()
+
+    def abandon(self) -> int:
+        """Give up what is held and leave the open segment as it is, for a file that has become unusable.
+
+        Returns how many records were held and are lost; the next record begins a new segment.
+        """
+        lost, self._block = self._block.count, _Block()
+        if self._segment is not None:
+            self._segment.file.close()
+            self._segment = None
+        return lost
+
+    def _open(self) -> _Segment:
+        now = self._now_ns()
+        salt = b"" if self._key is None else os.urandom(SALT_BYTES)
+        segment_id = new_segment_id(now)
+        header = pack_header(
+            SegmentHeader(
+                segment=segment_id,
+                kind=self._kind,
+                writer=_writer_name(),
+                created_ns=now,
+                key_id="" if self._key is None else key_id_of(self._key),
+                salt=salt,
+                meta=self._meta,
+            )
+        )
+        cipher = None if self._key is None else Cipher(self._key, salt, header)
+        file = Appender(self.directory, segment_id, header, self._config.fsync)
+        self._budget.used += len(header)
+        self._segment = _Segment(file, header, cipher, now, BodyTable())
+        return self._segment
+
+    def _seal(self, segment: _Segment, extra: dict[str, Any] | None) -> None:
+        footer = Footer(
+            records=segment.records,
+            raw_bytes=segment.raw,
+            sealed_ns=self._now_ns(),
+            index=segment.index,
+            ids=pack_ids(segment.ids),
+            conservation=self._counts(),
+            extra=extra or {},
+        )
+        sealed = None
+        if self._config.compact:
+            sealed = compact(segment.file, segment.header, footer, segment.sessions, segment.cipher)
+        if sealed is None:
+            sealed = segment.file.seal(pack_footer(footer, segment.file.end, self._config.level, segment.cipher))
+        self.segments_sealed.append(sealed)
+        self._segment = None
+        self._budget.recount()
+
+    def close(self, footer: dict[str, Any] | None = None) -> None:
+        """Write what is held, put `footer` (plain values) into the last segment's footer, and seal it.
+
+        Raises OSError where the disk refuses; it may then be called again. A second close does nothing.
+        """
+        self.flush()
+        if self._segment is None and (footer or not self.segments_sealed):
+            self._open()
+        if self._segment is not None:
+            self._seal(self._segment, footer)

@@ -1,0 +1,256 @@
+"""The log as capture sees it: `put` never waits, a thread of its own encodes, compresses and writes.
+
+A disk that refuses (full, failing, read-only) stops the log and never the traffic: what was accepted waits in bounded
+memory, what comes meanwhile is refused with the reason, and writing resumes by itself when the disk takes it again.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capture.conservation import Conservation
+from capture.exchange import Exchange
+from capture.log.segment import RecordTooLarge, RecordWriter
+from capture.settings import LogConfig
+
+__all__ = ["EXCHANGE_KIND", "LogStats", "LogWriter"]
+
+EXCHANGE_KIND = "exchange"
+_HEAD_BYTES = 1500
+_BATCH = 256
+_BACKOFF_MAX = 30
+_CLOSE_RETRIES = 3
+_GONE = (errno.ENOENT, errno.ESTALE, errno.EBADF)
+
+
+@dataclass(frozen=True, slots=True)
+class LogStats:
+    """A snapshot. queued_bytes: about; errors: failed writes by errno name; failing: the reason, None while well."""
+
+    queued: int
+    queued_bytes: int
+    written: int
+    written_bytes: int
+    refused: int
+    segments: int
+    pruned: int
+    errors: dict[str, int]
+    failing: str | None
+
+
+def _reason(error: OSError) -> str:
+    return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "log_error"
+
+
+def _size(exchange: Exchange) -> int:
+    size = _HEAD_BYTES
+    if exchange.request.body:
+        size += len(exchange.request.body)
+    if exchange.response is not None and exchange.response.body:
+        size += len(exchange.response.body)
+    return size
+
+
+class LogWriter:
+    """Writes exchanges to a directory of segments from any thread.
+
+    directory, meta: as for RecordWriter. lost: exchanges that were accepted and then could not be written, by reason;
+    take them from `kept` before the conservation line is printed (`settle` does).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: LogConfig,
+        meta: dict[str, Any],
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.directory = Path(directory)
+        self.lost: Counter[str] = Counter()
+        self._config = config
+        self._counts: Callable[[], Conservation] | None = None
+        self._counted = Conservation()
+        self._queue: deque[tuple[Exchange, int]] = deque()
+        self._queued_bytes = 0
+        self._taken_bytes = 0
+        self._refused = 0
+        self._written = 0
+        self._failing: str | None = None
+        self._errors: Counter[str] = Counter()
+        self._closing = False
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._records = RecordWriter(
+            self.directory, Exchange, EXCHANGE_KIND, config, meta, counts=self._footer_counts, now_ns=now_ns
+        )
+        self._thread = threading.Thread(target=self._run, name="understudy-log", daemon=True)
+        self._thread.start()
+
+    def put(self, exchange: Exchange) -> str | None:
+        """Hand over one exchange; never waits. None where it was accepted, else why it was not:
+        "queue_full", "disk_full", "log_error", "closed"."""
+        size = _size(exchange)
+        queue = self._queue
+        with self._lock:
+            reason = self._failing
+            if self._closing:
+                reason = "closed"
+            elif reason is None:
+                waiting = self._queued_bytes - self._taken_bytes
+                if len(queue) >= self._config.queue_records or (waiting and waiting + size > self._config.queue_bytes):
+                    reason = "queue_full"
+            if reason is not None:
+                self._refused += 1
+                return reason
+            queue.append((exchange, size))
+            self._queued_bytes += size
+        if len(queue) == _BATCH:
+            self._wake.set()
+        return None
+
+    def sync_conservation(self, counts: Callable[[], Conservation]) -> None:
+        """From now on each sealed segment carries what `counts` (called in the writer's thread) grew by in its time."""
+        self._counts = counts
+
+    def settle(self, counts: Conservation) -> None:
+        """Move what was lost after it was accepted from `kept` to `shed`, so that the counts tell the truth."""
+        for reason, n in self.lost.items():
+            counts.kept -= n
+            counts.shed[reason] += n
+
+    def stats(self) -> LogStats:
+        """How the writer is doing; cheap, from any thread."""
+        return LogStats(
+            queued=len(self._queue) + self._records.pending,
+            queued_bytes=max(0, self._queued_bytes - self._taken_bytes),
+            written=self._written,
+            written_bytes=self._records.bytes_written,
+            refused=self._refused,
+            segments=len(self._records.segments_sealed),
+            pruned=self._records.pruned,
+            errors=dict(self._errors),
+            failing=self._failing,
+        )
+
+    def close(self, conservation: Conservation | None = None) -> None:
+        """Write everything that was accepted, put the rest of the counts into the last footer, seal. Idempotent.
+
+        Returns in bounded time: where the disk still refuses after three tries, what is held is counted in `lost`.
+        """
+        if conservation is not None:
+            final = conservation
+            self._counts = lambda: final
+        with self._lock:
+            self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    # Everything below runs in the writer's thread.
+
+    def _footer_counts(self) -> dict[str, Any] | None:
+        if self._counts is None:
+            return None
+        total = Conservation.from_dict(self._counts().as_dict())
+        if self.lost:
+            self.settle(total)
+        grown = Conservation.from_dict(total.as_dict())
+        for name in ("seen", "kept", "sampled_out", "opaque"):
+            setattr(grown, name, getattr(total, name) - getattr(self._counted, name))
+        grown.shed.subtract(self._counted.shed)
+        grown.incomplete.subtract(self._counted.incomplete)
+        self._counted = total
+        return grown.as_dict()
+
+    def _run(self) -> None:
+        flush_s = self._config.flush_ms / 1000
+        deadline = time.monotonic() + flush_s
+        while not (self._closing and not self._queue):
+            self._wake.wait(max(0.0, deadline - time.monotonic()))
+            self._wake.clear()
+            try:
+                self._drain(deadline)
+                if time.monotonic() >= deadline:
+                    self._records.flush()
+                    deadline = time.monotonic() + flush_s
+            except OSError as error:
+                if not self._recover(error):
+                    break
+                deadline = time.monotonic() + flush_s
+        self._finish()
+
+    def _drain(self, deadline: float) -> None:
+        """Write what is queued, but no longer than until the next flush is due."""
+        queue, records = self._queue, self._records
+        while queue:
+            for _ in range(min(len(queue), _BATCH)):
+                exchange, size = queue.popleft()
+                self._taken_bytes += size
+                self._written += 1
+                try:
+                    records.write(exchange, exchange.times.request_start)
+                except RecordTooLarge:
+                    self._written -= 1
+                    self.lost["too_large"] += 1
+                except (TypeError, ValueError, OverflowError):
+                    # A record that MessagePack cannot say (a lone surrogate, an integer over 64 bits) is the source's
+                    # mistake: it costs that record, counted, and not the log.
+                    self._written -= 1
+                    self.lost["unencodable"] += 1
+            if time.monotonic() >= deadline:
+                return
+
+    def _recover(self, error: OSError) -> bool:
+        """Try again, ever more slowly, until the disk takes what is held; False where the log is being closed."""
+        wait_s = self._config.retry_ms / 1000
+        longest_s = wait_s * _BACKOFF_MAX
+        retries = 0
+        while True:
+            self._errors[errno.errorcode.get(error.errno or 0, "EIO")] += 1
+            self._failing = _reason(error)
+            if error.errno in _GONE:
+                self._give_up()
+            if self._closing:
+                retries += 1
+                if retries > _CLOSE_RETRIES:
+                    self._give_up()
+                    self.lost[self._failing] += len(self._queue)
+                    self._queue.clear()
+                    return False
+            self._wake.wait(min(wait_s, 0.2) if self._closing else wait_s)
+            self._wake.clear()
+            wait_s = min(wait_s * 2, longest_s)
+            try:
+                self._records.flush()
+            except OSError as again:
+                error = again
+            else:
+                self._failing = None
+                return True
+
+    def _give_up(self) -> None:
+        lost = self._records.abandon()
+        self._written -= lost
+        if lost:
+            self.lost[self._failing or "log_error"] += lost
+
+    def _finish(self) -> None:
+        for attempt in range(_CLOSE_RETRIES + 1):
+            try:
+                self._records.close()
+            except OSError as error:
+                self._errors[errno.errorcode.get(error.errno or 0, "EIO")] += 1
+                self._failing = _reason(error)
+                if attempt == _CLOSE_RETRIES:
+                    self._give_up()
+                else:
+                    time.sleep(min(self._config.retry_ms / 1000, 0.2))
+            else:
+                return
