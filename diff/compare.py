@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
+from capture.exchange import Response, header, headers_named
+from diff.body.binary import compare_binary
+from diff.body.dispatch import compare_content
+from diff.collector import Collector, TooManyDifferences
+from diff.content import decode_content, parse_codings
+from diff.cookies import compare_cookies
 from diff.difference import Difference
-from replay.outcome import Outcome
+from diff.headers import compare_headers
+from diff.options import DEFAULT_OPTIONS, CompareOptions
+from replay.outcome import Failure, Outcome
 
-__all__ = ["CompareOptions", "Comparison", "compare_bodies", "compare_outcomes"]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CompareOptions:
-    """How two outcomes are compared.
-
-    strict_numbers: 1 and 1.0 differ. body_bytes_max: a longer decoded body is compared as bytes, and the comparison
-    says so; decoding stops there as well. differences_max: more are not listed, and the comparison says so.
-    align_max: lists longer than this are aligned only by key, or else compared by position with a "length".
-    depth_max: JSON below this depth is compared as text. list_keys: general path of a list ("$['items']") to the field
-    that names its elements, where that was learned. unordered: general paths of lists that are sets: order is not
-    compared there.
-    """
-
-    strict_numbers: bool = False
-    body_bytes_max: int = 16 << 20
-    differences_max: int = 10_000
-    align_max: int = 20_000
-    depth_max: int = 200
-    list_keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    unordered: frozenset[str] = frozenset()
+__all__ = ["DEFAULT_OPTIONS", "CompareOptions", "Comparison", "compare_bodies", "compare_outcomes"]
 
 
 class Comparison(msgspec.Struct, frozen=True, gc=False):
@@ -58,9 +43,33 @@ class Comparison(msgspec.Struct, frozen=True, gc=False):
         return "inconclusive" if self.limits or self.not_comparable is not None else "equal"
 
 
-def compare_outcomes(current: Outcome, candidate: Outcome, options: CompareOptions = CompareOptions()) -> Comparison:
-    """What the candidate did otherwise than the current build, on one request."""
-    raise NotImplementedError
+_EQUAL = Comparison()
+
+
+def compare_outcomes(current: Outcome, candidate: Outcome, options: CompareOptions = DEFAULT_OPTIONS) -> Comparison:
+    """What the candidate did otherwise than the current build, on one request.
+
+    An answer against a failure, or two failures of different kinds, is one difference at "outcome" and nothing else is
+    compared. Where the class of the status differs (200 against 503) the responses are of different meaning, so the
+    status is the one difference; with two statuses of one class headers and body are compared as well.
+    """
+    mine, other = current.response, candidate.response
+    if mine is None or other is None:
+        return _compare_failures(current, candidate)
+    if _surely_equal(mine, other):
+        return _EQUAL
+    collector = Collector(options.differences_max)
+    try:
+        _compare_responses(mine, other, current.end_ns, candidate.end_ns, collector, options)
+    except TooManyDifferences:
+        pass
+    return _comparison(collector)
+
+
+def _surely_equal(mine: Response, other: Response) -> bool:
+    if mine.body is None or mine.truncated or other.truncated or mine.trailers or other.trailers:
+        return False
+    return mine.body == other.body and mine.headers == other.headers and mine.status == other.status
 
 
 def compare_bodies(
@@ -68,7 +77,107 @@ def compare_bodies(
     right: bytes,
     left_type: str | None = None,
     right_type: str | None = None,
-    options: CompareOptions = CompareOptions(),
+    options: CompareOptions = DEFAULT_OPTIONS,
 ) -> Comparison:
-    """What differs between two bodies; the types are Content-Type values, None where there is none."""
-    raise NotImplementedError
+    """What differs between two bodies without content coding; the types are Content-Type values, None for unknown."""
+    if left == right:
+        return _EQUAL
+    collector = Collector(options.differences_max)
+    compare_content(left, right, left_type, right_type, collector, options)
+    return _comparison(collector)
+
+
+def _comparison(collector: Collector) -> Comparison:
+    if not (collector.differences or collector.notes or collector.limits):
+        return _EQUAL
+    return Comparison(tuple(collector.differences), tuple(collector.notes), tuple(collector.limits))
+
+
+def _outcome_word(failure: Failure | None) -> str:
+    return "answered" if failure is None else failure.kind
+
+
+def _compare_failures(current: Outcome, candidate: Outcome) -> Comparison:
+    mine, other = _outcome_word(current.failure), _outcome_word(candidate.failure)
+    if mine == other:
+        return Comparison(notes=(f"both failed: {mine}",))
+    kind: Literal["type", "value"] = "type" if "answered" in (mine, other) else "value"
+    failures = [outcome.failure for outcome in (current, candidate) if outcome.failure is not None]
+    notes = tuple(f"{failure.kind} at {failure.phase}: {failure.detail}" for failure in failures if failure.detail)
+    return Comparison((Difference("outcome", (), kind, mine, other),), notes)
+
+
+def _compare_responses(
+    mine: Response, other: Response, mine_ns: int, other_ns: int, collector: Collector, options: CompareOptions
+) -> None:
+    if mine.status != other.status:
+        collector.place = "status"
+        collector.add((), "value", mine.status, other.status)
+        if mine.status // 100 != other.status // 100:
+            collector.note("the statuses are of different classes: headers and bodies are not compared")
+            return
+    # With two empty bodies Content-Length speaks of a body that was not sent (HEAD, 304) and is all there is to see.
+    lengths = not mine.body and not other.body
+    collector.place = "header"
+    compare_headers(mine.headers, other.headers, collector, lengths=lengths)
+    collector.place = "cookie"
+    compare_cookies(mine.headers, other.headers, mine_ns, other_ns, collector)
+    if mine.trailers != other.trailers:
+        collector.place = "trailer"
+        compare_headers(mine.trailers, other.trailers, collector)
+    collector.place = "body"
+    _compare_response_bodies(mine, other, collector, options)
+
+
+def _compare_response_bodies(mine: Response, other: Response, collector: Collector, options: CompareOptions) -> None:
+    if mine.body is None or other.body is None:
+        if mine.body is not other.body:
+            collector.limit("the body of one side was not recorded")
+        else:
+            collector.limit("the bodies were not recorded")
+        return
+    if mine.truncated or other.truncated:
+        _compare_cut_bodies(mine, other, collector)
+        return
+    if mine.body == other.body and _codings(mine) == _codings(other):
+        return
+    left = _content(mine, "left", collector, options)
+    right = _content(other, "right", collector, options)
+    compare_content(
+        left, right, header(mine.headers, "content-type"), header(other.headers, "content-type"), collector, options
+    )
+
+
+def _codings(response: Response) -> tuple[str, ...]:
+    return parse_codings(",".join(headers_named(response.headers, "content-encoding")))
+
+
+def _content(response: Response, side: str, collector: Collector, options: CompareOptions) -> bytes:
+    assert response.body is not None
+    codings = _codings(response)
+    if not codings:
+        return response.body
+    decoded = decode_content(response.body, codings, options.body_bytes_max)
+    if decoded.problem is not None:
+        text = f"{decoded.problem} ({side})"
+        if decoded.cut:
+            collector.limit(text)
+        else:
+            collector.note(text)
+    return decoded.body
+
+
+def _compare_cut_bodies(mine: Response, other: Response, collector: Collector) -> None:
+    """Bodies of which only the beginning was kept: what is there is compared as bytes, and full lengths are facts."""
+    assert mine.body is not None
+    assert other.body is not None
+    shorter = min(len(mine.body), len(other.body))
+    collector.limit(f"a body was kept only in part; the first {shorter} bytes were compared")
+    if mine.body[:shorter] != other.body[:shorter]:
+        compare_binary(mine.body[:shorter], other.body[:shorter], collector)
+    elif _full_length(mine) != _full_length(other):
+        collector.add((), "length", _full_length(mine), _full_length(other))
+
+
+def _full_length(response: Response) -> int:
+    return response.body_bytes if response.truncated else len(response.body or b"")

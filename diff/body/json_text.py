@@ -1,0 +1,265 @@
+"""JSON bodies: exact integers of any size, and what parsers disagree on (duplicate keys, NaN, depth) kept as facts.
+
+Three ways to the same values, the fast one first: msgspec for what everybody understands; the standard library with
+hooks where a body has repeated keys, NaN, lone surrogates, numbers beyond a double, or bytes that are not UTF-8; and an
+own parser without recursion where it is nested too deep for either.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+
+from diff.body.tree import Nested, Repeating, compare_values
+from diff.collector import Collector
+from diff.options import CompareOptions
+
+__all__ = ["NotJson", "compare_json", "looks_like_json", "parse_json"]
+
+_DECODE: Final = msgspec.json.Decoder().decode
+_ENCODE: Final = msgspec.json.Encoder().encode
+_ENCODE_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
+_NOT_PLAIN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+# CPython refuses to turn longer digit strings into int (a defence against quadratic work); Decimal takes them exactly.
+_INT_DIGITS_MAX: Final = 4300
+
+
+class NotJson(ValueError):
+    """The bytes are not JSON; str() says why and where."""
+
+
+def compare_json(left: bytes, right: bytes, collector: Collector, options: CompareOptions) -> None:
+    """Add the differences of two JSON bodies, which are not the same bytes.
+
+    Raises NotJson where one of them is not JSON, TooManyDifferences when the collector is full.
+    """
+    before = len(collector.differences)
+    try:
+        left_value, right_value = _DECODE(left), _DECODE(right)
+        if _hides_nothing(left, left_value) and _hides_nothing(right, right_value):
+            if _ENCODE_SORTED(left_value) == _ENCODE_SORTED(right_value):
+                return
+            no_booleans = not (b"true" in left or b"false" in left or b"true" in right or b"false" in right)
+            compare_values(left_value, right_value, collector, options, plain=no_booleans)
+            return
+    except _NOT_PLAIN:
+        collector.rewind(before)
+    notes: list[tuple[str, str]] = []
+    try:
+        left_value = parse_json(left, options.depth_max, notes, "left")
+        right_value = parse_json(right, options.depth_max, notes, "right")
+        compare_values(left_value, right_value, collector, options)
+    except RecursionError:
+        collector.rewind(before)
+        left_value = parse_json(left, options.depth_max, notes, "left", deep=True)
+        right_value = parse_json(right, options.depth_max, notes, "right", deep=True)
+        compare_values(left_value, right_value, collector, options)
+    for fact in dict.fromkeys(fact for fact, _ in notes):
+        sides = list(dict.fromkeys(side for other, side in notes if other == fact))
+        collector.note(f"{fact} ({' and '.join(sides)})")
+
+
+def _hides_nothing(raw: bytes, value: Any) -> bool:
+    """False where decoding may have dropped a repeated key.
+
+    Every key is followed by a colon, and colons inside strings stay through decoding and encoding, so a dropped member
+    lowers the number of colons. The one way to gain a colon is its escape.
+    """
+    return raw.count(b":") == _ENCODE(value).count(b":") and b"\\u003a" not in raw and b"\\u003A" not in raw
+
+
+def looks_like_json(body: bytes) -> bool:
+    """True where the first characters are those of a JSON object or array, or a whole body is one scalar."""
+    start = body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    return start in (b"{", b"[")
+
+
+def parse_json(body: bytes, depth_max: int, notes: list[tuple[str, str]], side: str, *, deep: bool = False) -> Any:
+    """The value of a JSON text, keeping what other parsers drop or refuse; facts go to `notes` as (fact, side).
+
+    Objects with repeated keys become Repeating; NaN and the infinities floats; numbers beyond a double and integers of
+    more digits than CPython converts Decimal; parts below depth_max Nested. deep: do not even try to recurse.
+    Raises NotJson.
+    """
+    text = _text(body, notes, side)
+    hooks = _Hooks(notes, side)
+    if not deep:
+        try:
+            return json.loads(
+                text,
+                object_pairs_hook=hooks.pairs,
+                parse_constant=hooks.constant,
+                parse_float=hooks.real,
+                parse_int=hooks.integer,
+            )
+        except json.JSONDecodeError as error:
+            raise NotJson(f"not valid JSON at character {error.pos}: {error.msg}") from None
+        except RecursionError:
+            pass
+    return _Parser(text, depth_max, hooks).parse()
+
+
+def _text(body: bytes, notes: list[tuple[str, str]], side: str) -> str:
+    """The text in the encoding its first bytes tell (UTF-8, 16 or 32); bytes that do not fit stay as surrogates."""
+    encoding = json.detect_encoding(body)
+    if encoding != "utf-8":
+        notes.append((f"JSON in {encoding}, which RFC 8259 does not allow", side))
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        notes.append((f"not valid {encoding.removesuffix('-sig').upper()}", side))
+        return body.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
+
+
+class _Hooks:
+    """What becomes of the parts of a text on which JSON parsers disagree."""
+
+    __slots__ = ("_notes", "_side")
+
+    def __init__(self, notes: list[tuple[str, str]], side: str) -> None:
+        self._notes = notes
+        self._side = side
+
+    def say(self, fact: str) -> None:
+        if (fact, self._side) not in self._notes:
+            self._notes.append((fact, self._side))
+
+    def pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) == len(pairs):
+            return members
+        self.say("an object has the same key more than once")
+        return Repeating(pairs)
+
+    def constant(self, word: str) -> float:
+        self.say("NaN or Infinity, which are not JSON")
+        return float(word)
+
+    def integer(self, digits: str) -> Any:
+        if len(digits) <= _INT_DIGITS_MAX:
+            return int(digits)
+        return Decimal(digits)
+
+    def real(self, digits: str) -> Any:
+        value = float(digits)
+        if value - value == 0:
+            return value
+        self.say("a number beyond the range of a double")
+        try:
+            return Decimal(digits)
+        except InvalidOperation:
+            return digits
+
+
+_TOKEN: Final = re.compile(
+    r"""[ \t\r\n]*(?:
+        (?P<mark>[{}\[\],:])
+      | (?P<string>"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")
+      | (?P<number>-?(?:0|[1-9][0-9]*)(?P<real>(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?))(?![0-9.eE+\-])
+      | (?P<word>true|false|null|NaN|-?Infinity)
+      | (?P<end>\Z)
+    )""",
+    re.VERBOSE,
+)
+_WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None}
+
+
+class _Parser:
+    """A JSON parser that keeps its own stack, so that depth costs memory in proportion and nothing else."""
+
+    def __init__(self, text: str, depth_max: int, hooks: _Hooks) -> None:
+        self._text = text
+        self._at = 1 if text.startswith("\ufeff") else 0
+        self._depth_max = depth_max
+        self._hooks = hooks
+
+    def _next(self) -> tuple[str, str, bool]:
+        """(kind, text, whether a number has a fraction or an exponent) of the next token."""
+        match = _TOKEN.match(self._text, self._at)
+        if match is None:
+            raise NotJson(f"not valid JSON at character {self._at}")
+        kind = match.lastgroup if match.lastgroup != "real" else "number"
+        assert kind is not None
+        if match.group("number") is not None:
+            kind = "number"
+        self._at = match.end()
+        return kind, match.group(kind), bool(match.group("real"))
+
+    def parse(self) -> Any:
+        """The value of the whole text. Raises NotJson."""
+        # Each open container: [is an object, what it has so far, the key that waits for its value].
+        stack: list[tuple[bool, list[Any], list[str]]] = []
+        kind, token, real = self._next()
+        while True:
+            value: Any
+            if token in ("{", "[") and kind == "mark":
+                if len(stack) >= self._depth_max:
+                    value = self._nested(token)
+                else:
+                    closing = "}" if token == "{" else "]"
+                    stack.append((token == "{", [], []))
+                    kind, token, real = self._next()
+                    if kind == "mark" and token == closing:
+                        value = self._closed(stack.pop())
+                    else:
+                        if closing == "}":
+                            kind, token, real = self._key(kind, token, stack[-1][2])
+                        continue
+            else:
+                value = self._scalar(kind, token, real)
+            while stack:
+                is_object, items, keys = stack[-1]
+                items.append((keys.pop(), value) if is_object else value)
+                kind, token, real = self._next()
+                if kind == "mark" and token == ",":
+                    kind, token, real = self._next()
+                    if is_object:
+                        kind, token, real = self._key(kind, token, keys)
+                    break
+                if kind != "mark" or token != ("}" if is_object else "]"):
+                    raise NotJson(f"not valid JSON before character {self._at}: expected ',' or the end")
+                value = self._closed(stack.pop())
+            else:
+                if self._next()[0] != "end":
+                    raise NotJson(f"not valid JSON before character {self._at}: something follows the value")
+                return value
+
+    def _key(self, kind: str, token: str, keys: list[str]) -> tuple[str, str, bool]:
+        if kind != "string" or self._next()[1] != ":":
+            raise NotJson(f"not valid JSON before character {self._at}: expected a key and ':'")
+        keys.append(json.loads(token))
+        return self._next()
+
+    def _closed(self, container: tuple[bool, list[Any], list[str]]) -> Any:
+        is_object, items, _ = container
+        return self._hooks.pairs(items) if is_object else items
+
+    def _scalar(self, kind: str, token: str, real: bool) -> Any:
+        if kind == "string":
+            return json.loads(token)
+        if kind == "number":
+            return self._hooks.real(token) if real else self._hooks.integer(token)
+        if kind == "word":
+            return _WORDS[token] if token in _WORDS else self._hooks.constant(token)
+        raise NotJson(f"not valid JSON before character {self._at}: expected a value")
+
+    def _nested(self, opening: str) -> Nested:
+        """The part that begins here as text; its brackets must match, its commas and colons are taken as they are."""
+        self._hooks.say(f"nested deeper than {self._depth_max}; what lies below is compared as text")
+        pieces = [opening]
+        waiting = ["}" if opening == "{" else "]"]
+        while waiting:
+            kind, token, _ = self._next()
+            if kind == "end":
+                raise NotJson("not valid JSON: it ends inside an object or array")
+            pieces.append(token)
+            if kind == "mark" and token in "{[":
+                waiting.append("}" if token == "{" else "]")
+            elif kind == "mark" and token in "}]" and token != waiting.pop():
+                raise NotJson(f"not valid JSON before character {self._at}: brackets do not match")
+        return Nested("".join(pieces))

@@ -1,0 +1,313 @@
+"""The walk over two decoded values that finds the smallest differing parts and their exact paths."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Hashable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from diff.collector import Collector
+from diff.difference import MISSING, Path, generalise
+from diff.lists import Alignment, align, align_by_name, find_name_field, mirrored
+from diff.options import CompareOptions
+
+__all__ = ["Nested", "Repeating", "canonical", "compare_values", "type_name"]
+
+
+class Repeating(dict[str, Any]):
+    """An object in which some key stands more than once. As a dict it holds the last value of each key.
+
+    earlier: key to the values that came before the last, in order.
+    """
+
+    __slots__ = ("earlier",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.earlier: dict[str, list[Any]] = {}
+        for key, value in pairs:
+            if key in self:
+                self.earlier.setdefault(key, []).append(self[key])
+            self[key] = value
+
+
+class Nested(str):
+    """A part that lies too deep to be taken apart: its JSON text without white space."""
+
+    __slots__ = ()
+
+
+_TYPE_NAMES: Final[dict[type, str]] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    Decimal: "number",
+    str: "string",
+    dict: "object",
+    Repeating: "object",
+    list: "array",
+    bytes: "bytes",
+}
+
+_SORTED: Final = msgspec.json.Encoder(order="sorted")
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
+_DEEP_CALLS_MAX: Final = 32
+
+
+def type_name(value: Any) -> str:
+    """The JSON type of a value: null, boolean, number, string, object or array; else the name of its class."""
+    return _TYPE_NAMES.get(value.__class__) or value.__class__.__name__.lower()
+
+
+def compare_values(
+    left: Any, right: Any, collector: Collector, options: CompareOptions, *, plain: bool = False, path: Path = ()
+) -> None:
+    """Add every difference between two trees of dicts, lists and scalars to the collector.
+
+    plain: who calls vouches that both are of str, int, float, None, list and dict with str keys alone, without bool and
+    NaN, so that Python's == may decide where numbers compare by value. path: where the two trees stand.
+    Raises RecursionError where both are nested too deep, TooManyDifferences when the collector is full.
+    """
+    _Walk(collector, options, plain and not options.strict_numbers).values(left, right, path)
+
+
+class _Walk:
+    __slots__ = ("_collector", "_deep_calls", "_options", "_plain", "_same")
+
+    def __init__(self, collector: Collector, options: CompareOptions, plain: bool) -> None:
+        self._collector = collector
+        self._options = options
+        self._deep_calls = 0
+        self._plain = plain
+        self._same: Callable[[Any, Any], bool] = operator.eq if plain else self._same_checked
+
+    def values(self, left: Any, right: Any, path: Path) -> None:
+        kind = left.__class__
+        if kind is right.__class__:
+            if kind is dict:
+                if not (self._plain and left == right):
+                    self._objects(left, right, path)
+            elif kind is list:
+                if not (self._plain and left == right):
+                    self._lists(left, right, path)
+            elif kind is Repeating:
+                self._repeating(left, right, path)
+            elif left != right and (left == left or right == right):
+                self._collector.add(path, "value", left, right)
+            return
+        left_type, right_type = type_name(left), type_name(right)
+        if left_type != right_type:
+            self._collector.add(path, "type", left, right)
+        elif left_type == "object":
+            self._repeating(left, right, path)
+        elif self._options.strict_numbers and left_type == "number":
+            self._collector.add(path, "type", left, right)
+        elif left != right:
+            self._collector.add(path, "value", left, right)
+
+    def _objects(self, left: dict[Any, Any], right: dict[Any, Any], path: Path) -> None:
+        add = self._collector.add
+        shared = 0
+        for key, value in left.items():
+            other = right.get(key, MISSING)
+            if other is MISSING:
+                add((*path, _step(key)), "missing", value)
+                continue
+            shared += 1
+            if value is other:
+                continue
+            kind = value.__class__
+            if kind in _SCALARS and kind is other.__class__:
+                if value != other:
+                    add((*path, _step(key)), "value", value, other)
+            else:
+                self.values(value, other, (*path, _step(key)))
+        if shared != len(right):
+            for key, value in right.items():
+                if key not in left:
+                    add((*path, _step(key)), "extra", MISSING, value)
+
+    def _repeating(self, left: dict[Any, Any], right: dict[Any, Any], path: Path) -> None:
+        """Last values are compared like any object's; what an earlier value of a key adds or lacks is its own."""
+        self._objects(left, right, path)
+        left_earlier = left.earlier if isinstance(left, Repeating) else {}
+        right_earlier = right.earlier if isinstance(right, Repeating) else {}
+        for key in [*left_earlier, *(key for key in right_earlier if key not in left_earlier)]:
+            if key not in left or key not in right:
+                continue  # The key itself is missing or extra and has been said.
+            lefts, rights = left_earlier.get(key, []), right_earlier.get(key, [])
+            for value, other in zip(lefts, rights, strict=False):
+                self.values(value, other, (*path, key))
+            for value in lefts[len(rights) :]:
+                self._collector.add((*path, key), "missing", value)
+            for value in rights[len(lefts) :]:
+                self._collector.add((*path, key), "extra", MISSING, value)
+
+    def _lists(self, left: list[Any], right: list[Any], path: Path) -> None:
+        same, add = self._same, self._collector.add
+        start, left_end, right_end = 0, len(left), len(right)
+        while start < left_end and start < right_end and same(left[start], right[start]):
+            start += 1
+        while left_end > start and right_end > start and same(left[left_end - 1], right[right_end - 1]):
+            left_end -= 1
+            right_end -= 1
+        if left_end - start == 1 == right_end - start:
+            self.values(left[start], right[start], (*path, start))
+            return
+        if start in (left_end, right_end):
+            for index in range(start, left_end):
+                add((*path, index), "missing", left[index])
+            for index in range(start, right_end):
+                add((*path, index), "extra", MISSING, right[index])
+            return
+        where = generalise(path) if self._options.list_keys or self._options.unordered else ""
+        alignment = self._aligned(left[start:left_end], right[start:right_end], self._options.list_keys.get(where))
+        if alignment.by_position:
+            self._collector.limit(f"a list of {len(left)} against {len(right)} elements was compared by position")
+            if len(left) != len(right):
+                add(path, "length", len(left), len(right))
+        elif alignment.moved and where not in self._options.unordered:
+            add(path, "order", left, right)
+        for at_left, at_right in alignment.changed:
+            self.values(left[start + at_left], right[start + at_right], (*path, start + at_left))
+        if not alignment.by_position:
+            for index in alignment.missing:
+                add((*path, start + index), "missing", left[start + index])
+            for index in alignment.extra:
+                add((*path, start + index), "extra", MISSING, right[start + index])
+
+    def _aligned(self, left: list[Any], right: list[Any], learned: str | None) -> Alignment:
+        """Align two lists whose first and whose last elements differ; exchanging them mirrors the result exactly."""
+        if self._fingerprint(left) > self._fingerprint(right):
+            return mirrored(self._align(right, left, learned))
+        return self._align(left, right, learned)
+
+    def _align(self, left: list[Any], right: list[Any], learned: str | None) -> Alignment:
+        field = learned if learned is not None and _names(left, right, learned) else find_name_field(left, right)
+        if field is not None:
+            left_names = [(element[field].__class__, element[field]) for element in left]
+            right_names = [(element[field].__class__, element[field]) for element in right]
+            return align_by_name(left_names, right_names, lambda i, j: self._alike(left[i], right[j], field))
+        left_keys: list[Hashable] = [self._key(element) for element in left]
+        right_keys: list[Hashable] = [self._key(element) for element in right]
+        return align(left_keys, right_keys, lambda i, j: self._alike(left[i], right[j]), self._options.align_cells_max)
+
+    def _same_checked(self, left: Any, right: Any) -> bool:
+        kind = left.__class__
+        if kind is right.__class__:
+            if kind is dict:
+                if len(left) != len(right):
+                    return False
+                for key, value in left.items():
+                    other = right.get(key, MISSING)
+                    if other is MISSING or not (value is other or self._same_checked(value, other)):
+                        return False
+                return True
+            if kind is list:
+                return len(left) == len(right) and all(map(self._same_checked, left, right))
+            if kind is not Repeating:
+                return bool(left == right or (left != left and right != right))
+        return canonical(left, self._options.strict_numbers) == canonical(right, self._options.strict_numbers)
+
+    def _key(self, value: Any) -> Hashable:
+        if value.__class__ is str:
+            return str(value)
+        return canonical(value, self._options.strict_numbers)
+
+    def _fingerprint(self, values: list[Any]) -> bytes:
+        return canonical(values, self._options.strict_numbers)
+
+    def _alike(self, left: Any, right: Any, without: str | None = None) -> float:
+        """0.0 for values of different types up to 1.0 for equal ones; objects by fields, lists by elements."""
+        if type_name(left) != type_name(right):
+            return 0.0
+        if isinstance(left, dict):
+            left_keys, right_keys = left.keys() - {without}, right.keys() - {without}
+            every = len(left_keys | right_keys)
+            common = left_keys & right_keys
+            if not every:
+                return 1.0
+            equal = sum(1 for key in common if self._same(left[key], right[key]))
+            score = 0.3 * len(common) / every + 0.7 * equal / every
+            return score if equal else max(score, self._deep_alike(left, right))
+        if isinstance(left, list):
+            longer = max(len(left), len(right))
+            equal = sum(map(self._same, left, right))
+            return 0.3 + 0.7 * equal / longer if longer else 1.0
+        return 1.0 if self._same(left, right) else 0.3
+
+    def _deep_alike(self, left: dict[Any, Any], right: dict[Any, Any]) -> float:
+        """How alike two objects are that have no field in common as a whole, only parts of fields: by DeepDiff.
+
+        It costs milliseconds, so only objects with nested parts are asked about, and only so many in a comparison.
+        """
+        if self._deep_calls >= _DEEP_CALLS_MAX or not any(isinstance(value, dict | list) for value in left.values()):
+            return 0.0
+        if len(canonical(left, False)) > 4096 or len(canonical(right, False)) > 4096:
+            return 0.0
+        self._deep_calls += 1
+        from deepdiff import DeepDiff  # Imported late: it takes a good part of a second and is seldom needed.
+
+        found = DeepDiff(left, right, ignore_order=True, get_deep_distance=True)
+        return 1.0 - float(found.get("deep_distance", 0.0))
+
+
+def _step(key: Any) -> str:
+    return key if key.__class__ is str else repr(key)
+
+
+def _names(left: list[Any], right: list[Any], field: str) -> bool:
+    """Whether the learned field can name these elements: in each, and of another value in each."""
+    for elements in (left, right):
+        try:
+            values = {(element[field].__class__, element[field]) for element in elements}
+        except (TypeError, KeyError, IndexError):
+            return False
+        if len(values) != len(elements):
+            return False
+    return True
+
+
+def canonical(value: Any, strict_numbers: bool = False) -> bytes:
+    """Bytes that are equal exactly where two values are: key order, white space and, unless strict, 1 and 1.0 apart.
+
+    Plain values go through a C encoder; those that hold anything it would alter or refuse are spelt out here.
+    """
+    pieces: list[bytes] = []
+    _spell(value, strict_numbers, pieces)
+    return b"".join(pieces)
+
+
+def _spell(value: Any, strict_numbers: bool, pieces: list[bytes]) -> None:
+    kind = value.__class__
+    if kind is str:
+        text = value.encode("utf-8", "surrogatepass")
+        pieces.append(b"s%d:%b" % (len(text), text))
+    elif kind is dict or kind is Repeating:
+        pieces.append(b"{")
+        for key in sorted(value, key=_sort_key):
+            _spell(key, strict_numbers, pieces)
+            if kind is Repeating and key in value.earlier:
+                _spell(value.earlier[key], strict_numbers, pieces)
+                pieces.append(b"|")
+            _spell(value[key], strict_numbers, pieces)
+        pieces.append(b"}")
+    elif kind is list:
+        pieces.append(b"[")
+        for item in value:
+            _spell(item, strict_numbers, pieces)
+        pieces.append(b"]")
+    elif kind is int or (kind is float and not strict_numbers and value.is_integer()):
+        pieces.append(b"i%x;" % int(value))
+    elif kind is bytes:
+        pieces.append(b"b%d:%b" % (len(value), value))
+    else:
+        pieces.append(f"{kind.__name__}:{value!r};".encode("utf-8", "surrogatepass"))
+
+
+def _sort_key(key: Any) -> tuple[str, str]:
+    return key.__class__.__name__, key if key.__class__ is str else repr(key)

@@ -1,0 +1,351 @@
+"""Align two lists so that an insertion is one difference, a removal is one, and a lost order is one.
+
+Works on keys alone: hashable values that are equal exactly where the elements are. Who calls makes the keys and says
+how alike two elements are. Where several alignments are equally good the result depends on which list is called left.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["Alignment", "Alike", "align", "align_by_name", "find_name_field", "mirrored"]
+
+Alike = Callable[[int, int], float]
+"""(index on the left, index on the right) -> how alike the two elements are, 0.0 nothing to 1.0 the same."""
+
+_TABLE_CELLS_MAX: Final = 10_000
+_PAIRING_CELLS_MAX: Final = 400
+_ALIKE_MIN: Final = 0.3
+_ALIKE_RENAMED_MIN: Final = 0.5
+
+
+class Alignment(msgspec.Struct, frozen=True, gc=False):
+    """Which element of the left list corresponds to which of the right.
+
+    changed: pairs (left index, right index) that correspond but are, or may be, not equal, in the order of the left.
+    missing: left indexes without a counterpart. extra: right indexes without one. moved: elements that both lists have
+    are not in the same order. by_position: the lists were too long to align, so pairs are by position.
+    """
+
+    changed: tuple[tuple[int, int], ...] = ()
+    missing: tuple[int, ...] = ()
+    extra: tuple[int, ...] = ()
+    moved: bool = False
+    by_position: bool = False
+
+
+def align(left: Sequence[Hashable], right: Sequence[Hashable], alike: Alike, cells_max: int) -> Alignment:
+    """Align by equal keys: a longest common subsequence, then elements that moved, then pairs within the gaps.
+
+    cells_max bounds the work: where a block without unique elements would need more, it is paired by position.
+    """
+    anchors, exhausted = _common(left, right, max(cells_max, _TABLE_CELLS_MAX))
+    if exhausted:
+        return _by_position(len(left), len(right))
+    moved_left, moved_right = _moved(left, right, anchors)
+    changed: list[tuple[int, int]] = []
+    missing: list[int] = []
+    extra: list[int] = []
+    for left_gap, right_gap in _gaps(anchors, len(left), len(right), moved_left, moved_right):
+        _pair_gap(left_gap, right_gap, alike, changed, missing, extra)
+    changed.sort()
+    in_place = _in_place(left, right)
+    if in_place is not None and len(in_place) <= len(changed) + len(missing) + len(extra) + bool(moved_left):
+        return Alignment(in_place)
+    return Alignment(tuple(changed), tuple(missing), tuple(extra), bool(moved_left))
+
+
+def _in_place(left: Sequence[Hashable], right: Sequence[Hashable]) -> tuple[tuple[int, int], ...] | None:
+    """The pairs that differ where lists of one length are compared by position: the plainest account, if it is short."""
+    if len(left) != len(right):
+        return None
+    return tuple((i, i) for i, (mine, other) in enumerate(zip(left, right, strict=True)) if mine != other)
+
+
+def align_by_name(left: Sequence[Hashable], right: Sequence[Hashable], alike: Alike) -> Alignment:
+    """Align elements that each have a name of their own: same name, same element, wherever it stands.
+
+    Elements whose name is on one side only are paired where they stand in the same place and are alike in all but the
+    name, which is what `alike` must tell here: then the name itself has changed.
+    """
+    places = {name: index for index, name in enumerate(right)}
+    matched = [(index, places[name]) for index, name in enumerate(left) if name in places]
+    anchors = _increasing(matched)
+    moved_left = {index for index, _ in matched}
+    moved_right = {index for _, index in matched}
+    changed = list(matched)
+    missing: list[int] = []
+    extra: list[int] = []
+    for left_gap, right_gap in _gaps(anchors, len(left), len(right), moved_left, moved_right):
+        pairs = _most_alike(left_gap, right_gap, alike, _ALIKE_RENAMED_MIN)
+        _settle_gap(left_gap, right_gap, pairs, changed, missing, extra)
+    changed.sort()
+    return Alignment(tuple(changed), tuple(missing), tuple(extra), len(anchors) != len(matched))
+
+
+def mirrored(alignment: Alignment) -> Alignment:
+    """The same alignment with left and right exchanged."""
+    changed = tuple(sorted((right, left) for left, right in alignment.changed))
+    return Alignment(changed, alignment.extra, alignment.missing, alignment.moved, alignment.by_position)
+
+
+_NAMES: Final = ("id", "_id", "uuid", "guid", "key", "uid", "name", "slug", "code", "sku", "ref", "number", "email")
+
+
+def find_name_field(left: Sequence[Any], right: Sequence[Any]) -> str | None:
+    """The field that names the elements of two lists of objects, or None.
+
+    It is a field of every element, a string or an integer, of another value in each element of a list, and at least
+    half of the shorter list's values are found in the other. Fields called like an identifier are preferred.
+    """
+    first = left[0] if left else None
+    if first.__class__ is not dict or right[0].__class__ is not dict:
+        return None
+    if len(left) < 2 and len(right) < 2:
+        return None
+    best: tuple[tuple[float, int, bool], str] | None = None
+    for field in sorted(key for key in first if key.__class__ is str):
+        left_names = _distinct(left, field)
+        right_names = None if left_names is None else _distinct(right, field)
+        if left_names is None or right_names is None:
+            continue
+        common = len(left_names & right_names)
+        if common * 2 < min(len(left), len(right)):
+            continue
+        preference = _preference(field, common, first[field])
+        if best is None or preference > best[0]:
+            best = preference, field
+    return None if best is None else best[1]
+
+
+def _rank(field: str) -> float:
+    lowered = field.lower()
+    if lowered in _NAMES:
+        return 3 - _NAMES.index(lowered) / len(_NAMES)
+    return 1 if lowered.endswith(("_id", "-id", "uuid")) or field.endswith(("Id", "ID")) else 0
+
+
+def _preference(field: str, common: int, value: Any) -> tuple[float, int, bool]:
+    # An identifier beats any other field, then what finds most elements again; text beats numbers, which may be ranks.
+    return _rank(field), common, isinstance(value, str)
+
+
+def _distinct(elements: Sequence[Any], field: str) -> set[tuple[type, Any]] | None:
+    """The values of the field with their types; None where it cannot name the elements."""
+    names: set[tuple[type, Any]] = set()
+    for element in elements:
+        if element.__class__ is not dict:
+            return None
+        name = element.get(field)
+        kind = name.__class__
+        if kind is not str and kind is not int:
+            return None
+        names.add((kind, name))
+    return names if len(names) == len(elements) else None
+
+
+def _common(left: Sequence[Hashable], right: Sequence[Hashable], cells_max: int) -> tuple[list[tuple[int, int]], bool]:
+    """A common subsequence as increasing index pairs, and whether the work bound was met before it was found.
+
+    Patience: elements that are unique on both sides, in their longest increasing order, split the lists into blocks,
+    and so on within these; a block without such elements goes through the classic table.
+    """
+    anchors: list[tuple[int, int]] = []
+    blocks = [(0, len(left), 0, len(right))]
+    cells = cells_max
+    while blocks:
+        left_from, left_to, right_from, right_to = blocks.pop()
+        while left_from < left_to and right_from < right_to and left[left_from] == right[right_from]:
+            anchors.append((left_from, right_from))
+            left_from += 1
+            right_from += 1
+        while left_from < left_to and right_from < right_to and left[left_to - 1] == right[right_to - 1]:
+            left_to -= 1
+            right_to -= 1
+            anchors.append((left_to, right_to))
+        if left_from == left_to or right_from == right_to:
+            continue
+        unique = _increasing(_unique_pairs(left, right, left_from, left_to, right_from, right_to))
+        if unique:
+            for at_left, at_right in unique:
+                blocks.append((left_from, at_left, right_from, at_right))
+                anchors.append((at_left, at_right))
+                left_from, right_from = at_left + 1, at_right + 1
+            blocks.append((left_from, left_to, right_from, right_to))
+            continue
+        if not (set(left[left_from:left_to]) & set(right[right_from:right_to])):
+            continue
+        cells -= (left_to - left_from) * (right_to - right_from)
+        if cells < 0:
+            return [], True
+        anchors += _table(left, right, left_from, left_to, right_from, right_to)
+    anchors.sort()
+    return anchors, False
+
+
+def _unique_pairs(
+    left: Sequence[Hashable], right: Sequence[Hashable], left_from: int, left_to: int, right_from: int, right_to: int
+) -> list[tuple[int, int]]:
+    left_counts = Counter(left[left_from:left_to])
+    right_counts = Counter(right[right_from:right_to])
+    places = {right[i]: i for i in range(right_from, right_to) if right_counts[right[i]] == 1}
+    return [(i, places[left[i]]) for i in range(left_from, left_to) if left_counts[left[i]] == 1 and left[i] in places]
+
+
+def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """A longest subsequence of pairs, already increasing on the left, that increases on the right as well."""
+    tails: list[int] = []
+    tail_pairs: list[int] = []
+    before: list[int] = []
+    for at, (_, place) in enumerate(pairs):
+        slot = bisect_left(tails, place)
+        before.append(tail_pairs[slot - 1] if slot else -1)
+        if slot == len(tails):
+            tails.append(place)
+            tail_pairs.append(at)
+        else:
+            tails[slot] = place
+            tail_pairs[slot] = at
+    chain: list[tuple[int, int]] = []
+    at = tail_pairs[-1] if tail_pairs else -1
+    while at >= 0:
+        chain.append(pairs[at])
+        at = before[at]
+    chain.reverse()
+    return chain
+
+
+def _table(
+    left: Sequence[Hashable], right: Sequence[Hashable], left_from: int, left_to: int, right_from: int, right_to: int
+) -> list[tuple[int, int]]:
+    """Longest common subsequence by the classic table; small blocks only."""
+    rows, columns = left_to - left_from, right_to - right_from
+    length = [[0] * (columns + 1) for _ in range(rows + 1)]
+    for row in range(rows - 1, -1, -1):
+        here, below, key = length[row], length[row + 1], left[left_from + row]
+        for column in range(columns - 1, -1, -1):
+            if key == right[right_from + column]:
+                here[column] = below[column + 1] + 1
+            else:
+                here[column] = max(below[column], here[column + 1])
+    pairs: list[tuple[int, int]] = []
+    row = column = 0
+    while row < rows and column < columns:
+        if left[left_from + row] == right[right_from + column]:
+            pairs.append((left_from + row, right_from + column))
+            row += 1
+            column += 1
+        elif length[row + 1][column] >= length[row][column + 1]:
+            row += 1
+        else:
+            column += 1
+    return pairs
+
+
+def _moved(
+    left: Sequence[Hashable], right: Sequence[Hashable], anchors: list[tuple[int, int]]
+) -> tuple[set[int], set[int]]:
+    """Indexes of elements outside the common subsequence that both lists have all the same, elsewhere."""
+    on_left = {index for index, _ in anchors}
+    on_right = {index for _, index in anchors}
+    waiting: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for index in range(len(right) - 1, -1, -1):
+        if index not in on_right:
+            waiting[right[index]].append(index)
+    moved_left: set[int] = set()
+    moved_right: set[int] = set()
+    for index, key in enumerate(left):
+        if index not in on_left and waiting.get(key):
+            moved_left.add(index)
+            moved_right.add(waiting[key].pop())
+    return moved_left, moved_right
+
+
+def _gaps(
+    anchors: list[tuple[int, int]], left_len: int, right_len: int, left_out: set[int], right_out: set[int]
+) -> list[tuple[list[int], list[int]]]:
+    """What stands between the anchors on both sides, without the indexes that are accounted for already."""
+    gaps = []
+    left_from = right_from = 0
+    for at_left, at_right in [*anchors, (left_len, right_len)]:
+        if at_left > left_from or at_right > right_from:
+            left_gap = [i for i in range(left_from, at_left) if i not in left_out]
+            right_gap = [i for i in range(right_from, at_right) if i not in right_out]
+            if left_gap or right_gap:
+                gaps.append((left_gap, right_gap))
+        left_from, right_from = at_left + 1, at_right + 1
+    return gaps
+
+
+def _pair_gap(
+    left_gap: list[int],
+    right_gap: list[int],
+    alike: Alike,
+    changed: list[tuple[int, int]],
+    missing: list[int],
+    extra: list[int],
+) -> None:
+    """Pair the elements of one gap, keeping their order: all of them where there are as many, else the most alike."""
+    if len(left_gap) == len(right_gap):
+        changed += zip(left_gap, right_gap, strict=True)
+        return
+    pairs = _most_alike(left_gap, right_gap, alike, _ALIKE_MIN)
+    _settle_gap(left_gap, right_gap, pairs, changed, missing, extra)
+
+
+def _settle_gap(
+    left_gap: list[int],
+    right_gap: list[int],
+    pairs: list[tuple[int, int]],
+    changed: list[tuple[int, int]],
+    missing: list[int],
+    extra: list[int],
+) -> None:
+    changed += pairs
+    paired_left, paired_right = {i for i, _ in pairs}, {j for _, j in pairs}
+    missing += [i for i in left_gap if i not in paired_left]
+    extra += [j for j in right_gap if j not in paired_right]
+
+
+def _most_alike(left_gap: list[int], right_gap: list[int], alike: Alike, alike_min: float) -> list[tuple[int, int]]:
+    """Order-keeping pairs of the greatest total likeness; by position where the gap is too large for a table."""
+    rows, columns = len(left_gap), len(right_gap)
+    if not rows or not columns:
+        return []
+    if rows * columns > _PAIRING_CELLS_MAX:
+        return [(i, j) for i, j in zip(left_gap, right_gap, strict=False) if alike(i, j) >= alike_min]
+    likeness = [[alike(i, j) for j in right_gap] for i in left_gap]
+    total = [[0.0] * (columns + 1) for _ in range(rows + 1)]
+    for row in range(rows - 1, -1, -1):
+        for column in range(columns - 1, -1, -1):
+            score = likeness[row][column]
+            together = total[row + 1][column + 1] + score if score >= alike_min else 0.0
+            total[row][column] = max(together, total[row + 1][column], total[row][column + 1])
+    pairs: list[tuple[int, int]] = []
+    row = column = 0
+    while row < rows and column < columns:
+        score = likeness[row][column]
+        if score >= alike_min and total[row][column] == total[row + 1][column + 1] + score:
+            pairs.append((left_gap[row], right_gap[column]))
+            row += 1
+            column += 1
+        elif total[row][column] == total[row + 1][column]:
+            row += 1
+        else:
+            column += 1
+    return pairs
+
+
+def _by_position(left_len: int, right_len: int) -> Alignment:
+    shorter = min(left_len, right_len)
+    return Alignment(
+        tuple((i, i) for i in range(shorter)),
+        tuple(range(shorter, left_len)),
+        tuple(range(shorter, right_len)),
+        by_position=True,
+    )
