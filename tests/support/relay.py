@@ -24,7 +24,7 @@ from capture.sources.relay.link import Tap
 from capture.sources.relay.server import Relay, RelayOptions, bind
 from tests.support.accounts import assert_conserved
 
-__all__ = ["LOOPS", "RelayProcess", "RelayThread", "relay_process", "relay_thread"]
+__all__ = ["LOOPS", "ROOT", "RelayProcess", "RelayThread", "relay_process", "relay_thread", "understudy"]
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
@@ -97,6 +97,10 @@ class RelayProcess:
     def stop(self, sign: int = signal.SIGTERM) -> Conservation:
         """Ask it to stop, wait until it has, and return its counts, which must add up."""
         self.process.send_signal(sign)
+        return self.stopped()
+
+    def stopped(self) -> Conservation:
+        """Wait for the end of a stop that was asked for; its counts, which must add up."""
         self.wait()
         assert self.process.returncode == 0, (self.process.returncode, self.err)
         lines = [line for line in self.out.splitlines() if line.startswith("conservation ")]

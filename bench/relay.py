@@ -1,0 +1,208 @@
+"""How fast is the relay beside nginx as reverse proxy and mitmproxy, and how much latency does it add?
+
+One run, everything in turn, several short rounds: wrk with 32 connections asks for 1 kB answers of an nginx through
+each way in; then with one connection for the median latency. Ratios of the same round are compared; the numbers
+themselves mean nothing on another machine. What is behind every way in is the same nginx, checked to answer the same
+bytes, and each relay's conservation line must add up to at least what wrk counted.
+
+    .venv/bin/python bench/relay.py [--seconds 1] [--rounds 4] [--without-mitmproxy]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.support import nginx  # noqa: E402 - the checkout is not installed for benchmarks
+from tests.support.relay import RelayProcess, relay_process  # noqa: E402
+
+CONNECTIONS = 32
+USERS = 'request = function() return wrk.format(nil, nil, {["X-User"] = tostring(math.random(100000))}) end\n'
+WAYS = ("direct", "nginx", "relay 1%", "relay 1% by header", "relay 100%", "mitmproxy")
+MARKS = (
+    ("relay 1%", "nginx", 0.8, "throughput at 1 % >= 0.8 x nginx as reverse proxy"),
+    ("relay 1%", "mitmproxy", 20.0, "throughput at 1 % >= 20 x mitmproxy"),
+    ("relay 100%", "nginx", 0.5, "throughput at 100 %, redacted and logged, >= 0.5 x nginx"),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=1, help="length of one round of one way")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--without-mitmproxy", action="store_true")
+    arguments = parser.parse_args()
+    wrk = shutil.which("wrk")
+    if wrk is None or nginx.NGINX is None:
+        print("this benchmark needs nginx and wrk: apt-get install nginx-light wrk")
+        return 2
+    describe(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-relay-") as folder, contextlib.ExitStack() as stack:
+        root = Path(folder)
+        (root / "users.lua").write_text(USERS)
+        body = b'{"filler":"' + b"x" * 1000 + b'"}'
+        (root / "up" / "www").mkdir(parents=True)
+        (root / "up" / "www" / "x.json").write_bytes(body)
+        ports, relays = open_ways(stack, root, mitmproxy=not arguments.without_mitmproxy)
+        for name, port in ports.items():
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/x.json", timeout=20) as answer:
+                assert answer.read() == body, f"{name} answers something else"
+        rates, asked = throughput(wrk, ports, root, arguments)
+        waits = latency(wrk, ports, root, arguments)
+        failed = report(rates, waits)
+        for name, relay in relays.items():
+            counts = relay.stop()
+            print(f"{name}: {relay.out.strip().splitlines()[-1]}")
+            assert counts.seen >= asked[name], (name, counts.seen, asked[name])
+            if name == "relay 100%":
+                assert counts.kept + sum(counts.shed.values()) >= asked[name]
+                if counts.shed:
+                    failed.append(f"{sum(counts.shed.values()) / counts.seen:.1%} were shed at 100 %")
+    for line in failed:
+        print(f"MISSED: {line}")
+    return 1 if failed else 0
+
+
+def describe(arguments: argparse.Namespace) -> None:
+    version = subprocess.run([str(nginx.NGINX), "-v"], capture_output=True, text=True, check=True).stderr.strip()
+    print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    names = ("uvloop", "mitmproxy")
+    print(f"{version}, " + ", ".join(f"{name} {metadata.version(name)}" for name in names))
+    print(f"wrk -t1 -c{CONNECTIONS} -d{arguments.seconds}s, {arguments.rounds} rounds in turn, 1 kB answers")
+
+
+def open_ways(
+    stack: contextlib.ExitStack, root: Path, mitmproxy: bool
+) -> tuple[dict[str, int], dict[str, RelayProcess]]:
+    """Start everything; ports by way in, and the relays, which are stopped by the caller."""
+    up = stack.enter_context(nginx.serve(root / "up"))
+    server = 'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }'
+    http = f"upstream up {{ server 127.0.0.1:{up}; keepalive 64; }}"
+    proxy = stack.enter_context(nginx.serve(root / "proxy", server, http))
+    relays = {
+        name: stack.enter_context(relay_process(f"127.0.0.1:{up}", root / f"log{number}", *options, environ=KEY))
+        for number, (name, options) in enumerate(
+            (
+                ("relay 1%", ("--sample", "0.01")),
+                ("relay 1% by header", ("--sample", "0.01", "--session-key", "header:x-user")),
+                ("relay 100%", ("--sample", "1")),
+            )
+        )
+    }
+    ports = {"direct": up, "nginx": proxy, **{name: relay.port for name, relay in relays.items()}}
+    if mitmproxy:
+        ports["mitmproxy"] = stack.enter_context(mitmdump(up, root))
+    return ports, relays
+
+
+KEY = {"UNDERSTUDY_CAPTURE_REDACTION_KEY": "00112233445566778899aabbccddeeff"}
+
+
+@contextlib.contextmanager
+def mitmdump(up: int, root: Path) -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    code = "import sys; from mitmproxy.tools.main import mitmdump; sys.exit(mitmdump())"
+    command = [sys.executable, "-c", code, "--quiet", "--mode", f"reverse:http://127.0.0.1:{up}"]
+    command += ["--listen-host", "127.0.0.1", "--listen-port", str(port), "--set", f"confdir={root / 'mitm'}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+
+
+def ask(wrk: str, name: str, port: int, root: Path, connections: int, seconds: int) -> tuple[float, int, float]:
+    """Requests a second, requests, and the median latency in us."""
+    command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]  # wrk takes whole seconds only
+    if name == "relay 1% by header":
+        command += ["-s", str(root / "users.lua")]
+    out = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}/x.json"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "Socket errors" not in out, out
+    assert "Non-2xx" not in out, out
+    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])  # type: ignore[index]
+    requests = int(re.search(r"(\d+) requests in", out)[1])  # type: ignore[index]
+    found = re.search(r"50%\s+([\d.]+)(us|ms)", out)
+    assert found is not None, out
+    return rate, requests, float(found[1]) * (1000 if found[2] == "ms" else 1)
+
+
+def throughput(
+    wrk: str, ports: dict[str, int], root: Path, arguments: argparse.Namespace
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    rates: dict[str, list[float]] = {name: [] for name in ports}
+    asked = dict.fromkeys(ports, 0)
+    for _ in range(arguments.rounds):
+        for name, port in ports.items():
+            rate, requests, _ = ask(wrk, name, port, root, CONNECTIONS, arguments.seconds)
+            rates[name].append(rate)
+            asked[name] += requests
+    return rates, asked
+
+
+def latency(wrk: str, ports: dict[str, int], root: Path, arguments: argparse.Namespace) -> dict[str, list[float]]:
+    waits: dict[str, list[float]] = {name: [] for name in ports}
+    for _ in range(arguments.rounds):
+        for name, port in ports.items():
+            waits[name].append(ask(wrk, name, port, root, 1, arguments.seconds)[2])
+    return waits
+
+
+def report(rates: dict[str, list[float]], waits: dict[str, list[float]]) -> list[str]:
+    """Print the table and return the marks that were missed."""
+    print(f"{'':20} {'requests/s':>11} {'x nginx (spread)':>22} {'p50 us at one connection':>26}")
+    for name in rates:
+        ratio = ratios(rates[name], rates["nginx"])
+        spread = f"({min(ratio):.2f} to {max(ratio):.2f})"
+        rate, wait = statistics.median(rates[name]), statistics.median(waits[name])
+        waited = f"({min(waits[name]):.0f} to {max(waits[name]):.0f})"
+        print(f"{name:20} {rate:11,.0f} {statistics.median(ratio):8.2f} {spread} {wait:14.0f} {waited}")
+    missed = []
+    for name, base, mark, text in MARKS:
+        if name in rates and base in rates:
+            ratio = statistics.median(ratios(rates[name], rates[base]))
+            print(f"{text}: {ratio:.2f}")
+            if ratio < mark:
+                missed.append(f"{text}: {ratio:.2f}")
+    added = statistics.median(r - n for r, n in zip(waits["relay 1%"], waits["nginx"], strict=True))
+    print(f"median latency at one connection against nginx's: {added:+.0f} us (mark: at most +20)")
+    if added > 20:
+        missed.append(f"added latency {added:+.0f} us over nginx")
+    return missed
+
+
+def ratios(rate: list[float], base: list[float]) -> list[float]:
+    return [ours / theirs for ours, theirs in zip(rate, base, strict=True)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

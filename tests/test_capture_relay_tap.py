@@ -1,0 +1,144 @@
+"""Whatever fails behind the tap, the tap does not raise, the connection goes on, and the counts add up."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from capture.conservation import Conservation
+from capture.exchange import Exchange, Request
+from capture.sources.relay.tap import Capture, ExchangeTap, SkimTap
+
+REQUEST = b"GET /a HTTP/1.1\r\nHost: shop\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class Recorder:
+    """A pipeline that keeps everything in a list, and raises where it is told to."""
+
+    def __init__(self, kept: bool = True, fail: str = "") -> None:
+        self.counts = Conservation()
+        self.exchanges: list[Exchange] = []
+        self._kept = kept
+        self.fail = fail
+        self.clients: list[str] = []
+
+    def _maybe_fail(self, where: str) -> None:
+        if self.fail == where:
+            raise RuntimeError(f"injected in {where}")
+
+    def connection_kept(self, client: str) -> bool:
+        self._maybe_fail("connection_kept")
+        return self._kept
+
+    def begin(self, request: Request, client: str, at_ns: int) -> Any:
+        self._maybe_fail("begin")
+        self.clients.append(client)
+        self.counts.seen += 1
+        return object()
+
+    def finish(self, exchange: Exchange, decision: Any) -> None:
+        self.exchanges.append(exchange)
+        self.counts.kept += 1
+
+    def abandon(self, decision: Any, reason: str) -> None:
+        self.counts.shed[reason] += 1
+
+    def opaque(self, reason: str) -> None:
+        self._maybe_fail("opaque")
+        self.counts.seen += 1
+        self.counts.opaque += 1
+
+    def skimmed(self, n: int) -> None:
+        self._maybe_fail("skimmed")
+        self.counts.seen += n
+        self.counts.sampled_out += n
+
+    def lost(self, reason: str, n: int = 1) -> None:
+        self.counts.seen += n
+        self.counts.shed[reason] += n
+
+
+def capture_with(recorder: Recorder) -> Capture:
+    return Capture(recorder, lambda: 7, server="shop:80")
+
+
+def test_an_exchange_is_recorded_with_its_server_connection_and_times() -> None:
+    recorder = Recorder()
+    tap = capture_with(recorder).tap("10.0.0.1", 5)
+    assert isinstance(tap, ExchangeTap)
+    tap.client_bytes(REQUEST, 100)
+    tap.server_bytes(ANSWER, 200)
+    tap.client_end(300)
+    tap.server_end(300)
+    tap.close(400)
+    (exchange,) = recorder.exchanges
+    assert (exchange.server, exchange.connection, exchange.source) == ("shop:80", 5, "relay")
+    assert (exchange.times.request_start, exchange.times.response_end) == (100, 200)
+    assert recorder.clients == ["10.0.0.1"]
+
+
+def test_a_connection_that_is_left_out_is_only_counted() -> None:
+    recorder = Recorder(kept=False)
+    tap = capture_with(recorder).tap("10.0.0.1", 0)
+    assert isinstance(tap, SkimTap)
+    assert not tap.sees_server
+    tap.client_bytes(REQUEST * 3, 100)
+    tap.close(200)
+    assert (recorder.counts.seen, recorder.counts.sampled_out) == (3, 3)
+
+
+def test_a_skimmed_connection_that_cannot_be_read_is_opaque_once() -> None:
+    recorder = Recorder(kept=False)
+    tap = capture_with(recorder).tap("10.0.0.1", 0)
+    assert tap is not None
+    tap.client_bytes(b"\x16\x03\x01\x02\x00", 100)
+    tap.client_bytes(b"\x16\x03\x01\x02\x00", 200)
+    assert (recorder.counts.seen, recorder.counts.opaque) == (1, 1)
+
+
+@pytest.mark.parametrize(("kept", "where"), [(True, "connection_kept"), (True, "begin"), (False, "skimmed")])
+def test_an_error_in_the_pipeline_turns_the_tap_off_and_is_shed(
+    kept: bool, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(kept=kept, fail=where)
+    capture = capture_with(recorder)
+    tap = capture.tap("10.0.0.1", 0)
+    if tap is not None:
+        for at_ns in range(5):
+            tap.client_bytes(REQUEST, at_ns)
+            tap.server_bytes(ANSWER, at_ns)
+        tap.close(9)
+    assert (recorder.counts.seen, sum(recorder.counts.shed.values())) == (1, 1)
+    assert recorder.counts.balanced()
+    assert sum(capture.errors.values()) == 1
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+@pytest.mark.parametrize("method", ["client_bytes", "server_bytes", "client_end", "server_end", "abort", "close"])
+def test_an_error_in_the_observer_sheds_what_was_under_way(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(*_: object) -> list[Any]:
+        raise ValueError("injected")
+
+    recorder = Recorder()
+    capture = capture_with(recorder)
+    tap = capture.tap("10.0.0.1", 0)
+    assert tap is not None
+    tap.client_bytes(REQUEST, 1)
+    monkeypatch.setattr(f"capture.observe.connection.ConnectionObserver.{method}", explode)
+    getattr(tap, method)(*((REQUEST, 2) if method.endswith("bytes") else (2,)))
+    monkeypatch.undo()
+    tap.server_bytes(ANSWER, 3)
+    tap.close(4)
+    assert recorder.counts.shed == {"observer_error": 1}
+    assert recorder.counts.seen == 1
+    assert recorder.exchanges == []
+
+
+def test_only_the_first_error_of_a_kind_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    capture = capture_with(Recorder(fail="connection_kept"))
+    assert [capture.tap("10.0.0.1", number) for number in range(3)] == [None, None, None]
+    assert capture.errors == {"sampler_error": 3}
+    assert len(caplog.records) == 1
