@@ -26,7 +26,7 @@ def test_builds_are_joined_by_commas_and_unknown_ones_are_refused() -> None:
     assert mutants_of("current") == ()
     assert mutants_of("value, slow") == (MUTANTS["value"], MUTANTS["slow"])
     assert mutants_of("candidate") == DEMO
-    assert set(BUILDS) == {"current", "candidate", *MUTANTS}
+    assert set(BUILDS) == {"current", "candidate", "dying", *MUTANTS}
     with pytest.raises(KeyError):
         mutants_of("nonesuch")
 
