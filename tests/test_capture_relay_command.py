@@ -67,13 +67,15 @@ def without_date(answer: bytes) -> bytes:
 )
 def test_curl_gets_the_same_bytes_through_the_relay(site: int, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     directly = curl(site, *arguments)
+    assert b"200 OK" in directly or b"206 Partial" in directly or b"405 Not Allowed" in directly
     with relay_process(f"127.0.0.1:{site}", tmp_path / "log", environ=KEY) as relay:
         through = curl(relay.port, *arguments)
         counts = relay.stop()
     # nginx writes its own port nowhere in these answers, so only the date may differ.
     assert without_date(through) == without_date(directly)
     urls = sum(word.startswith("@") for word in arguments)
-    assert (counts.seen, counts.kept) == (urls, urls)
+    # nginx refuses the last one before its body was sent, which curl then keeps to itself: not a whole exchange.
+    assert (counts.seen, counts.kept + sum(counts.incomplete.values())) == (urls, urls)
     with open_log(tmp_path / "log") as log:
         exchanges = list(log.exchanges())
     assert len(exchanges) == urls
@@ -94,7 +96,7 @@ def test_every_exchange_of_wrk_is_kept_and_reads_back(site: int, tmp_path: Path)
     assert counts.kept + sum(counts.incomplete.values()) + sum(counts.shed.values()) == counts.seen
     with open_log(tmp_path / "log") as log:
         whole = [exchange for exchange in log.exchanges() if exchange.complete]
-        assert log.damage() == []
+        assert log.damage == []
         assert log.conservation().as_dict() == counts.as_dict()
     assert len(whole) == counts.kept
     assert {exchange.response.body for exchange in whole if exchange.response} == {b'{"name":"lamp","price":12}'}
@@ -121,18 +123,20 @@ def test_a_stop_waits_for_the_exchange_under_way(tmp_path: Path) -> None:
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
-        with relay_process("{}:{}".format(*listener.getsockname()), tmp_path / "log", environ=KEY) as relay:
-            with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client:
-                client.sendall(b"GET /slow HTTP/1.1\r\nHost: shop\r\n\r\n")
-                upstream, _ = listener.accept()
-                with upstream:
-                    upstream.settimeout(10)
-                    assert upstream.recv(1000)
-                    relay.process.send_signal(signal.SIGINT)
-                    wait_until_refused(relay.port)
-                    counts = relay.stop()
-                    with pytest.raises(ConnectionResetError):
-                        client.recv(1000)
+        with (
+            relay_process("{}:{}".format(*listener.getsockname()), tmp_path / "log", environ=KEY) as relay,
+            socket.create_connection(("127.0.0.1", relay.port), timeout=10) as client,
+        ):
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: shop\r\n\r\n")
+            upstream, _ = listener.accept()
+            with upstream:
+                upstream.settimeout(10)
+                assert upstream.recv(1000)
+                relay.process.send_signal(signal.SIGINT)
+                wait_until_refused(relay.port)
+                counts = relay.stop()
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1000)
     assert (counts.seen, sum(counts.incomplete.values())) == (1, 1)
 
 

@@ -18,6 +18,7 @@ __all__ = ["NGINX", "serve"]
 NGINX = shutil.which("nginx") or ("/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else None)
 
 _CONFIG = """
+{user}
 worker_processes 1;
 daemon off;
 pid {root}/nginx.pid;
@@ -56,8 +57,12 @@ def serve(root: Path, server: str = "", http: str = "") -> Iterator[int]:
     listener.set_inheritable(True)
     port = listener.getsockname()[1]
     config = root / "nginx.conf"
+    # Where tests run as root, nginx would serve as an account that may not read the test's directory.
+    user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(
-        _CONFIG.format(root=root, port=port, http=http, server=server or f"location / {{ root {root}/www; }}")
+        _CONFIG.format(
+            user=user, root=root, port=port, http=http, server=server or f"location / {{ root {root}/www; }}"
+        )
     )
     process = subprocess.Popen(
         [NGINX, "-p", str(root), "-c", str(config)],

@@ -13,6 +13,7 @@ from typing import Any
 
 from capture.clock import Clock
 from capture.conservation import Conservation
+from capture.errors import RunFailed
 from capture.log.writer import LogWriter
 from capture.options import CaptureSettings
 from capture.pipeline import Pipeline, pipeline_from_config
@@ -52,7 +53,10 @@ def run_relay(run: RelayRun, sockets: list[socket.socket], on_listening: Callabl
     be used.
     """
     clock = Clock()
-    writer = LogWriter(run.settings.log, run.settings.log_config, _meta(run), now_ns=clock.now_ns)
+    try:
+        writer = LogWriter(run.settings.log, run.settings.log_config, _meta(run), now_ns=clock.now_ns)
+    except OSError as error:
+        raise RunFailed(f"--log: {run.settings.log}: cannot be written: {error.strerror}") from None
     counts: Conservation | None = None
     try:
         pipeline = pipeline_from_config(run.settings.capture, run.settings.redact, writer.put)
