@@ -4,67 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from capture.exchange import Exchange, Request
 from capture.observe.connection import ConnectionObserver
-from capture.observe.events import Finished, Observed, Opaque
+from capture.observe.events import Finished, Opaque
 from capture.observe.head import HEAD_BYTES_MAX
 from capture.observe.requests import PIPELINE_MAX
+from tests.support.dialogue import Step, exchanges, observe, only, opaque
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 CHUNKED_POST = b"POST /p HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 CHUNKED_OK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-Step = tuple[str, bytes]
-
-
-def observe(steps: Iterable[Step], *, end: str = "close", body_bytes_max: int = 1 << 20) -> list[Observed]:
-    """Everything that a dialogue gives; a step is ("c" or "s", bytes), ("C" or "S", b"") a clean end."""
-    begun: list[Request] = []
-
-    def begin(request: Request, at_ns: int) -> object:
-        begun.append(request)
-        return len(begun)
-
-    observer = ConnectionObserver(begin, connection=7, server="h:1", body_bytes_max=body_bytes_max)
-    out: list[Observed] = []
-    now = 1000
-    for side, data in steps:
-        now += 1
-        call = {"c": observer.client_bytes, "s": observer.server_bytes}.get(side)
-        if call is not None:
-            out += call(data, now)
-        elif side == "C":
-            out += observer.client_end(now)
-        else:
-            out += observer.server_end(now)
-    out += observer.abort(now + 1) if end == "abort" else observer.close(now + 1)
-    assert observer.close(now + 2) == []
-    tokens = [event.token for event in out if isinstance(event, Finished)]
-    assert sorted(tokens) == list(range(1, len(begun) + 1)), "each request that began has one end"
-    assert sum(isinstance(event, Opaque) for event in out) <= 1
-    return out
-
-
-def exchanges(events: Iterable[Observed]) -> list[Exchange]:
-    return [event.exchange for event in events if isinstance(event, Finished)]
-
-
-def opaque(events: Iterable[Observed]) -> list[str]:
-    return [event.reason for event in events if isinstance(event, Opaque)]
-
-
-def only(events: list[Observed]) -> Exchange:
-    (exchange,) = exchanges(events)
-    return exchange
 
 
 def test_a_get_and_its_answer_are_one_exchange() -> None:

@@ -35,7 +35,19 @@ class RequestReader:
     request. paused: CONNECT was sent, and what follows is HTTP only if that is refused.
     """
 
-    __slots__ = ("_body", "_body_bytes_max", "_flights", "_held", "_held_ns", "_line_checked", "lost", "off", "paused")
+    __slots__ = (
+        "_body",
+        "_body_bytes_max",
+        "_flights",
+        "_held",
+        "_held_ns",
+        "_last",
+        "_last_raw",
+        "_line_checked",
+        "lost",
+        "off",
+        "paused",
+    )
 
     def __init__(self, flights: Flights, body_bytes_max: int) -> None:
         self._flights = flights
@@ -43,6 +55,8 @@ class RequestReader:
         self._body: Body | None = None
         self._held = bytearray()  # an unfinished head, or what follows a CONNECT
         self._held_ns = 0
+        self._last: RequestHead | None = None
+        self._last_raw = b""
         self._line_checked = False
         self.off = False
         self.lost = False
@@ -113,7 +127,12 @@ class RequestReader:
         try:
             if end < 0 or end - start + 4 > HEAD_BYTES_MAX:
                 raise Fault("bare_lf")
-            head = parse_request(data[start : end + 2])
+            raw = data[start : end + 2]
+            if raw == self._last_raw and self._last is not None:  # many peers repeat themselves to the letter
+                head = self._last
+            else:
+                head = self._last = parse_request(raw)
+                self._last_raw = raw
         except Fault as fault:
             self._malformed(data, start, fault, started_ns)
             return len(data)
@@ -130,7 +149,9 @@ class RequestReader:
             self.paused = True
             self._held += data[start:]
             self._held_ns = at_ns
-            if head.length:
+            if len(self._held) > HEAD_BYTES_MAX:
+                self.broken("request_before_tunnel")
+            elif head.length:
                 self.off = True
             return len(data)
         if head.length == 0:

@@ -29,7 +29,19 @@ class ResponseReader:
     off and lost are as for `RequestReader`.
     """
 
-    __slots__ = ("_body", "_body_bytes_max", "_flights", "_head", "_held", "_held_ns", "_requests", "lost", "off")
+    __slots__ = (
+        "_body",
+        "_body_bytes_max",
+        "_flights",
+        "_head",
+        "_held",
+        "_held_ns",
+        "_last",
+        "_last_raw",
+        "_requests",
+        "lost",
+        "off",
+    )
 
     def __init__(self, flights: Flights, requests: RequestReader, body_bytes_max: int) -> None:
         self._flights = flights
@@ -39,6 +51,8 @@ class ResponseReader:
         self._body: Body | None = None
         self._held = bytearray()  # an unfinished head
         self._held_ns = 0
+        self._last: ResponseHead | None = None
+        self._last_raw = b""
         self.off = False
         self.lost = False
 
@@ -94,7 +108,12 @@ class ResponseReader:
         try:
             if end < 0 or end - start + 4 > HEAD_BYTES_MAX:
                 raise Fault("bare_lf")
-            head = parse_response(data[start : end + 2])
+            raw = data[start : end + 2]
+            if raw == self._last_raw and self._last is not None:  # many peers repeat themselves to the letter
+                head = self._last
+            else:
+                head = self._last = parse_response(raw)
+                self._last_raw = raw
         except Fault as fault:
             flight.response_ns = started_ns
             too_large = find_head_end(data, start) - start > HEAD_BYTES_MAX

@@ -20,14 +20,15 @@ _HEADERS: Final = 1
 class Skim:
     """Follows just the framing of the client's direction; never raises on any bytes.
 
-    A request is counted when its head is whole, as `ConnectionObserver` would call `begin` for it; header fields are
-    not looked at unless the head has a body. For HTTP/2 the HEADERS frames that open a stream are counted.
+    A request is counted when its head is whole, as `ConnectionObserver` would call `begin` for it. It reads on where an
+    observer would be stricter: fields that say nothing about a body are not looked at. For HTTP/2 the HEADERS frames
+    that open a stream are counted.
 
     opaque: why the bytes cannot be read on ("tls", "connect", "upgrade", "request_..."), None while they can. What
     follows a request to upgrade is read as HTTP for as long as it is HTTP.
     """
 
-    __slots__ = ("_body", "_h2_last_id", "_held", "_http2", "_upgrading", "opaque")
+    __slots__ = ("_alone", "_body", "_h2_last_id", "_held", "_http2", "_upgrading", "opaque")
 
     def __init__(self) -> None:
         self.opaque: str | None = None
@@ -36,9 +37,12 @@ class Skim:
         self._http2: bool | None = None  # None until the first bytes have said so
         self._h2_last_id = 0
         self._upgrading = False
+        self._alone = b""  # the last chunk that was one whole request without a body: clients repeat themselves
 
     def client_bytes(self, data: bytes) -> int:
         """The client sent these bytes; returns how many requests began in them."""
+        if data == self._alone and self._body is None and not self._held:
+            return 1 if data else 0
         if self.opaque is not None:
             return 0
         if self._held:
@@ -59,7 +63,7 @@ class Skim:
         if protocol is None:
             self._held = data
         else:
-            self.opaque = protocol
+            self._give_up(protocol)
         return 0
 
     def _requests(self, data: bytes) -> int:
@@ -70,7 +74,7 @@ class Skim:
                 try:
                     start = body.feed(data, start)
                 except Fault as fault:
-                    self.opaque = f"request_{fault}"
+                    self._give_up(f"request_{fault}")
                     return count
                 if body.done:
                     self._body = None
@@ -84,17 +88,14 @@ class Skim:
                     self._hold(data[start:])
                     return count
             head = data[start : end + 2]
-            if (
-                _START.match(head) is None
-                or end - start + 4 > HEAD_BYTES_MAX
-                or head.count(b"\n") != head.count(b"\r\n")
-            ):
+            if _START.match(head) is None or end - start + 4 > HEAD_BYTES_MAX:
                 self._broken(head)
                 return count
             count += 1
+            alone = start == 0 and end + 4 == size
             start = end + 4
             if head.startswith(b"CONNECT "):
-                self.opaque = "connect"
+                self._give_up("connect")
                 return count
             lower = head.lower()
             if b"\ncontent-length" in lower or b"\ntransfer-encoding" in lower:
@@ -103,7 +104,13 @@ class Skim:
                     return count
             if b"\nupgrade:" in lower:
                 self._upgrading = True
+            if alone and self._body is None:
+                self._alone = data
         return count
+
+    def _give_up(self, reason: str) -> None:
+        self.opaque = reason
+        self._held = self._alone = b""
 
     def _framing(self, head: bytes) -> None:
         if _FRAMED.search(head) is None:
@@ -111,10 +118,10 @@ class Skim:
         try:
             parsed = parse_request(head)
         except Fault as fault:
-            self.opaque = f"request_{fault}"
+            self._give_up(f"request_{fault}")
             return
         if parsed.fault is not None:
-            self.opaque = f"request_{parsed.fault}"
+            self._give_up(f"request_{parsed.fault}")
         elif parsed.length == CHUNKED:
             self._body = ChunkedBody(-1)
         elif parsed.length:
@@ -125,19 +132,19 @@ class Skim:
         if (line_end >= 0 and _START.match(rest) is None) or find_head_end(rest) >= 0 or len(rest) > HEAD_BYTES_MAX:
             self._broken(rest)
         elif self._upgrading and not rest[:1].isalpha() and rest != b"\r":
-            self.opaque = "upgrade"
+            self._give_up("upgrade")
         else:
             self._held = rest
 
     def _broken(self, head: bytes) -> None:
         if self._upgrading:
-            self.opaque = "upgrade"
+            self._give_up("upgrade")
         elif _START.match(head) is None:
-            self.opaque = "request_bad_request_line"
+            self._give_up("request_bad_request_line")
         elif len(head) > HEAD_BYTES_MAX - 2:
-            self.opaque = "request_head_too_large"
+            self._give_up("request_head_too_large")
         else:
-            self.opaque = "request_bare_lf"
+            self._give_up("request_bare_lf")
 
     def _frames(self, data: bytes) -> int:
         count, start, size = 0, 0, len(data)
