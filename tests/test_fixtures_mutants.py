@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,10 @@ def test_every_planted_change_takes_effect_in_the_traffic() -> None:
 
     asyncio.run(run())
     assert [name for name, count in changed.items() if count < 5] == []
+
+
+def test_the_page_on_the_demo_has_every_planted_change() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "demo.md").read_text(encoding="utf-8")
+    for mutant in DEMO:
+        row = f"| {mutant.name} | `{mutant.route}` | `{mutant.path}` | {mutant.kind} | {mutant.what} |"
+        assert row in page
