@@ -1,0 +1,86 @@
+"""Which differences of a pair are the cause and which only follow from it, inside one response and along a session."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+
+from diff.difference import Difference
+from diff.noise import GroupKey
+from replay.outcome import Outcome
+
+__all__ = ["CascadeLedger", "primary"]
+
+_BODY_VALIDATORS = frozenset(
+    {"etag", "content-md5", "digest", "content-digest", "repr-digest", "content-length", "last-modified"}
+)
+"""Headers computed from the body: another value is no news where the body differs; presence still is."""
+
+_REMEMBERED_MAX = 100_000
+
+
+def primary(differences: Sequence[Difference]) -> tuple[list[Difference], bool]:
+    """The differences that are not mere consequences of another in the same pair, and whether the rest was swallowed.
+
+    An answer against a failure stands alone, and so does another status: such a pair's bodies are different documents.
+    Where the body differs, validators and lengths computed from it follow; where the content type changed, a body of
+    another type follows.
+    """
+    for place in ("outcome", "status"):
+        alone = [difference for difference in differences if difference.place == place]
+        if alone:
+            return alone, True
+    body_differs = any(difference.place == "body" for difference in differences)
+    if not body_differs:
+        return list(differences), False
+    retyped = any(
+        difference.place == "header" and difference.path == ("content-type",) and difference.kind == "value"
+        for difference in differences
+    )
+    kept = []
+    for difference in differences:
+        if (
+            difference.place == "header"
+            and difference.kind == "value"
+            and difference.path
+            and difference.path[0] in _BODY_VALIDATORS
+        ):
+            continue
+        if retyped and difference.place == "body" and not difference.path:
+            continue
+        kept.append(difference)
+    return kept, False
+
+
+class CascadeLedger:
+    """Remembers where the candidate stood apart, so that a later request fed from there can be traced back to it.
+
+    Bounded: the oldest exchanges are forgotten first, and then a cascade is told as a finding of its own.
+    """
+
+    __slots__ = ("_apart", "_links")
+
+    def __init__(self) -> None:
+        self._apart: OrderedDict[str, tuple[GroupKey, ...]] = OrderedDict()
+        self._links: dict[GroupKey, Counter[GroupKey]] = {}
+
+    def note(self, exchange_id: str, candidate: Outcome, apart: Sequence[GroupKey]) -> None:
+        """One pair: the groups in which the candidate stood apart, and what its request was fed from."""
+        if not apart:
+            return
+        origins: set[GroupKey] = set()
+        for binding in candidate.bindings:
+            origins.update(self._apart.get(binding.origin.partition(" ")[0], ()))
+        for group in apart:
+            if origins:
+                self._links.setdefault(group, Counter()).update(origins - {group})
+        if exchange_id:
+            self._apart[exchange_id] = tuple(apart)
+            if len(self._apart) > _REMEMBERED_MAX:
+                self._apart.popitem(last=False)
+
+    def causes_of(self, group: GroupKey, count: int) -> list[GroupKey]:
+        """The groups that stood behind at least nine tenths of this group's `count` requests, most frequent first."""
+        links = self._links.get(group, Counter())
+        often = [(n, cause) for cause, n in links.items() if n >= 0.9 * count]
+        return [cause for _, cause in sorted(often, key=lambda item: (-item[0], item[1]))]

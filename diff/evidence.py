@@ -1,0 +1,189 @@
+"""All that one candidate's pairs have shown, in bounded memory: counts by route and path, and typical examples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from diff.difference import format_path, jsonable
+from diff.explain import Dimension
+from diff.noise import Change, GroupKey, PathTally, Seen
+
+__all__ = ["OTHER_PATHS", "Evidence", "Example", "RouteTally"]
+
+OTHER_PATHS = "(other paths)"
+"""Where differences are counted together once the bound on places is reached."""
+
+_SESSIONS_MAX = 64
+_SHOWN_CHARS_MAX = 200
+_DIMENSIONS_MAX = 2000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """One pair that shows a difference: the exchange's id, the exact path, the change, and both values made short."""
+
+    exchange: str
+    path: str
+    change: Change
+    left: Any
+    right: Any
+
+
+@dataclasses.dataclass(slots=True)
+class RouteTally:
+    """Pairs of one route that were compared; weight and its square sum are production's. sessions: distinct, up to a
+    bound that is enough to choose the unit of the tests. dimensions: how often each fact of a request was seen."""
+
+    pairs: int = 0
+    weight: float = 0.0
+    weight_squared: float = 0.0
+    sessions: set[int] = dataclasses.field(default_factory=set)
+    dimensions: Counter[Dimension] = dataclasses.field(default_factory=Counter)
+    dimensions_lost: int = 0
+
+    def add(self, session: int, weight: float, facts: Sequence[Dimension]) -> None:
+        """Count one pair."""
+        self.pairs += 1
+        self.weight += weight
+        self.weight_squared += weight * weight
+        if len(self.sessions) < _SESSIONS_MAX:
+            self.sessions.add(session)
+        _count(self.dimensions, facts, self)
+
+
+def _count(counter: Counter[Dimension], facts: Sequence[Dimension], tally: RouteTally | None) -> None:
+    full = len(counter) >= _DIMENSIONS_MAX
+    for fact in facts:
+        if not full or fact in counter:
+            counter[fact] += 1
+        elif tally is not None:
+            tally.dimensions_lost += 1
+
+
+class Evidence:
+    """The counts of one candidate; `routes` and `paths` grow up to bounds, and what is beyond is counted together."""
+
+    __slots__ = (
+        "_examples_max", "_ids", "_paths_max", "dimensions", "examples", "overflowed", "paths", "routes",
+        "signatures",
+    )  # fmt: skip
+
+    def __init__(self, *, paths_max: int, examples_max: int) -> None:
+        self._paths_max = paths_max
+        self._examples_max = examples_max
+        self.paths: dict[GroupKey, PathTally] = {}
+        self.routes: dict[str, RouteTally] = {}
+        self.examples: dict[GroupKey, list[Example]] = {}
+        self.dimensions: dict[GroupKey, Counter[Dimension]] = {}
+        self.overflowed = 0
+        self.signatures: Counter[tuple[tuple[int, ...], bool]] = Counter()
+        self._ids: dict[GroupKey, int] = {}
+
+    def observe(
+        self,
+        route: str,
+        candidate: Sequence[Seen],
+        witness: Sequence[Seen] | None,
+        *,
+        exchange: str,
+        session: int,
+        weight: float,
+        position: int,
+        facts: Sequence[Dimension],
+        explained: bool,
+        only: frozenset[str] | None = None,
+    ) -> list[GroupKey]:
+        """Count one pair that could be compared.
+
+        candidate, witness: differences to the current build; witness None where there is none. explained: a rule took
+        some of the candidate's differences. only: where the rest of a response was swallowed by a greater difference,
+        the paths that may still be judged. Returns the places where the candidate stood apart.
+        """
+        self._route(route).add(session, weight, facts)
+        if not candidate and not witness:
+            self.signatures[((), explained)] += 1
+            return []
+        ours = self._by_key(route, candidate)
+        theirs = self._by_key(route, witness or ())
+        apart = []
+        for key in sorted(ours.keys() | theirs.keys()):
+            here = ours.get(key, ())
+            swallowed = only is not None and key.path not in only
+            if swallowed and not here:
+                continue
+            judged = None if witness is None or swallowed else theirs.get(key, ())
+            if self.paths[key].observe(here, judged, session=session, weight=weight, position=position):
+                apart.append(key)
+                _count(self.dimensions.setdefault(key, Counter()), facts, None)
+            if here:
+                self._keep_example(key, exchange, here[0])
+        self.signatures[(tuple(sorted(self._ids[key] for key in ours)), explained)] += 1
+        return apart
+
+    def number_of(self, key: GroupKey) -> int:
+        """The number by which a place is known in `signatures`."""
+        return self._ids[key]
+
+    def _route(self, route: str) -> RouteTally:
+        tally = self.routes.get(route)
+        if tally is None:
+            tally = self.routes[route] = RouteTally()
+        return tally
+
+    def _key(self, route: str, path: str) -> GroupKey:
+        key = GroupKey(route, path)
+        if key in self.paths:
+            return key
+        if len(self.paths) >= self._paths_max and path not in ("status", "outcome"):
+            self.overflowed += 1
+            key = GroupKey(route, OTHER_PATHS)
+            if key in self.paths:
+                return key
+        self.paths[key] = PathTally()
+        self._ids[key] = len(self._ids)
+        return key
+
+    def _by_key(self, route: str, seen: Sequence[Seen]) -> dict[GroupKey, list[Seen]]:
+        grouped: dict[GroupKey, list[Seen]] = {}
+        for one in seen:
+            grouped.setdefault(self._key(route, one.path), []).append(one)
+        return grouped
+
+    def _keep_example(self, key: GroupKey, exchange: str, seen: Seen) -> None:
+        """The first ones, and then shorter ones of the same change instead of longer ones."""
+        kept = self.examples.setdefault(key, [])
+        if len(kept) >= self._examples_max and len(kept[-1].path) <= 60:
+            return
+        example = Example(
+            exchange,
+            format_path(seen.difference),
+            seen.change,
+            _short(seen.difference.left),
+            _short(seen.difference.right),
+        )
+        if len(kept) < self._examples_max:
+            kept.append(example)
+        elif len(example.path) < len(kept[-1].path):
+            kept[-1] = example
+
+
+def _short(value: Any) -> Any:
+    """The value for a report: plain JSON, long text cut with an ellipsis, containers only in outline."""
+    if isinstance(value, str):
+        return jsonable(value if len(value) <= _SHOWN_CHARS_MAX else value[:_SHOWN_CHARS_MAX] + "…")
+    if isinstance(value, list | tuple):
+        if len(value) <= 8 and all(not isinstance(item, list | tuple | dict) for item in value):
+            return [_short(item) for item in value]
+        return f"[{len(value)} elements]"
+    if isinstance(value, dict):
+        if len(value) <= 8 and all(not isinstance(item, list | tuple | dict) for item in value.values()):
+            return {str(_short(str(key))): _short(item) for key, item in value.items()}
+        return f"{{{len(value)} members}}"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * _SHOWN_CHARS_MAX:
+        return f"<integer of {value.bit_length()} bits>"
+    return jsonable(value)

@@ -1,0 +1,264 @@
+"""Judge a run: one streaming pass over its performances, from pairs to findings, verdicts and the report. Pure.
+
+The run is read twice, once to learn the routes and once to compare; nothing of it is kept but counts, bounded examples
+and the latencies. The same run gives the same report, byte for byte.
+"""
+
+from __future__ import annotations
+
+import datetime
+import random
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from diff.cause import CascadeLedger, primary
+from diff.compare import CompareOptions, Comparison, compare_outcomes
+from diff.coverage import Coverage, CoverageCounter
+from diff.evidence import Evidence
+from diff.explain import dimensions_of
+from diff.findings import build_findings, rule_finding
+from diff.ledger import Ledger, Totals
+from diff.noise import Seen, seen_of
+from diff.report.model import CandidateReport, Report
+from diff.route import RouteLearner, Routes
+from diff.rules import Rule, RuleBook
+from diff.settings import DiffConfig
+from diff.significance import decide
+from diff.timing import RouteTimes, judge_timing
+from diff.verdict import Circumstances, judge_candidate, worst
+from replay.outcome import Outcome, Performance
+
+__all__ = ["Subject", "judge"]
+
+_ROUTES_TIMED_MAX = 2000
+
+
+class Subject:
+    """A run prepared for judging: who is who, and what is known of the run as a whole.
+
+    partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
+    """
+
+    __slots__ = ("candidates", "current", "partial", "performances", "reference", "timing_withheld")
+
+    def __init__(
+        self,
+        performances: Callable[[], Iterable[Performance]],
+        *,
+        current: str,
+        candidates: Sequence[str],
+        reference: str | None = None,
+        partial: str | None = None,
+        timing_withheld: str | None = None,
+    ) -> None:
+        self.performances = performances
+        self.current = current
+        self.candidates = tuple(candidates)
+        self.reference = reference
+        self.partial = partial
+        self.timing_withheld = timing_withheld
+
+
+class _Candidate:
+    """What is being learned of one candidate."""
+
+    __slots__ = ("cascades", "evidence", "limits", "name", "not_comparable", "rules", "times")
+
+    def __init__(self, name: str, config: DiffConfig, rules: Sequence[Rule], today: datetime.date) -> None:
+        self.name = name
+        self.evidence = Evidence(paths_max=config.paths_max, examples_max=config.examples_max)
+        self.cascades = CascadeLedger()
+        self.rules = RuleBook(rules, name, today)
+        self.times: dict[str, RouteTimes] = {}
+        self.not_comparable: Counter[str] = Counter()
+        self.limits = 0
+
+
+def judge(subject: Subject, config: DiffConfig, rules: Sequence[Rule], today: datetime.date) -> Report:
+    """The report of a run.
+
+    today: rules that expire on or before it no longer hold. Raises RunFailed where the run's totals do not close.
+    """
+    routes = _learn_routes(subject, config)
+    ledger, coverage = Ledger(), CoverageCounter()
+    candidates = [_Candidate(name, config, rules, today) for name in subject.candidates]
+    options = CompareOptions(
+        strict_numbers=config.strict_numbers,
+        body_bytes_max=config.body_bytes_max,
+        differences_max=config.differences_max,
+    )
+    recorded = 0
+    for performance in subject.performances():
+        ledger.add(performance)
+        exchange = performance.exchange
+        route = routes.of(exchange.request.method, exchange.request.target)
+        coverage.add(exchange, route, performed=performance.skipped is None)
+        if performance.skipped is None:
+            pair = _Pair(performance, route, subject, options)
+            recorded += pair.has_recorded
+            for candidate in candidates:
+                _observe(candidate, pair, options)
+    ledger.check()
+    circumstances = Circumstances(
+        ledger, subject.current, subject.reference, subject.partial, subject.timing_withheld, recorded
+    )
+    covered = coverage.result()
+    reports = {}
+    reasons: list[str] = []
+    for candidate in candidates:
+        report, why = _conclude(candidate, circumstances, covered, config)
+        reports[candidate.name] = report
+        reasons += [reason for reason in why if reason not in reasons]
+    if not reports:
+        reasons.append("the run has no candidate")
+    return Report(worst(report.verdict for report in reports.values()), tuple(reasons), ledger, reports)
+
+
+def _learn_routes(subject: Subject, config: DiffConfig) -> Routes:
+    learner = RouteLearner(config.routes)
+    for performance in subject.performances():
+        learner.add(performance.exchange.request.target)
+    return learner.finish()
+
+
+class _Pair:
+    """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
+
+    __slots__ = (
+        "current", "exchange", "facts", "has_recorded", "performance", "reference", "route", "session", "weight",
+        "witness_seen", "witness_swallowed",
+    )  # fmt: skip
+
+    def __init__(self, performance: Performance, route: str, subject: Subject, options: CompareOptions) -> None:
+        self.performance = performance
+        self.exchange = performance.exchange
+        self.route = route
+        self.session = zlib.crc32(self.exchange.session.encode("utf-8", "surrogatepass"))
+        self.weight = 1 / self.exchange.kept_with if self.exchange.kept_with > 0 else 1.0
+        self.facts = dimensions_of(self.exchange)
+        current = performance.outcome_of(subject.current)
+        if current is None:
+            raise ValueError(f"position {performance.position} has no outcome of the current build {subject.current!r}")
+        self.current = current
+        reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
+        self.reference = reference if reference is not None and reference.response is not None else None
+        self.has_recorded = False
+        witness = self.reference if subject.reference is not None else self._recorded()
+        self.witness_seen: list[Seen] | None = None
+        self.witness_swallowed = False
+        if witness is not None and current.response is not None:
+            comparison = compare_outcomes(current, witness, options)
+            if comparison.not_comparable is None:
+                differences, self.witness_swallowed = primary(comparison.differences)
+                self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
+
+    def _recorded(self) -> Outcome | None:
+        """The recorded response as an outcome, where it was seen whole."""
+        response, times = self.exchange.response, self.exchange.times
+        if response is None or response.truncated or response.body is None or not self.exchange.complete:
+            return None
+        self.has_recorded = True
+        end = times.response_end if times.response_end is not None else times.request_start
+        return Outcome("recorded", "reference", times.request_start, times.request_start, None, end, response)
+
+
+def _observe(candidate: _Candidate, pair: _Pair, options: CompareOptions) -> None:
+    outcome = pair.performance.outcome_of(candidate.name)
+    if outcome is None:
+        candidate.not_comparable[f"no outcome of {candidate.name}"] += 1
+        return
+    if pair.current.failure is not None:
+        candidate.not_comparable[f"current failed: {pair.current.failure.kind}"] += 1
+        return
+    _observe_times(candidate, pair, outcome)
+    comparison = compare_outcomes(pair.current, outcome, options)
+    if comparison.not_comparable is not None:
+        candidate.not_comparable[comparison.not_comparable] += 1
+        return
+    if comparison.limits and not comparison.differences:
+        candidate.limits += 1
+        candidate.not_comparable[_limit(comparison)] += 1
+        return
+    differences, swallowed = primary(comparison.differences)
+    seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
+    seen, explained = candidate.rules.sift(pair.route, seen)
+    witness = pair.witness_seen
+    if witness:
+        witness = candidate.rules.without(pair.route, witness)
+    only = frozenset(("status", "outcome")) if swallowed or pair.witness_swallowed else None
+    apart = candidate.evidence.observe(
+        pair.route,
+        seen,
+        witness,
+        exchange=pair.exchange.id,
+        session=pair.session,
+        weight=pair.weight,
+        position=pair.performance.position,
+        facts=pair.facts,
+        explained=explained,
+        only=only,
+    )
+    candidate.cascades.note(pair.exchange.id, outcome, apart)
+
+
+def _limit(comparison: Comparison) -> str:
+    return f"compared in part: {comparison.limits[0]}"
+
+
+def _observe_times(candidate: _Candidate, pair: _Pair, outcome: Outcome) -> None:
+    current, other = pair.current.latency_ns, outcome.latency_ns
+    if current is None or other is None or outcome.response is None or pair.current.response is None:
+        return
+    if outcome.response.status // 100 != pair.current.response.status // 100:
+        # Another kind of answer takes another time; that is a finding of its own.
+        return
+    times = candidate.times.get(pair.route)
+    if times is None:
+        if len(candidate.times) >= _ROUTES_TIMED_MAX:
+            return
+        times = candidate.times[pair.route] = RouteTimes()
+    reference = pair.reference.latency_ns if pair.reference is not None else None
+    times.add(current, other, reference, pair.session)
+
+
+def _conclude(
+    candidate: _Candidate, circumstances: Circumstances, coverage: Coverage, config: DiffConfig
+) -> tuple[CandidateReport, list[str]]:
+    evidence, sent = candidate.evidence, circumstances.ledger.sent
+    decided, doubts = decide(evidence, config.fdr)
+    findings, places = build_findings(evidence, decided, candidate.cascades)
+    rows = candidate.rules.rows()
+    findings += [
+        rule_finding(row.rule, row.count, sent, exceeded=row.state == "exceeded")
+        for row in rows
+        if row.state in ("missing", "exceeded") and sent
+    ]
+    totals = _totals(candidate, {evidence.number_of(key) for key in places})
+    totals.check(candidate.name, sent)
+    timing = judge_timing(
+        candidate.times, config, withheld=circumstances.timing_withheld, chance=random.Random(config.seed)
+    )
+    verdict, reasons = judge_candidate(
+        candidate.name, circumstances, totals, findings, doubts, timing, coverage, config, candidate.limits,
+        evidence.overflowed,
+    )  # fmt: skip
+    report = CandidateReport(
+        verdict, tuple(reasons), totals, tuple(findings), tuple(doubts), tuple(rows), tuple(timing), coverage
+    )
+    return report, reasons
+
+
+def _totals(candidate: _Candidate, found: set[int]) -> Totals:
+    """The fate of each pair: different where any place belongs to a finding, else expected, else noisy, else same."""
+    totals = Totals(not_comparable=candidate.not_comparable)
+    for (places, explained), count in candidate.evidence.signatures.items():
+        if not found.isdisjoint(places):
+            totals.different += count
+        elif explained:
+            totals.expected += count
+        elif places:
+            totals.noisy += count
+        else:
+            totals.same += count
+    return totals

@@ -1,0 +1,99 @@
+"""What became of every planned request and every pair; totals that do not close refuse to become a report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+
+from capture.errors import RunFailed
+from replay.outcome import Performance
+
+__all__ = ["Ledger", "Totals"]
+
+
+@dataclasses.dataclass(slots=True)
+class Ledger:
+    """Counts of the run: planned = sent + skipped, and for each build sent = answered + failed."""
+
+    planned: int = 0
+    sent: int = 0
+    skipped: Counter[str] = dataclasses.field(default_factory=Counter)
+    answered: Counter[str] = dataclasses.field(default_factory=Counter)
+    failed: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
+
+    def add(self, performance: Performance) -> None:
+        """Count one planned request."""
+        self.planned += 1
+        if performance.skipped is not None:
+            self.skipped[performance.skipped] += 1
+            return
+        self.sent += 1
+        for outcome in performance.outcomes:
+            kinds = self.failed.setdefault(outcome.build, Counter())
+            if outcome.failure is not None:
+                kinds[outcome.failure.kind] += 1
+            else:
+                self.answered[outcome.build] += 1
+
+    def check(self) -> None:
+        """Raise RunFailed, with the numbers, where a sum does not close."""
+        if self.planned != self.sent + sum(self.skipped.values()):
+            raise RunFailed(
+                f"the run does not add up: {self.planned} planned, {self.sent} sent, {sum(self.skipped.values())} "
+                "skipped; no report is made from it. The run may be damaged: replay it again"
+            )
+        for build, kinds in self.failed.items():
+            if self.sent != self.answered[build] + sum(kinds.values()):
+                raise RunFailed(
+                    f"the run does not add up for build {build!r}: {self.sent} sent, {self.answered[build]} answered, "
+                    f"{sum(kinds.values())} failed; no report is made from it. The run may be damaged: replay it again"
+                )
+
+    def failures(self, build: str) -> int:
+        """How many requests got no response from that build."""
+        return sum(self.failed.get(build, Counter()).values())
+
+    def as_dict(self) -> dict[str, object]:
+        """The `ledger` of the JSON report."""
+        return {
+            "planned": self.planned,
+            "sent": self.sent,
+            "skipped": _plain(self.skipped),
+            "answered": {build: self.answered[build] for build in sorted(self.failed)},
+            "failed": {build: _plain(kinds) for build, kinds in sorted(self.failed.items())},
+        }
+
+
+@dataclasses.dataclass(slots=True)
+class Totals:
+    """What became of each pair of one candidate; the sum is the number of requests sent."""
+
+    same: int = 0
+    expected: int = 0
+    noisy: int = 0
+    different: int = 0
+    not_comparable: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def check(self, candidate: str, sent: int) -> None:
+        """Raise RunFailed, with the numbers, where the pairs do not sum to what was sent."""
+        found = self.same + self.expected + self.noisy + self.different + sum(self.not_comparable.values())
+        if found != sent:
+            raise RunFailed(
+                f"the verdicts of candidate {candidate!r} do not add up: {found} pairs judged of {sent} sent "
+                f"({self.as_dict()}); no report is made. Please report this with the run"
+            )
+
+    def as_dict(self) -> dict[str, object]:
+        """The `totals` of the JSON report."""
+        return {
+            "same": self.same,
+            "expected": self.expected,
+            "noisy": self.noisy,
+            "different": self.different,
+            "not_comparable": _plain(self.not_comparable),
+        }
+
+
+def _plain(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in sorted(counts.items()) if count}

@@ -1,0 +1,227 @@
+"""Route templates learned from the targets that were seen, so that /products/17 and /products/18 are one route.
+
+A trie of path segments; a place with many different segments becomes a placeholder. Segments that look like an
+identifier (a number, a uuid, a hash, a date) are placeholders at once, so names are stable from run to run even where
+few were seen. The order in which targets arrive does not matter. Pure, bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import unquote
+
+from capture.errors import UsageError
+
+__all__ = ["RouteLearner", "Routes", "parse_template"]
+
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?\Z")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z")
+_HASH = re.compile(r"(?=[^\d]*\d)[0-9a-fA-F]{8,}\Z")
+_DATE = re.compile(r"\d{4}-\d\d(?:-\d\d)?(?:T[\d:.]+Z?)?\Z")
+_TOKEN = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_\-~=]{16,}\Z")
+_PREFIXED = re.compile(r"([A-Za-z]{1,12})[-_](?:\d+|[0-9a-fA-F]{8,}|(?=\w*\d)[A-Za-z0-9]{6,})\Z")
+_LETTER_NUMBER = re.compile(r"[A-Za-z]{1,3}\d{2,}\Z")
+_VERSION = re.compile(r"v\d+(?:\.\d+)*\Z")
+_FILE = re.compile(r"(?P<stem>.+)(?P<extension>\.[A-Za-z][A-Za-z0-9]{0,5})\Z")
+
+_ANY = "{any}"
+_TAIL = "{tail}"
+
+
+class Routes:
+    """Names for requests: "GET /products/{id}". Made by `RouteLearner.finish`."""
+
+    __slots__ = ("_cache", "_root", "_templates")
+
+    def __init__(self, root: _Node, templates: Sequence[tuple[str, ...]]) -> None:
+        self._root = root
+        self._templates = templates
+        self._cache: dict[tuple[str, str], str] = {}
+
+    def of(self, method: str, target: str) -> str:
+        """The route's name; the query, fragment and authority are no part of it."""
+        key = (method, target)
+        name = self._cache.get(key)
+        if name is None:
+            if len(self._cache) >= 50_000:
+                self._cache.clear()
+            name = self._cache[key] = f"{method} {self._template(target)}"
+        return name
+
+    def _template(self, target: str) -> str:
+        if target == "*":
+            return "*"
+        segments = split_target(target)
+        for template in self._templates:
+            if _matches(template, segments):
+                return "/" + "/".join(template)
+        node, names = self._root, []
+        for position, segment in enumerate(segments):
+            if node.collapsed or position >= _DEPTH_MAX:
+                kept = placeholder(segment)
+                names.append(kept if kept is not None else _slug(segment))
+                node = node.children.get(_ANY, _EMPTY)
+                continue
+            name = placeholder(segment) or segment
+            names.append(name)
+            node = node.children.get(name, _EMPTY)
+            if position + 1 >= _DEPTH_MAX and len(segments) > _DEPTH_MAX:
+                names.append(_TAIL)
+                break
+        return "/" + "/".join(names)
+
+
+_DEPTH_MAX = 16
+
+
+class _Node:
+    __slots__ = ("children", "collapsed", "literals")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.collapsed = False
+        self.literals = 0
+
+
+_EMPTY = _Node()
+
+
+class RouteLearner:
+    """Learns from every target, then `finish`es.
+
+    cardinality_max: more different segments than this at one place, or, where most of what is there was seen
+    rarely, more than `slug_min`, are taken as identifiers. nodes_max: bound of the trie; beyond it unknown branches are
+    not added, and `overflowed` counts them. templates: given by the configuration, tried first, e.g.
+    "/users/{name}/orders".
+    """
+
+    __slots__ = ("_cardinality_max", "_counts", "_nodes", "_nodes_max", "_root", "_templates", "overflowed")
+
+    def __init__(self, templates: Iterable[str] = (), *, cardinality_max: int = 40, nodes_max: int = 50_000) -> None:
+        self._root = _Node()
+        self._templates = [parse_template(text) for text in templates]
+        self._cardinality_max = cardinality_max
+        self._nodes = 0
+        self._nodes_max = nodes_max
+        self._counts: dict[tuple[str, ...], int] = {}
+        self.overflowed = 0
+
+    def add(self, target: str) -> None:
+        """Learn from one target."""
+        if target == "*":
+            return
+        node = self._root
+        for position, segment in enumerate(split_target(target)):
+            if position >= _DEPTH_MAX:
+                return
+            node.literals += 1
+            name = placeholder(segment) or segment
+            if node.collapsed:
+                name = _ANY
+            child = node.children.get(name)
+            if child is None:
+                if self._nodes >= self._nodes_max:
+                    self.overflowed += 1
+                    return
+                child = node.children[name] = _Node()
+                self._nodes += 1
+                if len(node.children) > 4 * self._cardinality_max:
+                    self._collapse(node)
+                    child = node.children[_ANY]
+            node = child
+
+    def finish(self) -> Routes:
+        """The names; the learner can go on learning, but names already given out stay as they are."""
+        self._settle(self._root)
+        return Routes(self._root, self._templates)
+
+    def _settle(self, root: _Node) -> None:
+        waiting = [root]
+        while waiting:
+            node = waiting.pop()
+            if not node.collapsed and self._is_open(node):
+                self._collapse(node)
+            waiting += node.children.values()
+
+    def _is_open(self, node: _Node) -> bool:
+        words = [name for name in node.children if not name.startswith("{")]
+        if len(words) > self._cardinality_max:
+            return True
+        # A dozen words with one and the same shape below them, or a dozen that read like titles, are names of things.
+        if len(words) >= 12 and all(node.children[word].children for word in words):
+            return len({frozenset(node.children[word].children) for word in words}) == 1
+        titles = sum(1 for word in words if word.count("-") + word.count("_") + word.count("%20") + word.count("+"))
+        return len(words) >= 12 and titles >= 0.8 * len(words)
+
+    def _collapse(self, node: _Node) -> None:
+        merged = _Node()
+        for child in node.children.values():
+            self._merge(merged, child)
+        node.children = {_ANY: merged}
+        node.collapsed = True
+
+    def _merge(self, into: _Node, other: _Node) -> None:
+        pairs = [(into, other)]
+        while pairs:
+            target, source = pairs.pop()
+            target.literals += source.literals
+            target.collapsed = target.collapsed or source.collapsed
+            for name, child in source.children.items():
+                if name in target.children:
+                    pairs.append((target.children[name], child))
+                else:
+                    target.children[name] = child
+
+
+def split_target(target: str) -> list[str]:
+    """The path segments of a request target in any of its forms; a trailing slash gives a last empty segment."""
+    path = target.partition("#")[0].partition("?")[0]
+    if "://" in path[:12]:
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return path.removeprefix("/").split("/")
+
+
+def placeholder(segment: str) -> str | None:
+    """The placeholder of a segment that looks like an identifier; None for a word."""
+    if not segment or _VERSION.match(segment):
+        return None
+    text = unquote(segment) if "%" in segment else segment
+    if _NUMBER.match(text):
+        return "{id}"
+    if _UUID.match(text):
+        return "{uuid}"
+    if _DATE.match(text):
+        return "{date}"
+    if _HASH.match(text):
+        return "{hash}"
+    if prefixed := _PREFIXED.match(text):
+        return f"{prefixed[1]}-{{id}}"
+    if _LETTER_NUMBER.match(text):
+        return "{code}"
+    if _TOKEN.match(text):
+        return "{token}"
+    if (file := _FILE.match(text)) and (stem := placeholder(file["stem"])):
+        return stem + file["extension"]
+    return None
+
+
+def _slug(segment: str) -> str:
+    file = _FILE.match(segment)
+    return "{slug}" + file["extension"] if file else "{slug}"
+
+
+def parse_template(text: str) -> tuple[str, ...]:
+    """A template of the configuration as segments. Raises UsageError where it does not begin with a slash."""
+    if not text.startswith("/"):
+        raise UsageError(f"route template {text!r} must begin with '/', as in \"/users/{{name}}\"")
+    return tuple(split_target(text))
+
+
+def _matches(template: Sequence[str], segments: Sequence[str]) -> bool:
+    if len(template) != len(segments):
+        return False
+    return all(
+        want == have or (want.startswith("{") and want.endswith("}") and have != "")
+        for want, have in zip(template, segments, strict=True)
+    )

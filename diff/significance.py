@@ -1,0 +1,245 @@
+"""Which places differ more than chance allows: every test of one candidate, and the false discovery rate over all.
+
+For each place there is one test for "differs at all", one for each change of class, and one for "values repeat"; where
+a place shows on several routes, one more over all of them, so that a rare error that is spread thin is still found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from diff.difference import KINDS
+from diff.evidence import OTHER_PATHS, Evidence
+from diff.noise import Change, GroupKey, Odd, PathTally
+from diff.statistics import binomial_tail, clopper_pearson, discoveries
+from diff.values import is_volatile
+
+__all__ = ["EVERY_ROUTE", "Decided", "Doubt", "decide"]
+
+EVERY_ROUTE = "*"
+_SEVERE_STATUS = "45"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decided:
+    """A place where the candidate differs for sure.
+
+    count: pairs that show it; changes: those that count, the most frequent first; p: of the strongest test. pooled: it
+    took several routes together to be sure.
+    """
+
+    key: GroupKey
+    count: int
+    changes: tuple[Change, ...]
+    p: float
+    pooled: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Doubt:
+    """A place where candidate and current differ and nothing is claimed.
+
+    why: the counts behind it, and what rate is excluded. grave: a reason why the verdict cannot be promote, else None.
+    """
+
+    key: GroupKey
+    kind: str
+    count: int
+    why: str
+    grave: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Test:
+    key: GroupKey
+    change: Change | None
+    p: float
+    least: float
+    count: int
+    level: str
+
+
+def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
+    """All places of a candidate: those that differ for sure, and those where nothing can be claimed."""
+    tests = [test for key, tally in sorted(evidence.paths.items()) for test in _tests(key, tally, evidence)]
+    tests += _pooled(evidence)
+    found = [test for test, yes in zip(tests, discoveries([(t.p, t.least) for t in tests], fdr), strict=True) if yes]
+    decided: dict[GroupKey, Decided] = {}
+    by_key: dict[GroupKey, list[_Test]] = {}
+    for test in found:
+        by_key.setdefault(test.key, []).append(test)
+    for key, tally in sorted(evidence.paths.items()):
+        if key.path == "outcome" and tally.count:
+            # An answer against a failure needs no statistics.
+            decided[key] = Decided(key, tally.count, _frequent(tally, tally.changes), 0.0)
+        elif key in by_key:
+            decided[key] = _decided(key, tally, by_key[key])
+    for pooled in by_key.items():
+        if pooled[0].route == EVERY_ROUTE:
+            _spread(pooled[0], pooled[1], evidence, decided)
+    doubts = [
+        _doubt(key, tally, evidence)
+        for key, tally in sorted(evidence.paths.items())
+        if tally.count and key not in decided
+    ]
+    return list(decided.values()), doubts
+
+
+def _tests(key: GroupKey, tally: PathTally, evidence: Evidence) -> list[_Test]:
+    route = evidence.routes.get(key.route)
+    sessions = len(route.sessions) if route is not None else 0
+    tests = []
+    floor = _order_floor(tally)
+    if tally.odd.seen:
+        tests.append(_test(key, None, tally.odd, sessions, tally.count, "place", floor))
+    for change, counts in sorted(tally.changes.items()):
+        odd = counts.odd
+        if odd.seen and (odd.candidate, odd.witness) != (tally.odd.candidate, tally.odd.witness):
+            tests.append(
+                _test(key, change, odd, sessions, counts.count, "change", floor if change.kind == "order" else 0.0)
+            )
+    if tally.repeats.seen:
+        tests.append(
+            _test(key, tally.change_of_repeat, tally.repeats, sessions, tally.repeats.candidate, "repeats", 0.0)
+        )
+    if tally.untested and not tally.odd.seen and not tally.agreed_differ:
+        tests += _one_way(key, tally)
+    return tests
+
+
+def _test(key: GroupKey, change: Change | None, odd: Odd, sessions: int, count: int, level: str, floor: float) -> _Test:
+    p, least = odd.p_value(sessions, three_way=True)
+    if odd.witness or odd.current:
+        # Where there is noise at all, the test that relies on candidate and reference alone must agree.
+        p = max(p, odd.p_value(sessions, three_way=False)[0])
+    return _Test(key, change, max(p, floor), max(least, floor), count, level)
+
+
+def _order_floor(tally: PathTally) -> float:
+    """How likely two processes agree on the order of these lists by chance, where order is all that differs."""
+    if not tally.changes or any(change.kind != "order" for change in tally.changes):
+        return 0.0
+    return math.exp(-min(700.0, tally.contents_log))
+
+
+def _one_way(key: GroupKey, tally: PathTally) -> Iterable[_Test]:
+    """Without any witness: were both builds the same, a change and its reverse would be equally frequent."""
+    for change, counts in sorted(tally.changes.items()):
+        back = tally.changes.get(change.reverse())
+        if change.reverse() == change:
+            continue
+        trials = counts.untested + (back.untested if back is not None else 0)
+        yield _Test(key, change, binomial_tail(counts.untested, trials, 0.5), 0.5**trials, counts.count, "one way")
+
+
+def _pooled(evidence: Evidence) -> list[_Test]:
+    """One test for each place that shows on several routes, over all of them."""
+    odds: dict[tuple[str, Change], list[tuple[GroupKey, Odd]]] = {}
+    for key, tally in sorted(evidence.paths.items()):
+        if key.path in ("outcome", OTHER_PATHS):
+            continue
+        for change, counts in tally.changes.items():
+            if counts.odd.seen and change.kind != "order":
+                odds.setdefault((key.path, change), []).append((key, counts.odd))
+    sessions = max((len(route.sessions) for route in evidence.routes.values()), default=0)
+    tests = []
+    for (path, change), members in sorted(odds.items()):
+        if len(members) < 2:
+            continue
+        total = Odd()
+        for _, odd in members:
+            total.merge(odd)
+        tests.append(_test(GroupKey(EVERY_ROUTE, path), change, total, sessions, total.candidate, "pooled", 0.0))
+    return tests
+
+
+def _decided(key: GroupKey, tally: PathTally, tests: list[_Test]) -> Decided:
+    p = min(test.p for test in tests)
+    levels = {test.level for test in tests}
+    if "place" in levels:
+        alone = {
+            change: counts for change, counts in tally.changes.items() if counts.odd.candidate or not counts.odd.seen
+        }
+        return Decided(key, tally.count, _frequent(tally, alone or tally.changes), p)
+    changes = {test.change for test in tests if test.change is not None and test.level != "repeats"}
+    if changes:
+        frequent = _frequent(tally, changes)
+        return Decided(key, sum(tally.changes[change].count for change in frequent), frequent, p)
+    constant = tally.change_of_repeat
+    assert constant is not None
+    change = Change("value", f"{constant.from_class}, varying", f"{constant.to_class}, repeating")
+    return Decided(key, tally.repeats.candidate, (change,), p)
+
+
+def _frequent(tally: PathTally, changes: Iterable[Change]) -> tuple[Change, ...]:
+    return tuple(
+        sorted(
+            changes,
+            key=lambda change: (
+                -tally.changes[change].odd.candidate,
+                -tally.changes[change].count,
+                KINDS.index(change.kind),
+                change,
+            ),
+        )
+    )
+
+
+def _spread(pooled: GroupKey, tests: list[_Test], evidence: Evidence, decided: dict[GroupKey, Decided]) -> None:
+    """Take in the routes that show a change which only all routes together prove."""
+    for test in tests:
+        assert test.change is not None
+        for key, tally in sorted(evidence.paths.items()):
+            if key.path != pooled.path or key in decided:
+                continue
+            counts = tally.changes.get(test.change)
+            if counts is not None and counts.odd.candidate and not counts.odd.witness and not counts.odd.current:
+                decided[key] = Decided(key, counts.count, (test.change,), test.p, pooled=True)
+
+
+def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence) -> Doubt:
+    change = _frequent(tally, tally.changes)[0] if tally.changes else Change("value", "", "")
+    route = evidence.routes[key.route]
+    odd = tally.odd
+    if tally.witnessed == 0 and odd.candidate == 0 and tally.untested:
+        return _without_witness(key, tally, change)
+    excluded = clopper_pearson(min(odd.candidate, route.pairs), route.pairs)[1]
+    if tally.witnessed:
+        why = (
+            f"noise: the current build differs from itself here as well, in {tally.witnessed} of {route.pairs} pairs; "
+            f"the candidate alone in {odd.candidate}"
+        )
+        return Doubt(key, change.kind, tally.count, f"{why}; a change in more than {excluded:.1%} of pairs is excluded")
+    why = (
+        f"{odd.candidate} of {route.pairs} pairs, never in the current build alone: too few to tell from chance; "
+        f"a change in more than {excluded:.1%} of pairs is excluded"
+    )
+    return Doubt(key, change.kind, tally.count, why, _grave(key, tally, change, route.pairs))
+
+
+def _without_witness(key: GroupKey, tally: PathTally, change: Change) -> Doubt:
+    if is_volatile(change.from_class) and change.from_class == change.to_class:
+        why = f"every value is a new {change.from_class}, in {tally.count} pairs; it stayed one"
+        return Doubt(key, change.kind, tally.count, why)
+    why = (
+        f"{tally.count} pairs differ and nothing tells how the current build differs from itself here: "
+        "replay with --reference"
+    )
+    return Doubt(key, change.kind, tally.count, why, f"{key.route} {key.path}: {why}")
+
+
+def _grave(key: GroupKey, tally: PathTally, change: Change, pairs: int) -> str | None:
+    """Why so rare a difference still forbids to promote; None for what may be left aside."""
+    where = f"{key.route} {key.path}: {change.kind} {change.from_class} -> {change.to_class}"
+    seen = f"in {tally.odd.candidate} of {pairs} pairs, on the candidate alone"
+    if key.path == "status" and change.to_class[:1] in _SEVERE_STATUS:
+        return f"{where} {seen}; too rare to be sure: replay more of this route"
+    if change.kind in ("missing", "extra", "type") and not is_volatile(change.from_class):
+        return f"{where} {seen}; too rare to be sure: replay more of this route"
+    if change.kind == "value" and change.from_class != change.to_class and not key.path.startswith("header:"):
+        return f"{where} {seen}; too rare to be sure: replay more of this route"
+    if change.kind == "value" and 3 <= tally.odd.candidate == pairs:
+        return f"{where} in all {pairs} pairs; too few to be sure: replay more of this route"
+    return None

@@ -1,0 +1,201 @@
+"""Is a route slower: paired log-ratios of latency at the median and the tail, against the current build's own spread.
+
+The candidate's and the current build's answers to the same request were timed at nearly the same moment. The effect
+is the median of log(candidate / current), and the log-ratio of the two 95th percentiles; its interval comes from a
+bootstrap over sessions, because requests of one session share their luck. The same two numbers for reference against
+current are the noise floor. Pure; chance is an argument.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from diff.settings import DiffConfig
+from diff.statistics import median_of_sorted, quantile_of_sorted, student_quantile
+
+__all__ = ["RouteTimes", "TimingRow", "judge_timing"]
+
+_PAIRS_KEPT_MAX = 20_000
+_PAIRS_RESAMPLED_MAX = 1_500
+_RESAMPLES = 120
+_PAIRS_MEDIAN_MIN = 20
+_PAIRS_TAIL_MIN = 200
+_CLUSTERS_MIN = 10
+_MS = 1e6
+
+
+class TimingRow(msgspec.Struct, frozen=True):
+    """One route at one quantile ("p50", "p95").
+
+    ratio: candidate / current, with its interval low..high; detectable: the smallest ratio above 1 that these pairs
+    could have shown. verdict "unknown" says why in `reason`. current_ms, candidate_ms: that quantile of each alone.
+    """
+
+    route: str
+    quantile: str
+    pairs: int
+    ratio: float | None
+    low: float | None
+    high: float | None
+    detectable: float | None
+    verdict: Literal["slower", "faster", "same", "unknown"]
+    current_ms: float | None = None
+    candidate_ms: float | None = None
+    reason: str | None = None
+
+
+class RouteTimes:
+    """The latencies of one route for one candidate, in ns; beyond a bound every n-th pair is kept, n a power of two."""
+
+    __slots__ = ("_step", "_waiting", "candidate", "current", "pairs", "reference", "sessions")
+
+    def __init__(self) -> None:
+        self.current = array("d")
+        self.candidate = array("d")
+        self.reference = array("d")
+        self.sessions = array("q")
+        self.pairs = 0
+        self._step = 1
+        self._waiting = 0
+
+    def add(self, current_ns: int, candidate_ns: int, reference_ns: int | None, session: int) -> None:
+        """Count one pair; a latency of zero or less (a clock that jumped) is taken as one ns."""
+        self.pairs += 1
+        self._waiting += 1
+        if self._waiting < self._step:
+            return
+        self._waiting = 0
+        self.current.append(max(1, current_ns))
+        self.candidate.append(max(1, candidate_ns))
+        self.reference.append(math.nan if reference_ns is None else max(1, reference_ns))
+        self.sessions.append(session)
+        if len(self.current) >= _PAIRS_KEPT_MAX:
+            self._step *= 2
+            self.current = self.current[::2]
+            self.candidate = self.candidate[::2]
+            self.reference = self.reference[::2]
+            self.sessions = self.sessions[::2]
+
+
+class _Effect:
+    """An estimate of log(right / left) with its standard error and degrees of freedom."""
+
+    __slots__ = ("error", "freedom", "value")
+
+    def __init__(self, value: float, error: float, freedom: int) -> None:
+        self.value, self.error, self.freedom = value, error, freedom
+
+
+def judge_timing(
+    routes: Mapping[str, RouteTimes], config: DiffConfig, *, withheld: str | None, chance: random.Random
+) -> list[TimingRow]:
+    """One row a route and quantile, routes in order of name.
+
+    withheld: why no timing may be judged (the generator was late), else None.
+    """
+    tests = sum(1 + (len(times.current) >= _PAIRS_TAIL_MIN) for times in routes.values()) or 1
+    # Two-sided, shared between all that is tested (Bonferroni), so that a whole run of equal builds stays quiet.
+    probability = 1 - (1 - config.timing_confidence) / (2 * tests)
+    rows = []
+    for route in sorted(routes):
+        times = routes[route]
+        for quantile, least in (("p50", _PAIRS_MEDIAN_MIN), ("p95", _PAIRS_TAIL_MIN)):
+            if withheld is not None:
+                rows.append(_unknown(route, quantile, times, withheld))
+            elif times.pairs < least:
+                rows.append(_unknown(route, quantile, times, f"{times.pairs} pairs, at least {least} are needed"))
+            else:
+                rows.append(_judge(route, quantile, times, config, probability, chance))
+    return rows
+
+
+def _unknown(route: str, quantile: str, times: RouteTimes, reason: str) -> TimingRow:
+    return TimingRow(route, quantile, times.pairs, None, None, None, None, "unknown", reason=reason)
+
+
+def _judge(
+    route: str, quantile: str, times: RouteTimes, config: DiffConfig, probability: float, chance: random.Random
+) -> TimingRow:
+    effect = _effect(times.current, times.candidate, times.sessions, quantile, chance)
+    known = [index for index, value in enumerate(times.reference) if not math.isnan(value)]
+    floor, floor_reason = 0.0, None
+    if len(known) >= _PAIRS_MEDIAN_MIN:
+        itself = _effect(
+            [times.current[index] for index in known],
+            [times.reference[index] for index in known],
+            [times.sessions[index] for index in known],
+            quantile,
+            chance,
+        )
+        # How far apart two processes of the same build may lie: their estimate, and half of its own uncertainty.
+        floor = abs(itself.value) + 0.5 * student_quantile(probability, itself.freedom) * itself.error
+    else:
+        floor_reason = "no reference: that two processes of one build can differ is not accounted for"
+    margin = student_quantile(probability, effect.freedom) * effect.error
+    left, right = _quantile_ms(times.current, quantile), _quantile_ms(times.candidate, quantile)
+    practical = max(math.log1p(config.slower_share), math.log1p(config.slower_ms / left))
+    needed = max(practical, floor)
+    low, high = effect.value - margin, effect.value + margin
+    verdict: Literal["slower", "faster", "same", "unknown"] = "same"
+    if low > needed:
+        verdict = "slower"
+    elif high < -needed:
+        verdict = "faster"
+    return TimingRow(
+        route, quantile, times.pairs, _ratio(effect.value), _ratio(low), _ratio(high), _ratio(needed + margin), verdict,
+        round(left, 4), round(right, 4), floor_reason,
+    )  # fmt: skip
+
+
+def _ratio(log_ratio: float) -> float:
+    return round(math.exp(max(-50.0, min(50.0, log_ratio))), 4)
+
+
+def _quantile_ms(values: Sequence[float], quantile: str) -> float:
+    ordered = sorted(values)
+    return (median_of_sorted(ordered) if quantile == "p50" else quantile_of_sorted(ordered, 0.95)) / _MS
+
+
+def _effect(
+    left: Sequence[float], right: Sequence[float], sessions: Sequence[int], quantile: str, chance: random.Random
+) -> _Effect:
+    step = -(-len(left) // _PAIRS_RESAMPLED_MAX)
+    pairs = [(math.log(a), math.log(b)) for a, b in zip(left[::step], right[::step], strict=True)]
+    clusters = _clusters(pairs, sessions[::step])
+    value = _statistic(pairs, quantile)
+    resampled = []
+    for _ in range(_RESAMPLES):
+        drawn: list[tuple[float, float]] = []
+        for cluster in chance.choices(clusters, k=len(clusters)):
+            drawn += cluster
+        resampled.append(_statistic(drawn, quantile))
+    mean = math.fsum(resampled) / _RESAMPLES
+    variance = math.fsum((one - mean) ** 2 for one in resampled) / (_RESAMPLES - 1)
+    # The bootstrap of few clusters is a little too narrow; the factor is that of the variance of a mean.
+    error = math.sqrt(variance * len(clusters) / max(1, len(clusters) - 1))
+    return _Effect(value, max(error, 1e-6), len(clusters) - 1)
+
+
+def _clusters(pairs: list[tuple[float, float]], sessions: Sequence[int]) -> list[list[tuple[float, float]]]:
+    """Pairs by session; with too few sessions, by stretches of time, which keep what neighbours share together."""
+    by_session: dict[int, list[tuple[float, float]]] = {}
+    for pair, session in zip(pairs, sessions, strict=True):
+        by_session.setdefault(session, []).append(pair)
+    if len(by_session) >= _CLUSTERS_MIN:
+        return list(by_session.values())
+    size = max(1, len(pairs) // 40)
+    return [pairs[start : start + size] for start in range(0, len(pairs), size)]
+
+
+def _statistic(pairs: Sequence[tuple[float, float]], quantile: str) -> float:
+    if quantile == "p50":
+        return median_of_sorted(sorted([right - left for left, right in pairs]))
+    lefts = sorted([left for left, _ in pairs])
+    rights = sorted([right for _, right in pairs])
+    return quantile_of_sorted(rights, 0.95) - quantile_of_sorted(lefts, 0.95)

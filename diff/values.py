@@ -1,0 +1,165 @@
+"""Value classes: what kind of thing a value is, so that a field which always differs can still be checked.
+
+Two uuids differ in every pair and mean nothing; a uuid against an empty string is a finding. A class is a short text
+such as "uuid", "rfc3339", "epoch-ms", "token:hex:32", "text", "list". It depends on the value and on the time alone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from diff.difference import MISSING
+
+__all__ = ["VOLATILE", "class_of", "is_volatile"]
+
+VOLATILE = frozenset(
+    {"uuid", "ulid", "rfc3339", "http-date", "epoch-s", "epoch-ms", "epoch-us", "epoch-ns", "jwt", "objectid"}
+)
+"""Classes whose values are made anew for each request, so that two different ones of one class say nothing."""
+
+_NEAR_NS = 3 * 86400 * 1_000_000_000
+_UNITS = (("epoch-s", 1_000_000_000), ("epoch-ms", 1_000_000), ("epoch-us", 1_000), ("epoch-ns", 1))
+_CACHED_CHARS_MAX = 128
+_LOOKED_AT_CHARS_MAX = 4096
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z")
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
+_RFC3339 = re.compile(
+    r"\d{4}-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-5]\d(?::[0-6]\d(?P<fraction>[.,]\d+)?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?\Z"
+)
+_DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d\Z")
+_HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT\Z")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\Z")
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s]+\Z")
+_EMAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[a-zA-Z]{2,}\Z")
+_INTEGER = re.compile(r"[+-]?\d+\Z")
+_DECIMAL = re.compile(r"[+-]?\d+\.\d+(?:[eE][+-]?\d+)?\Z")
+_HEX = re.compile(r"(?:[0-9a-f]{8,}|[0-9A-F]{8,})\Z")
+_TOKEN = re.compile(r"[A-Za-z0-9_\-+/.~]{12,}={0,2}\Z")
+_ETAG = re.compile(r'(?P<weak>W/)?"[^"]*"\Z')
+_PATH = re.compile(r"/[^\s]*\Z")
+
+
+def class_of(value: Any, now_ns: int) -> str:
+    """The class of a value of a body, header or cookie.
+
+    now_ns: ns since the Unix epoch when the request was performed; an integer within three days of it, in seconds,
+    milliseconds, microseconds or nanoseconds, is a timestamp.
+    Numbers: "int", "float", "nan", "epoch-*"; the same written as text: "text:int" and so on, so that a number that
+    became a string is another class. Containers: "list", "object", and "empty-list", "empty-object" without content.
+    Text: "empty", "uuid", "ulid", "objectid", "rfc3339[.f][:zone]", "http-date", "date", "jwt", "url", "path",
+    "e-mail", "etag", "token:ALPHABET:LENGTH" or "text". Absent is "absent"; bytes are "bytes".
+    """
+    if isinstance(value, str):
+        if len(value) <= _CACHED_CHARS_MAX:
+            return _text_class(value) or _numeric_text(value, now_ns)
+        if len(value) > _LOOKED_AT_CHARS_MAX:
+            return "text"
+        return _text_class.__wrapped__(value) or _numeric_text(value, now_ns)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return _integer_class(value, now_ns)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return "nan"
+        return _fraction_class(value, now_ns)
+    if isinstance(value, Decimal):
+        return "float" if value.is_finite() else "nan"
+    if value is MISSING:
+        return "absent"
+    if isinstance(value, list | tuple):
+        return "list" if value else "empty-list"
+    if isinstance(value, dict):
+        return "object" if value else "empty-object"
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "bytes" if len(value) else "empty"
+    return type(value).__name__.lower()
+
+
+def is_volatile(name: str) -> bool:
+    """True where two different values of that class say nothing about the build."""
+    head = name.partition(":")[0].partition(".")[0]
+    if head == "token":
+        length = name.rpartition(":")[2]
+        return length.isdigit() and int(length) >= 16
+    return head in VOLATILE
+
+
+def _integer_class(value: int, now_ns: int) -> str:
+    if value > 1_000_000_000:
+        for name, unit in _UNITS:
+            if abs(value * unit - now_ns) < _NEAR_NS:
+                return name
+    return "int"
+
+
+def _fraction_class(value: float, now_ns: int) -> str:
+    if value > 1e9 and abs(value * 1e9 - now_ns) < _NEAR_NS:
+        return "epoch-s.f"
+    if value > 1e12 and abs(value * 1e6 - now_ns) < _NEAR_NS:
+        return "epoch-ms.f"
+    return "float"
+
+
+def _numeric_text(value: str, now_ns: int) -> str:
+    if _INTEGER.match(value):
+        found = _integer_class(int(value), now_ns) if len(value) < 25 else "int"
+    else:
+        found = _fraction_class(float(value), now_ns)
+    return f"text:{found}" if found in ("int", "float") else found
+
+
+@lru_cache(maxsize=1 << 16)
+def _text_class(value: str) -> str:
+    """The class of a text that depends on nothing else; "" for a number, whose class depends on the time."""
+    if not value:
+        return "empty"
+    if value.isspace():
+        return "blank"
+    first = value[0]
+    if first.isdigit() or first in "+-":
+        if _INTEGER.match(value) or (_DECIMAL.match(value) and len(value) < 40):
+            return ""
+        if moment := _RFC3339.match(value):
+            zone = moment["zone"]
+            written = "" if zone is None else ":z" if zone in "zZ" else ":offset"
+            return "rfc3339" + (".f" if moment["fraction"] else "") + written
+        if _DATE.match(value):
+            return "date"
+    if len(value) == 36 and _UUID.match(value):
+        return "uuid"
+    if len(value) == 26 and _ULID.match(value):
+        return "ulid"
+    if first in "MTWFS" and _HTTP_DATE.match(value):
+        return "http-date"
+    if tag := _ETAG.match(value):
+        return "etag:weak" if tag["weak"] else "etag"
+    if first == "/" and _PATH.match(value):
+        return "path"
+    if value.startswith("eyJ") and _JWT.match(value):
+        return "jwt"
+    if "://" in value and _URL.match(value):
+        return "url"
+    if "@" in value and _EMAIL.match(value):
+        return "e-mail"
+    return _opaque_class(value)
+
+
+def _opaque_class(value: str) -> str:
+    """Tokens by alphabet and length; a word of letters alone, or with a plain hyphen, is text."""
+    letters_and_digits = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    if letters_and_digits and _HEX.match(value):
+        return "objectid" if len(value) == 24 else f"token:hex:{len(value)}"
+    if not _TOKEN.match(value):
+        return "text"
+    mixed = sum((any(c.isdigit() for c in value), any(c.islower() for c in value), any(c.isupper() for c in value)))
+    if mixed == 3 or (mixed == 2 and letters_and_digits and len(value) >= 20 and "." not in value):
+        return f"token:base64:{len(value)}"
+    return "text"

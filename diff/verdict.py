@@ -1,0 +1,163 @@
+"""Promote, hold or inconclusive, and why in words: what stands against promotion, what evidence is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, TypeAlias
+
+from diff.coverage import Coverage
+from diff.findings import Finding
+from diff.ledger import Ledger, Totals
+from diff.settings import DiffConfig
+from diff.significance import Doubt
+from diff.timing import TimingRow
+
+__all__ = ["EXIT_CODES", "Circumstances", "Verdict", "judge_candidate", "worst"]
+
+Verdict: TypeAlias = Literal["promote", "hold", "inconclusive"]
+
+EXIT_CODES: Final[dict[Verdict, int]] = {"promote": 0, "hold": 1, "inconclusive": 3}
+_GRAVITY: Final[dict[Verdict, int]] = {"promote": 0, "inconclusive": 1, "hold": 2}
+_TOLD_MAX = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is known of the run as a whole. partial: why it is not whole, else None. timing_withheld: why no timing may
+    be judged, else None. reference: the current build was performed twice. recorded: how many requests had a recorded
+    response to compare with."""
+
+    ledger: Ledger
+    current: str
+    reference: str | None
+    partial: str | None = None
+    timing_withheld: str | None = None
+    recorded: int = 0
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """hold before inconclusive before promote; inconclusive for nothing at all."""
+    found = list(verdicts)
+    return max(found, key=lambda verdict: _GRAVITY[verdict]) if found else "inconclusive"
+
+
+def judge_candidate(
+    name: str,
+    circumstances: Circumstances,
+    totals: Totals,
+    findings: Sequence[Finding],
+    doubts: Sequence[Doubt],
+    timing: Sequence[TimingRow],
+    coverage: Coverage,
+    config: DiffConfig,
+    limits: int = 0,
+    lost: int = 0,
+) -> tuple[Verdict, list[str]]:
+    """The verdict on one candidate and its reasons, the decisive ones first.
+
+    limits: pairs that were equal as far as they were compared, but not compared to the end. lost: differences at
+    places beyond the bound on places.
+    """
+    against = _against(name, circumstances, findings, timing, config)
+    missing = _missing(name, circumstances, totals, doubts, coverage, config, limits, lost)
+    remarks = _remarks(circumstances, timing)
+    if against:
+        return "hold", against + missing + remarks
+    if missing:
+        return "inconclusive", missing + remarks
+    compared = totals.same + totals.noisy + totals.expected
+    sure = f"{name}: {compared} pairs compared, no change of behaviour was found"
+    return "promote", [sure, *remarks]
+
+
+def _against(
+    name: str,
+    circumstances: Circumstances,
+    findings: Sequence[Finding],
+    timing: Sequence[TimingRow],
+    config: DiffConfig,
+) -> list[str]:
+    reasons = []
+    failed = circumstances.ledger.failures(name)
+    if failed:
+        kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(circumstances.ledger.failed[name].items()))
+        reasons.append(f"{name}: no answer to {failed} of {circumstances.ledger.sent} requests ({kinds})")
+    first = [finding for finding in findings if finding.caused_by is None]
+    if first:
+        grave = sum(1 for finding in first if finding.severity == "breaking")
+        caused = len(findings) - len(first)
+        text = f"{name}: {len(first)} {'finding' if len(first) == 1 else 'findings'}, {grave} breaking"
+        reasons.append(text + (f", and {caused} that follow from them" if caused else ""))
+    if config.timing:
+        slower = [row for row in timing if row.verdict == "slower"]
+        for row in slower[:_TOLD_MAX]:
+            reasons.append(
+                f"{name}: {row.route} is slower at {row.quantile}: {row.ratio:.2f} times "
+                f"({row.current_ms:.1f} ms -> {row.candidate_ms:.1f} ms)"
+            )
+        if len(slower) > _TOLD_MAX:
+            reasons.append(f"{name}: and {len(slower) - _TOLD_MAX} more routes and quantiles are slower")
+    return reasons
+
+
+def _missing(
+    name: str,
+    circumstances: Circumstances,
+    totals: Totals,
+    doubts: Sequence[Doubt],
+    coverage: Coverage,
+    config: DiffConfig,
+    limits: int,
+    lost: int,
+) -> list[str]:
+    ledger = circumstances.ledger
+    reasons = []
+    if ledger.planned == 0:
+        reasons.append("the run is empty: nothing was planned; capture traffic first, then replay it")
+    elif ledger.sent == 0:
+        why = ", ".join(f"{reason} {n}" for reason, n in ledger.skipped.most_common(3))
+        reasons.append(f"nothing was sent: all {ledger.planned} planned requests were skipped ({why})")
+    if circumstances.partial is not None:
+        reasons.append(f"the run is partial: {circumstances.partial}")
+    for role, build in (("current", circumstances.current), ("reference", circumstances.reference)):
+        failed = ledger.failures(build) if build is not None else 0
+        if failed:
+            reasons.append(f"the {role} build {build!r} gave no answer to {failed} of {ledger.sent} requests")
+    compared = totals.same + totals.expected + totals.noisy + totals.different
+    if ledger.sent and not compared:
+        reasons.append(f"{name}: none of {ledger.sent} pairs could be compared")
+    grave = [doubt.grave for doubt in doubts if doubt.grave is not None]
+    reasons += [f"{name}: {text}" for text in grave[:_TOLD_MAX]]
+    if len(grave) > _TOLD_MAX:
+        reasons.append(f"{name}: and {len(grave) - _TOLD_MAX} more places that differ too rarely to be sure")
+    if limits:
+        reasons.append(f"{name}: {limits} pairs are equal as far as they were compared, but a bound cut the comparison")
+    if lost:
+        reasons.append(f"{name}: more than {config.paths_max} places differ; raise paths_max to tell them apart")
+    if ledger.sent and coverage.unseen_probability > config.unseen_max:
+        reasons.append(
+            f"the next production request does something never performed with probability "
+            f"{coverage.unseen_probability:.1%}, more than unseen_max = {config.unseen_max:.1%}"
+        )
+    return reasons
+
+
+def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[str]:
+    remarks = []
+    if circumstances.ledger.sent and circumstances.reference is None:
+        stand_in = (
+            f"{circumstances.recorded} recorded responses stand in for it"
+            if circumstances.recorded
+            else "and no recorded responses stand in for it"
+        )
+        remarks.append(
+            f"no reference build: noise was not measured in this run, {stand_in}; a change inside a field that is "
+            "noisy cannot be told from noise, and of timing not what two processes of one build differ by; "
+            "replay with --reference"
+        )
+    if circumstances.timing_withheld is not None:
+        remarks.append(f"timing is not judged: {circumstances.timing_withheld}")
+    elif timing and all(row.verdict == "unknown" for row in timing):
+        remarks.append("timing is not judged: no route has enough pairs")
+    return remarks
