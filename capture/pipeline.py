@@ -1,0 +1,204 @@
+"""The pipeline joins sampler, redactor and sink for every source, and keeps the sum of what became of each exchange."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import click
+import msgspec
+
+from capture.conservation import Conservation
+from capture.errors import BadInput, UsageError
+from capture.exchange import Exchange, Request
+from capture.pseudonym import Pseudonyms
+from capture.redact import Redactor
+from capture.sample import Decision, Sampler, parse_specs
+from capture.settings import CaptureConfig, RedactConfig
+
+__all__ = ["Pipeline", "Redacts", "pipeline_from_config", "redaction_key", "with_redaction_key"]
+
+_SHORT_KEY = 16
+
+
+class Redacts(Protocol):
+    """What the pipeline needs of a redactor: an exchange without secrets for one with, or an exception."""
+
+    def redact(self, exchange: Exchange) -> Exchange: ...
+
+
+class Pipeline:
+    """From a source to the log. Every method returns at once, and none raises whatever sampler, redactor or sink do.
+
+    counts: balanced whenever `in_flight` is 0. Not safe for threads: one pipeline, one thread.
+    """
+
+    __slots__ = ("_redactor", "_sink", "counts", "in_flight", "sampler")
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        redactor: Redacts,
+        sink: Callable[[Exchange], str | None],
+        counts: Conservation | None = None,
+    ) -> None:
+        """sink: returns None where it accepted the exchange, else the reason why it was shed."""
+        self.sampler = sampler
+        self._redactor = redactor
+        self._sink = sink
+        self.counts = counts if counts is not None else Conservation()
+        self.in_flight = 0
+
+    def connection_kept(self, client: str) -> bool:
+        """False where no exchange of this client's connection can be kept; then only count them with `skimmed`."""
+        try:
+            return self.sampler.connection_kept(client)
+        except Exception:  # noqa: BLE001  # capture must not break the traffic; `begin` counts what fails
+            return True
+
+    def begin(self, request: Request, client: str, at_ns: int) -> Decision | None:
+        """Count a request whose head is there, and decide. None: it is sampled out (or shed), which is counted.
+
+        client: "ip" or "ip:port", "" where unknown. Every Decision must go to `finish` or `abandon` once.
+        """
+        self.counts.seen += 1
+        try:
+            decision = self.sampler.begin(request, client, at_ns)
+        except Exception:  # noqa: BLE001  # fail-open: counted as a loss, with its reason
+            self.counts.shed["sampler_error"] += 1
+            return None
+        if decision is None:
+            self.counts.sampled_out += 1
+        else:
+            self.in_flight += 1
+        return decision
+
+    def finish(self, exchange: Exchange, decision: Decision) -> None:
+        """Hand the exchange of an earlier `begin` on: sampled, without secrets. Counts its fate."""
+        self.in_flight -= 1
+        try:
+            settled = self.sampler.settle(decision, exchange)
+        except Exception:  # noqa: BLE001  # fail-open: counted as a loss, with its reason
+            self.counts.shed["sampler_error"] += 1
+            return
+        if settled is None:
+            self.counts.sampled_out += 1
+            return
+        try:
+            exchange = self._redactor.redact(
+                msgspec.structs.replace(
+                    exchange,
+                    session=settled.session,
+                    kept_with=settled.kept_with,
+                    notes=exchange.notes + settled.notes,
+                )
+            )
+        except Exception:  # noqa: BLE001  # what could not be redacted must not be written; counted
+            self.counts.shed["redactor_error"] += 1
+            return
+        try:
+            reason = self._sink(exchange)
+        except Exception:  # noqa: BLE001  # fail-open: counted as a loss, with its reason
+            reason = "log_error"
+        if reason is not None:
+            self.counts.shed[reason] += 1
+        elif exchange.incomplete_reason is not None:
+            self.counts.incomplete[exchange.incomplete_reason] += 1
+        else:
+            self.counts.kept += 1
+
+    def abandon(self, decision: Decision, reason: str) -> None:
+        """Give up an exchange that began; it is shed by `reason`."""
+        self.in_flight -= 1
+        self.counts.shed[reason] += 1
+
+    def opaque(self, reason: str) -> None:
+        """Count a connection or tunnel that cannot be read; `reason` is for the caller's own metrics."""
+        self.counts.seen += 1
+        self.counts.opaque += 1
+
+    def skimmed(self, n: int) -> None:
+        """Count `n` exchanges of a connection that `connection_kept` left out."""
+        self.counts.seen += n
+        self.counts.sampled_out += n
+
+    def lost(self, reason: str, n: int = 1) -> None:
+        """Count `n` exchanges that were there and could not be followed (a budget, an observer that failed)."""
+        self.counts.seen += n
+        self.counts.shed[reason] += n
+
+    def revoke(self, exchange: Exchange, reason: str) -> None:
+        """The sink accepted this exchange and lost it later (a full disk): it is shed by `reason` after all."""
+        if exchange.incomplete_reason is not None:
+            self.counts.incomplete[exchange.incomplete_reason] -= 1
+        else:
+            self.counts.kept -= 1
+        self.counts.shed[reason] += 1
+
+
+def with_redaction_key(capture: CaptureConfig) -> CaptureConfig:
+    """The same configuration with a redaction key in it: from the file, the environment, or at random with a warning.
+
+    Processes that must agree on pseudonyms are given the result. Raises UsageError for a key that is empty, BadInput
+    for a file that cannot be read.
+    """
+    if capture.redaction_key_file is not None:
+        text = _key_text(capture.redaction_key_file)
+        where = str(capture.redaction_key_file)
+    elif capture.redaction_key is not None:
+        text, where = capture.redaction_key.strip(), "UNDERSTUDY_CAPTURE_REDACTION_KEY"
+    else:
+        click.echo(
+            "understudy: no redaction key: a random one lives as long as this process, and its pseudonyms will not join"
+            " with other processes'; set UNDERSTUDY_CAPTURE_REDACTION_KEY or --redaction-key-file",
+            err=True,
+        )
+        return dataclasses.replace(capture, redaction_key=secrets.token_hex(32))
+    if not text:
+        raise UsageError(f"{where}: the redaction key is empty; put 32 random bytes in hexadecimal there")
+    if len(text) < _SHORT_KEY:
+        click.echo(f"understudy: {where}: a redaction key this short can be guessed; use 32 random bytes", err=True)
+    return dataclasses.replace(capture, redaction_key=text, redaction_key_file=None)
+
+
+def _key_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(4097)
+    except OSError as error:
+        raise BadInput(f"{path}: the redaction key cannot be read: {error.strerror}") from None
+    if len(data) > 4096:
+        raise BadInput(f"{path}: too long for a redaction key; expected at most 4096 bytes")
+    try:
+        return data.decode().strip()
+    except UnicodeDecodeError:
+        return data.hex()
+
+
+def redaction_key(capture: CaptureConfig) -> bytes:
+    """The bytes of the configured key; hexadecimal text and other text alike. Call `with_redaction_key` first."""
+    if not capture.redaction_key:
+        raise UsageError("no redaction key; set UNDERSTUDY_CAPTURE_REDACTION_KEY or --redaction-key-file")
+    return capture.redaction_key.encode()
+
+
+def pipeline_from_config(
+    capture: CaptureConfig, redact: RedactConfig, sink: Callable[[Exchange], str | None]
+) -> Pipeline:
+    """The pipeline of a command. Raises UsageError for specs and rules that cannot be used."""
+    specs = parse_specs(capture.session_key)
+    capture = with_redaction_key(capture)
+    pseudonyms = Pseudonyms(redaction_key(capture))
+    sampler = Sampler(
+        capture.sample,
+        specs,
+        pseudonyms,
+        trust_forwarded=capture.trust_forwarded,
+        rare_factor=capture.rare_factor,
+        session_idle_ns=capture.session_idle_s * 1_000_000_000,
+        sessions_max=capture.sessions_max,
+    )
+    return Pipeline(sampler, Redactor(redact, pseudonyms), sink)

@@ -1,0 +1,230 @@
+"""Detectors: secrets that are recognised by their form, wherever in a text they stand."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from capture.pseudonym import luhn_valid
+from capture.redact.names import Names
+
+__all__ = ["Detector", "Hit", "may_hold", "scan"]
+
+
+class Hit(NamedTuple):
+    """A secret in a text: [start, end) and what it is."""
+
+    start: int
+    end: int
+    kind: str
+
+
+Detector = Callable[[str], Iterator[Hit]]
+
+_DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
+_DIGIT_RUN = b"0" * 12
+_ALNUM = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+_WORDS = bytes.maketrans(_ALNUM, b"a" * len(_ALNUM))
+_LONG_WORD = b"a" * 16
+
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(.{1,65536}?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\Z)",
+    re.DOTALL,
+)
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){2,4}", re.ASCII)
+_BEARER = re.compile(r"\b[Bb][Ee][Aa][Rr][Ee][Rr][ +]+([\w.~+/-]{8,}=*)", re.ASCII)
+_BASIC = re.compile(r"\b[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/_-]{4,}={0,2})")
+_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@\"'<>]{0,256}):([^/\s@\"'<>]{1,256})@")
+_API_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[\w-]{30,}|gh[pousr]_\w{20,}"
+    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|(?:sk|pk|rk)_(?:live|test)_\w{12,}"
+    r"|sk-(?:ant-|proj-)?[\w-]{20,}|whsec_\w{16,}|SG\.[\w-]{16,}\.[\w-]{16,}|npm_\w{30,}|pypi-[\w-]{30,}"
+    r"|dop_v1_[0-9a-f]{40,}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{20,}|hf_\w{24,}|ya29\.[\w-]{20,})",
+    re.ASCII,
+)
+_API_KEY_SIGNS = re.compile(
+    "A(?:KIA|SIA|ROA|IDA|Iza)|gh[pousr]_|github_pat|glpat-|xox|_live_|_test_|sk-|whsec_|SG\\.|npm_|pypi-|dop_v1|shp|hf_"
+    "|ya29"
+)
+_CARD = re.compile(
+    r"(?<![\d.])(?:[2-6]\d{12,18}|[2-6]\d{3}([ -])\d{4}\1\d{4}\1\d{1,7}|3\d{3}([ -])\d{6}\2\d{4,5})(?!\.?\d)", re.ASCII
+)
+_IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?= ?[A-Z0-9]{4})", re.ASCII)
+_MAIL_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+'-")
+_MAIL_DOMAIN = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
+_PAIR = re.compile(r"(?<=[?&;#])([\w.\[\]-]{1,64})=([^&\s\"'<>#;\\]{1,8192})", re.ASCII)
+_IBAN_LENGTHS_TEXT = """AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20
+EG29 ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21
+LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19
+SK24 SM27 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20"""
+_IBAN_LENGTHS = {word[:2]: int(word[2:]) for word in _IBAN_LENGTHS_TEXT.split()}
+"""Length of an IBAN by country, from the registry of ISO 13616."""
+
+
+def may_hold(data: bytes) -> bool:
+    """False where no detector can find anything in `data`, quickly; True says nothing.
+
+    For text in an encoding that contains ASCII. Looks for what all forms have in common: `@`, `=`, a long run of
+    digits or of letters and digits, the word `bearer` or `basic` before a value.
+    """
+    if b"@" in data or b"=" in data or b"%40" in data:
+        return True
+    if _LONG_WORD in data.translate(_WORDS):
+        return True
+    bare = data.translate(_DIGITS, b" -")
+    place = bare.find(_DIGIT_RUN)
+    while place >= 0:
+        end = place + 12
+        while bare[end : end + 1] == b"0":
+            end += 1
+        # Thirteen digits that begin with a one are a time in milliseconds, and no card begins so.
+        if end - place != 13 or data.translate(None, b" -")[place] != 49:
+            return True
+        place = bare.find(_DIGIT_RUN, end)
+    lower = data.lower()
+    return b"bearer" in lower or b"basic " in lower or b"-----begin" in lower
+
+
+def scan(text: str, names: Names, enabled: Callable[[str], bool]) -> list[Hit]:
+    """All secrets found in `text`, in order and without overlap; where two overlap the surer form wins."""
+    hits: list[Hit] = []
+    for kind, finder in _FINDERS:
+        if enabled(kind):
+            hits += [hit for hit in finder(text) if not _overlaps(hit, hits)]
+    if "=" in text and enabled("query"):
+        hits += [hit for hit in _pairs(text, names) if not _overlaps(hit, hits)]
+    hits.sort()
+    return hits
+
+
+def _overlaps(hit: Hit, hits: list[Hit]) -> bool:
+    return any(hit.start < other.end and other.start < hit.end for other in hits)
+
+
+def _private_keys(text: str) -> Iterator[Hit]:
+    if "PRIVATE KEY" in text:
+        for match in _PRIVATE_KEY.finditer(text):
+            yield Hit(match.start(1), match.end(1), "private_key")
+
+
+def _jwts(text: str) -> Iterator[Hit]:
+    if "eyJ" in text:
+        for match in _JWT.finditer(text):
+            yield Hit(match.start(), match.end(), "jwt")
+
+
+def _bearers(text: str) -> Iterator[Hit]:
+    for match in _BEARER.finditer(text):
+        token = match.group(1)
+        if len(token) >= 20 or any(char.isdigit() for char in token):
+            yield Hit(match.start(1), match.end(1), "bearer")
+
+
+def _basics(text: str) -> Iterator[Hit]:
+    for match in _BASIC.finditer(text):
+        if ":" in decoded_basic(match.group(1)):
+            yield Hit(match.start(1), match.end(1), "basic")
+
+
+def decoded_basic(text: str) -> str:
+    """The text inside base64 of either alphabet, "" where it is none."""
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return ""
+
+
+def _url_passwords(text: str) -> Iterator[Hit]:
+    if "://" in text and "@" in text:
+        for match in _URL_PASSWORD.finditer(text):
+            if match.group(1):
+                yield Hit(match.start(1), match.end(1), "url_password")
+            yield Hit(match.start(2), match.end(2), "url_password")
+
+
+def _api_keys(text: str) -> Iterator[Hit]:
+    if _API_KEY_SIGNS.search(text):
+        for match in _API_KEY.finditer(text):
+            yield Hit(match.start(), match.end(), "api_key")
+
+
+def _cards(text: str) -> Iterator[Hit]:
+    for match in _CARD.finditer(text):
+        digits = re.sub("[ -]", "", match.group())
+        if _card_issued(digits) and luhn_valid(digits):
+            yield Hit(match.start(), match.end(), "card")
+
+
+def _card_issued(digits: str) -> bool:
+    """True where length and first digits are those of a payment card scheme."""
+    length, two, four = len(digits), int(digits[:2]), int(digits[:4])
+    if digits[0] == "4":
+        return length in (13, 16, 19)
+    if 51 <= two <= 55 or 2221 <= four <= 2720:
+        return length == 16
+    if two in (34, 37):
+        return length == 15
+    if two in (36, 38, 39) or 300 <= int(digits[:3]) <= 305:
+        return 14 <= length <= 19
+    if two == 35 or two in (60, 62, 64, 65):
+        return 16 <= length <= 19
+    return (two == 50 or 56 <= two <= 69) and 13 <= length <= 19
+
+
+def _ibans(text: str) -> Iterator[Hit]:
+    for match in _IBAN_HEAD.finditer(text):
+        length = _IBAN_LENGTHS.get(match.group()[:2])
+        if length is None:
+            continue
+        end, plain = match.end(), match.group()
+        while len(plain) < length and end < len(text):
+            char = text[end]
+            if "0" <= char <= "9" or "A" <= char <= "Z":
+                plain += char
+            elif char != " " or text[end - 1] == " ":
+                break
+            end += 1
+        if len(plain) == length and not text[end : end + 1].isalnum():
+            rest = int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % 97
+            if rest == 1:
+                yield Hit(match.start(), end, "iban")
+
+
+def _emails(text: str) -> Iterator[Hit]:
+    for sign in ("@", "%40"):
+        at = text.find(sign)
+        while at >= 0:
+            start = at
+            while start > 0 and at - start < 64 and text[start - 1] in _MAIL_LOCAL:
+                start -= 1
+            # What stands before an encoded sign may itself be encoded: the last escape's digits are no part of it.
+            while start < at and text[start] in ".'":
+                start += 1
+            match = _MAIL_DOMAIN.match(text, at + len(sign)) if start < at else None
+            if match:
+                yield Hit(start, match.end(), "email")
+            at = text.find(sign, at + 1)
+
+
+def _pairs(text: str, names: Names) -> Iterator[Hit]:
+    """Values of secret names in `?name=value&name=value`, as addresses inside texts have them."""
+    for match in _PAIR.finditer(text):
+        if names.query(match.group(1)):
+            yield Hit(match.start(2), match.end(2), "query")
+
+
+_FINDERS: tuple[tuple[str, Detector], ...] = (
+    ("private_key", _private_keys),
+    ("jwt", _jwts),
+    ("url_password", _url_passwords),
+    ("api_key", _api_keys),
+    ("basic", _basics),
+    ("bearer", _bearers),
+    ("card", _cards),
+    ("iban", _ibans),
+    ("email", _emails),
+)

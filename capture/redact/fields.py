@@ -1,0 +1,162 @@
+"""Redaction of what stands outside the body: header fields, cookies, and the request target."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, quote_plus, unquote
+
+from capture.exchange import Headers
+from capture.redact.detect import may_hold
+from capture.redact.found import Found
+from capture.redact.names import LOCATION_HEADERS, PLAIN_HEADERS, STRICT_HEADERS
+
+__all__ = ["redact_form", "redact_header", "redact_headers", "redact_target"]
+
+_OPEN_COOKIE = re.compile(
+    r"[0-9]{1,2}|true|false|yes|no|on|off|null|none|all|dark|light|auto|accepted|denied|granted|asc|desc|grid|list|"
+    r"[a-z]{2}(?:[-_][A-Za-z]{2})?|[A-Z]{2,3}"
+)
+_PATH_WORD = re.compile(r"[A-Za-z][A-Za-z_.~-]{0,31}|v\d{1,3}|\d{1,3}|")
+_PATH_PARAMETER = re.compile(r"(?<=;)([\w.-]{1,64})=([^;/]*)")
+
+
+def redact_headers(headers: Headers, found: Found) -> Headers:
+    """The fields with secret values replaced; names, order and repetition stay."""
+    return tuple([(name, redact_header(name, value, found)) for name, value in headers])
+
+
+def redact_header(name: str, value: str, found: Found) -> str:
+    """The value of one header field without its secrets."""
+    lower = name.lower()
+    rules = found.rules
+    if not value or (lower in rules.keep["header"]):
+        if value:
+            found.keep(value)
+            found.keep(value.partition(" ")[2])
+        return value
+    if lower == "cookie":
+        return _cookies(value, found)
+    if lower == "set-cookie":
+        return _set_cookie(value, found)
+    place = f"header:{lower}"
+    if rules.names.header(lower):
+        return found.credentials(value, place)
+    if rules.strict and lower not in STRICT_HEADERS:
+        return found.replace(value, place)
+    if lower in PLAIN_HEADERS:
+        return value
+    if lower in LOCATION_HEADERS and "?" in value:
+        address, mark, query = value.partition("?")
+        value = address + mark + redact_form(query, found, "query", place)
+    if may_hold(value.encode("utf-8", "surrogatepass")):
+        return found.scrub(value, place)
+    return value
+
+
+def _cookies(value: str, found: Found) -> str:
+    """Cookie: every value is a secret but those that cannot hold one (RFC 6265 section 4.2)."""
+    parts = []
+    for pair in value.split(";"):
+        name, equals, text = pair.partition("=")
+        parts.append(name + equals + _cookie(name.strip(), text, found) if equals else pair)
+    return ";".join(parts)
+
+
+def _set_cookie(value: str, found: Found) -> str:
+    """Set-Cookie: the value, not the attributes; what a detector knows is replaced in them, too."""
+    pair, semicolon, attributes = value.partition(";")
+    name, equals, text = pair.partition("=")
+    if not equals:
+        return value
+    return name + equals + _cookie(name.strip(), text, found) + semicolon + attributes
+
+
+def _cookie(name: str, text: str, found: Found) -> str:
+    rules = found.rules
+    plain = text.strip()
+    quoted = len(plain) >= 2 and plain[0] == plain[-1] == '"'
+    inner = plain[1:-1] if quoted else plain
+    if not inner:
+        return text
+    if name in rules.keep["cookie"]:
+        found.keep(inner)
+        return text
+    if not rules.strict and not rules.names.field(name) and _OPEN_COOKIE.fullmatch(inner):
+        return text
+    start = text.index(inner)
+    return text[:start] + found.replace(inner, f"cookie:{shown(name, found)}") + text[start + len(inner) :]
+
+
+def shown(name: str, found: Found) -> str:
+    """A name as it may be listed: without secrets that stand in it, and not too long."""
+    name = name[:64]
+    return found.scrub(name, "name") if may_hold(name.encode("utf-8", "surrogatepass")) else name
+
+
+def redact_target(target: str, found: Found) -> str:
+    """The request target (RFC 9112 section 3.2): query fields by name and form, path segments by form."""
+    path, mark, query = target.partition("?")
+    if ";" in path:
+        path = _PATH_PARAMETER.sub(lambda match: _path_parameter(match, found), path)
+    if found.rules.strict:
+        path = "/".join([_path_segment(part, n, found) for n, part in enumerate(path.split("/"))])
+    elif may_hold(path.encode("utf-8", "surrogatepass")):
+        path = "/".join([found.scrub(part, f"path[{n}]") for n, part in enumerate(path.split("/"))])
+    return path + mark + redact_form(query, found, "query") if mark else path
+
+
+def _path_parameter(match: re.Match[str], found: Found) -> str:
+    name, value = match.groups()
+    if name in found.rules.keep["path"] or not found.rules.names.query(name):
+        return match.group()
+    return f"{name}={found.replace(value, f'path;{name}')}"
+
+
+def _path_segment(part: str, n: int, found: Found) -> str:
+    """Strict mode: words stay, identifiers do not, unless `path:N` keeps the N-th segment."""
+    if str(n) in found.rules.keep["path"] or _PATH_WORD.fullmatch(part):
+        return part
+    return found.replace(part, f"path[{n}]")
+
+
+def redact_form(text: str, found: Found, kind: str, place: str = "") -> str:
+    """`name=value&name=value` with secret values replaced; kind is "query" or "form". Spelling of the rest stays."""
+    names, keep, strict = found.rules.names, found.rules.keep[kind], found.rules.strict
+    parts = text.split("&")
+    for n, pair in enumerate(parts):
+        name, equals, value = pair.partition("=")
+        if "%" in name or "+" in name:
+            name = unquote(name.replace("+", " "))
+        if not equals:
+            if may_hold(pair.encode("utf-8", "surrogatepass")):
+                parts[n] = found.scrub(pair, place or f"{kind}:")
+            continue
+        if not value:
+            continue
+        if name in keep:
+            found.keep(value)
+            found.keep(unquote(value))
+        elif strict or names.query(name):
+            made = found.replace(value.replace("+", "%20"), place or f"{kind}:{shown(name, found)}")
+            parts[n] = pair[: len(pair) - len(value)] + (made.replace("%20", "+") if "+" in value else made)
+        else:
+            parts[n] = _detected(pair, value, place or f"{kind}:{shown(name, found)}", found)
+    return "&".join(parts)
+
+
+def _detected(pair: str, value: str, place: str, found: Found) -> str:
+    """A pair whose name is harmless, with the secrets that its name and value hold replaced."""
+    name = pair[: len(pair) - len(value) - 1]
+    if may_hold(name.encode("utf-8", "surrogatepass")):
+        name = found.scrub(name, place)
+    if "%" not in value and "+" not in value:
+        if may_hold(value.encode("utf-8", "surrogatepass")):
+            value = found.scrub(value, place)
+        return f"{name}={value}"
+    text = unquote(value.replace("+", " "))
+    if not may_hold(text.encode("utf-8", "surrogatepass")):
+        return f"{name}={value}"
+    made = found.scrub(text, place)
+    if made == text:
+        return f"{name}={value}"
+    return f"{name}={quote_plus(made) if '+' in value else quote(made, safe='')}"

@@ -1,0 +1,149 @@
+"""What one exchange's redaction found: the places it replaced and the secrets it met, to be sought everywhere else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from urllib.parse import quote, unquote
+
+from capture.pseudonym import Pseudonyms
+from capture.redact.detect import decoded_basic, scan
+from capture.redact.rules import Rules
+
+__all__ = ["Found"]
+
+_PLACES_MAX = 200
+_SOUGHT_MAX = 64
+_WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
+
+
+class Found:
+    """Collects while one exchange is redacted. `side` is "request" or "response" while that message is worked on."""
+
+    __slots__ = ("_kept", "_more", "places", "pseudonyms", "rules", "side", "sought")
+
+    def __init__(self, rules: Rules, pseudonyms: Pseudonyms) -> None:
+        self.rules = rules
+        self.pseudonyms = pseudonyms
+        self.side = "request"
+        self.places: dict[str, None] = {}
+        self.sought: dict[str, str] = {}
+        self._kept: set[str] = set()
+        self._more = 0
+
+    def note(self, place: str) -> None:
+        """List a replaced place of the current side, once; at most 200 of them, then only a count."""
+        name = f"{self.side}.{place}"
+        if name in self.places:
+            return
+        if len(self.places) < _PLACES_MAX:
+            self.places[name] = None
+        else:
+            self._more += 1
+
+    def redacted(self) -> tuple[str, ...]:
+        """The places, for the record."""
+        return (*self.places, f"and {self._more} more") if self._more else tuple(self.places)
+
+    def replace(self, value: str, place: str) -> str:
+        """The pseudonym of a secret that stands at `place`; remembers both."""
+        made = self.pseudonyms.of(value)
+        if made != value:
+            self.note(place)
+            if len(self.sought) < _SOUGHT_MAX and _WORDLIKE.fullmatch(value):
+                self.sought[value] = made
+        return made
+
+    def number(self, text: str, place: str) -> str:
+        """The pseudonym of a JSON number."""
+        made = self.pseudonyms.number(text)
+        if made != text:
+            self.note(place)
+        return made
+
+    def keep(self, value: str) -> None:
+        """A value that a rule keeps readable: it is not sought as a secret in this exchange."""
+        self._kept.add(value)
+
+    def credentials(self, value: str, place: str) -> str:
+        """An Authorization value: the scheme stays, user and password of Basic are replaced each for itself."""
+        scheme, space, rest = value.partition(" ")
+        if not space or not rest:
+            return self.replace(value, place)
+        if scheme.lower() == "basic":
+            return scheme + space + self.basic(rest, place)
+        if "=" in rest.rstrip("=") and ("," in rest or '"' in rest):
+            return scheme + space + self._parameters(rest, place)
+        return scheme + space + self.replace(rest, place)
+
+    def basic(self, text: str, place: str) -> str:
+        """base64 of `user:password` (RFC 7617) with both replaced."""
+        user, colon, password = decoded_basic(text).partition(":")
+        if not colon:
+            return self.replace(text, place)
+        made = f"{self.replace(user, place)}:{self.replace(password, place)}"
+        self.replace(text, place)
+        encoded = base64.b64encode(made.encode()).decode()
+        return encoded if text.endswith("=") or len(encoded) == len(text) else encoded.rstrip("=")
+
+    def _parameters(self, rest: str, place: str) -> str:
+        """Digest and signature schemes: every parameter's value but those that name a method (RFC 7616)."""
+
+        def part(match: re.Match[str]) -> str:
+            name, equals, quoted, bare = match.groups()
+            if name.lower() in ("realm", "qop", "algorithm", "nc", "uri", "userhash", "signedheaders", "headers"):
+                return match.group()
+            if quoted is not None:
+                return f'{name}{equals}"{self.replace(quoted, place)}"'
+            return f"{name}{equals}{self.replace(bare, place)}"
+
+        return re.sub(r"([\w-]+)(\s*=\s*)(?:\"([^\"]*)\"|([^\s,\"]+))", part, rest)
+
+    def scrub(self, text: str, place: str) -> str:
+        """`text` with every value that a detector recognises replaced."""
+        hits = scan(text, self.rules.names, self.rules.detects)
+        if not hits:
+            return text
+        parts, end = [], 0
+        for hit in hits:
+            parts.append(text[end : hit.start])
+            value = text[hit.start : hit.end]
+            where = f"{place}({hit.kind})"
+            parts.append(self.basic(value, where) if hit.kind == "basic" else self.replace(value, where))
+            end = hit.end
+        parts.append(text[end:])
+        return "".join(parts)
+
+    def seek(self, text: str, place: str) -> str:
+        """`text` with every secret of this exchange replaced, as it is, percent-encoded, in base64 or in JSON."""
+        for value, made in self.sought.items():
+            if value in self._kept:
+                continue
+            for was, now in _spellings(value, made):
+                if was in text:
+                    text = self._replaced(text, was, now, place)
+        return text
+
+    def _replaced(self, text: str, was: str, now: str, place: str) -> str:
+        pattern = rf"(?<![A-Za-z0-9]){re.escape(was)}(?![A-Za-z0-9])"
+        made = re.sub(pattern, lambda _: now, text)
+        if made != text:
+            self.note(f"{place}(again)")
+        return made
+
+
+def _spellings(value: str, made: str) -> list[tuple[str, str]]:
+    """A secret in the other ways in which it is written, each with its pseudonym written the same way."""
+    spelt = {value: made}
+    spelt.setdefault(quote(value, safe=""), quote(made, safe=""))
+    spelt.setdefault(quote(value), quote(made))
+    spelt.setdefault(json.dumps(value)[1:-1], json.dumps(made)[1:-1])
+    if "%" in value:
+        spelt.setdefault(unquote(value), unquote(made))
+    octets, made_octets = value.encode("utf-8", "surrogatepass"), made.encode("utf-8", "surrogatepass")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        padded, made_padded = encode(octets).decode(), encode(made_octets).decode()
+        spelt.setdefault(padded, made_padded)
+        spelt.setdefault(padded.rstrip("="), made_padded.rstrip("="))
+    return [(was, now) for was, now in spelt.items() if len(was) >= 6]
