@@ -145,6 +145,11 @@ class Side(asyncio.Protocol):
             with contextlib.suppress(OSError, RuntimeError):
                 transport.write_eof()
 
+    def close(self) -> None:
+        """Close after the bytes that still wait; what comes from here later is lost."""
+        if self.transport is not None and not self.lost:
+            self.transport.close()
+
     def reset(self) -> None:
         """Abort with a reset, once the bytes that came before it have left, after a second at most."""
         transport = self.transport

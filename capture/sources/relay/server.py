@@ -54,6 +54,7 @@ class Relay:
         self._connecting: dict[int, asyncio.Task[None]] = {}
         self._servers: list[asyncio.Server] = []
         self._empty = asyncio.Event()
+        self._ended: dict[int, int] = {}
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept on sockets that are bound (`bind`); they are closed by `drain`."""
@@ -147,11 +148,18 @@ class Relay:
             task.cancel()
 
     def _end_quiet(self) -> None:
-        """End, both ways, each connection that is between two exchanges."""
-        before_ns = self._now_ns() - int(self.options.quiet_s * 1e9)
+        """End, both ways, each connection that is between two exchanges; close it where no end comes back."""
+        now_ns = self._now_ns()
+        before_ns = now_ns - int(self.options.quiet_s * 1e9)
         for link in self.links:
             upstream = link.peer
-            if upstream is not None and link.last_ns <= upstream.last_ns < before_ns:
+            if upstream is None or not link.last_ns <= upstream.last_ns < before_ns:
+                continue
+            ended_ns = self._ended.setdefault(link.number, now_ns)
+            if ended_ns < before_ns:
+                link.close()
+                upstream.close()
+            else:
                 link.end()
                 upstream.end()
 
