@@ -31,7 +31,7 @@ from capture.log.format import (
 )
 from capture.log.shape import Shape
 
-__all__ = ["array_head", "decode_records", "frame", "join_payload", "open_payload", "split_payload"]
+__all__ = ["array_count", "array_head", "decode_records", "frame", "join_payload", "open_payload", "split_payload"]
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from capture.log.block import frame
+from capture.log.block import array_count, frame
 from capture.log.cipher import Cipher
 from capture.log.format import BLOCK_FOOTER, BlockHead, FormatError, pack_trailer
 
@@ -39,12 +39,29 @@ class Footer(msgspec.Struct, frozen=True):
     sealed_ns: int
     index: list[IndexEntry]
     ids: bytes = b""
-    conservation: dict[str, Any] | None = None
+    conservation: dict[str, int | dict[str, int]] | None = None
     extra: dict[str, Any] = {}
 
 
+class _Footer(msgspec.Struct, frozen=True):
+    """The same map with what could grow when decoded left encoded, so that it can be measured first."""
+
+    records: int
+    raw_bytes: int
+    sealed_ns: int
+    index: msgspec.Raw
+    ids: bytes = b""
+    conservation: msgspec.Raw = msgspec.Raw(b"\xc0")
+    extra: msgspec.Raw = msgspec.Raw(b"\x80")
+
+
+_BLOCKS_MAX = 1 << 18
+_EXTRA_BYTES_MAX = 1 << 20
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Footer)
+_OUTER = msgspec.msgpack.Decoder(_Footer)
+_INDEX = msgspec.msgpack.Decoder(list[IndexEntry])
+_COUNTS = msgspec.msgpack.Decoder(dict[str, int | dict[str, int]] | None)
+_EXTRA = msgspec.msgpack.Decoder(dict[str, Any])
 
 
 def pack_footer(footer: Footer, offset: int, level: int, cipher: Cipher | None) -> bytes:
@@ -58,8 +75,21 @@ def pack_footer(footer: Footer, offset: int, level: int, cipher: Cipher | None) 
 
 
 def read_footer(payload: bytes) -> Footer:
-    """A footer from its payload; raises FormatError."""
+    """A footer from its payload; raises FormatError. Bounds are checked before anything grows in memory."""
     try:
-        return _DECODER.decode(payload)
+        outer = _OUTER.decode(payload)
+        if array_count(memoryview(outer.index))[0] > _BLOCKS_MAX:
+            raise FormatError(f"a segment has at most {_BLOCKS_MAX} blocks")
+        if max(len(memoryview(outer.conservation)), len(memoryview(outer.extra))) > _EXTRA_BYTES_MAX:
+            raise FormatError(f"a footer's counts and extras have at most {_EXTRA_BYTES_MAX} bytes")
+        return Footer(
+            records=outer.records,
+            raw_bytes=outer.raw_bytes,
+            sealed_ns=outer.sealed_ns,
+            index=_INDEX.decode(outer.index),
+            ids=outer.ids,
+            conservation=_COUNTS.decode(outer.conservation),
+            extra=_EXTRA.decode(outer.extra),
+        )
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise FormatError(f"the footer is not what it should be: {error}") from None

@@ -16,6 +16,7 @@ import msgspec
 import xxhash
 
 __all__ = [
+    "BLOCK_BYTES_MAX",
     "BLOCK_FOOTER",
     "BLOCK_HEAD_BYTES",
     "BLOCK_MAGIC",
@@ -63,6 +64,8 @@ TRAILER_BYTES = _TRAILER.size  # 32
 HEADER_BYTES_MAX = 1 << 20
 RAW_BYTES_MAX = 64 << 20
 """Most bytes a block may have after decompression; a reader refuses more before it allocates."""
+BLOCK_BYTES_MAX = RAW_BYTES_MAX + 4096
+"""Most bytes of a block on disk with its head: content that does not compress, with nonce and tag."""
 RECORDS_BYTES_MAX = 8 << 20
 """Most bytes of a block's records without their bodies: bounds the memory of a block made to explode when decoded."""
 RECORDS_MAX = 1 << 16
@@ -152,19 +155,22 @@ def unpack_header(data: bytes) -> SegmentHeader:
     """
     if len(data) < HEADER_FIXED_BYTES:
         raise FormatError(f"a segment header has at least {HEADER_FIXED_BYTES} bytes, found {len(data)}")
-    magic, major, minor, _, length, checksum = _HEADER.unpack_from(data)
+    magic, major, minor, reserved, length, checksum = _HEADER.unpack_from(data)
     if magic != MAGIC:
         raise FormatError(f"a segment begins with {MAGIC!r}, found {magic!r}")
-    if major > MAJOR:
-        raise NewerVersion(
-            f"written in log format {major}.{minor}, this program reads up to {MAJOR}.x; install a newer understudy"
-        )
     end = HEADER_FIXED_BYTES + length
     if length > HEADER_BYTES_MAX or end > len(data):
         raise FormatError(f"the header says it has {length} bytes, {len(data) - HEADER_FIXED_BYTES} are there")
     body = data[HEADER_FIXED_BYTES:end]
     if _sum(data[: HEADER_FIXED_BYTES - 8] + body) != checksum:
         raise FormatError("the header's checksum does not match")
+    # The checksum comes first: these 24 bytes mean the same in every version, and a flipped bit is not a new version.
+    if major > MAJOR:
+        raise NewerVersion(
+            f"written in log format {major}.{minor}, this program reads up to {MAJOR}.x; install a newer understudy"
+        )
+    if major != MAJOR or reserved:
+        raise FormatError(f"the header says version {major}.{minor}, which never was")
     try:
         values = msgspec.msgpack.decode(body, type=dict[str, Any])
         return SegmentHeader(
@@ -223,7 +229,12 @@ def unpack_block_head(data: bytes | memoryview) -> BlockHead:
         raise FormatError("the block head's checksum does not match")
     if flags & ~_FLAGS_KNOWN or reserved or kind not in (BLOCK_RECORDS, BLOCK_FOOTER):
         raise FormatError(f"unknown kind {kind} or flags {flags:#x} of a block")
-    if raw > RAW_BYTES_MAX or stored > RAW_BYTES_MAX + 4096 or records > RECORDS_MAX or bodies > BODIES_MAX:
+    if (
+        raw > RAW_BYTES_MAX
+        or BLOCK_HEAD_BYTES + stored > BLOCK_BYTES_MAX
+        or records > RECORDS_MAX
+        or bodies > BODIES_MAX
+    ):
         raise FormatError(f"a block of {raw} bytes, {records} records and {bodies} bodies is over the format's bounds")
     return BlockHead(kind, flags, stored, raw, first_record, records, first_body, bodies, first_ns, last_ns, payload)
 

@@ -75,7 +75,8 @@ def merge(blocks: list[Slice], start_ns: int | None = None, end_ns: int | None =
     low = -math.inf if start_ns is None else start_ns
     high = math.inf if end_ns is None else end_ns
     due = [block for block in blocks if block.last_ns >= low and block.first_ns < high]
-    due.sort(key=lambda block: block.first_ns, reverse=True)
+    due.sort(key=lambda block: block.first_ns)
+    due.reverse()  # popped from the end; equal times keep the order of the log
     ahead: list[tuple[int, int, _Cursor]] = []
     opened = 0
     while due or ahead:

@@ -15,6 +15,7 @@ from msgspec.structs import force_setattr
 from capture.conservation import Conservation
 from capture.errors import BadInput
 from capture.exchange import Exchange
+from capture.log.appender import SEALED_SUFFIX
 from capture.log.bodies import BodyCache
 from capture.log.cipher import Cipher, environment_key, key_id_of
 from capture.log.filters import find_ids, may_contain
@@ -91,7 +92,8 @@ def _open_segment(
                 f"{source.name}: the log is encrypted with key {header.key_id}, the key given is {key_id_of(key)}"
             )
         cipher = Cipher(key, header.salt, header_bytes)
-    return SegmentReader(source, shape, header, cipher, bodies, live=stored.live)
+    sealed = stored.name.endswith(SEALED_SUFFIX)
+    return SegmentReader(source, shape, header, cipher, bodies, live=stored.live, named_sealed=sealed)
 
 
 class _Segments:
@@ -110,6 +112,10 @@ class _Segments:
         """See what is new; returns all that is there."""
         there = self.store.segments()
         for stored in there:
+            known = self.readers.get(stored.segment)
+            if known is not None and known.live and not stored.live:
+                known.close()  # sealed since, or its writer has gone: what is there now will not change
+                del self.readers[stored.segment]
             if stored.segment not in self.readers and stored.segment not in self.unreadable:
                 found = _open_segment(self.store, stored, self._shape, self._kind, self._key, self._bodies)
                 if isinstance(found, Damage):
@@ -243,8 +249,9 @@ class Log:
             for segment, reader in list(self._segments.readers.items()):
                 reader.refresh()
                 for entry in reader.index:
-                    if entry.first_record + entry.records > done.get(segment, 0):
-                        yield from _identified(reader, entry)
+                    seen = done.get(segment, 0)
+                    if entry.first_record + entry.records > seen:
+                        yield from _identified(reader, entry, max(0, seen - entry.first_record))
                         done[segment] = entry.first_record + entry.records
             if last:
                 return
@@ -261,10 +268,12 @@ class Log:
         self.close()
 
 
-def _identified(reader: SegmentReader[Exchange], entry: IndexEntry) -> list[Exchange]:
-    """The exchanges of one block that are whole, with their ids."""
+def _identified(reader: SegmentReader[Exchange], entry: IndexEntry, skip: int = 0) -> list[Exchange]:
+    """The exchanges of one block that are whole, with their ids, but for the first `skip`."""
     records = reader.records(entry)
-    prefix, number = reader.header.segment + "-", entry.first_record
+    if skip:
+        records = records[skip:]
+    prefix, number = reader.header.segment + "-", entry.first_record + skip
     whole = True
     for place, exchange in enumerate(records, number):
         if exchange is None:

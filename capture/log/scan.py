@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -15,6 +14,7 @@ from capture.log.bodies import BodyCache
 from capture.log.cipher import Cipher
 from capture.log.footer import Footer, IndexEntry, read_footer
 from capture.log.format import (
+    BLOCK_BYTES_MAX,
     BLOCK_FOOTER,
     BLOCK_HEAD_BYTES,
     BLOCK_MAGIC,
@@ -63,8 +63,9 @@ def read_header(source: ByteSource) -> tuple[SegmentHeader, bytes]:
 class SegmentReader(Generic[T]):
     """The blocks of one segment and the records in them.
 
-    live: the writer may still be adding; then an unfinished block at the end is not damage. Damage that is met is added
-    to `damage`, once for each place. `torn_at` is the offset where a torn tail begins, None where there is none.
+    live: the writer may still be adding; then an unfinished block at the end is not damage. named_sealed: the file's
+    name says that it was sealed; then a missing footer is. What is met is added to `damage`, once for each place.
+    `torn_at` is the offset where a torn tail begins, None where there is none.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class SegmentReader(Generic[T]):
         bodies: BodyCache,
         *,
         live: bool,
+        named_sealed: bool = False,
     ) -> None:
         self.source = source
         self.header = header
@@ -83,6 +85,7 @@ class SegmentReader(Generic[T]):
         self.damage: list[Damage] = []
         self.torn_at: int | None = None
         self.live = live
+        self._named_sealed = named_sealed
         self.end = header.header_bytes
         self._shape = shape
         self._cipher = cipher
@@ -101,28 +104,30 @@ class SegmentReader(Generic[T]):
         return self.footer is not None
 
     def _load(self) -> None:
-        size = self.source.size()
-        if size >= self.header.header_bytes + BLOCK_HEAD_BYTES + TRAILER_BYTES:
-            try:
-                self._load_footer(size)
-                return
-            except FormatError as error:
-                unsealed = "not sealed" in str(error)
-                if not unsealed:
-                    self._note(size - TRAILER_BYTES, f"the footer cannot be read: {error}", 0)
-        self.refresh()
+        try:
+            self._load_footer(self.source.size())
+        except FormatError as error:
+            if self._named_sealed:
+                where = max(0, self.source.size() - TRAILER_BYTES)
+                self._note(where, f"the segment's end is missing or damaged: {error}", 0)
+            self.refresh()
 
     def _load_footer(self, size: int) -> None:
+        if size < self.header.header_bytes + BLOCK_HEAD_BYTES + TRAILER_BYTES:
+            raise FormatError("no trailer: the segment was not sealed")
         offset, length = unpack_trailer(self.source.read(size - TRAILER_BYTES, TRAILER_BYTES))
         if offset + length + TRAILER_BYTES != size or offset < self.header.header_bytes:
             raise FormatError(f"the trailer points to {offset}, which cannot be")
+        if length > BLOCK_BYTES_MAX:
+            raise FormatError(f"a footer of {length} bytes is over the format's bounds")
         data = self.source.read(offset, length)
         head = unpack_block_head(data)
         if head.kind != BLOCK_FOOTER:
             raise FormatError("the trailer does not point to a footer")
         footer = read_footer(open_payload(head, data[BLOCK_HEAD_BYTES:], self._cipher))
         for entry in footer.index:
-            if not self.header.header_bytes <= entry.offset <= entry.offset + entry.size <= offset:
+            inside = self.header.header_bytes <= entry.offset <= entry.offset + entry.size <= offset
+            if not inside or entry.size > BLOCK_BYTES_MAX:
                 raise FormatError("the footer's index points outside of the segment")
         self.footer, self.index, self.end = footer, footer.index, offset
 
@@ -143,16 +148,18 @@ class SegmentReader(Generic[T]):
                 if following is None:
                     self.torn_at = self.end
                     break
-                self._note(self.end, f"{following - self.end} bytes are not a block; reading goes on at {following}")
-                self.end = following
+                lost = max(0, following.first_record - self._records_so_far())
+                self._note(self.end, f"{following.offset - self.end} bytes are not a whole block", lost)
+                self.end = following.offset
                 continue
-            if entry.records == 0:
-                self.end += entry.size  # a footer without a trailer: the end of a segment that was not quite sealed
-                continue
-            self.index.append(entry)
-            self.end = entry.offset + entry.size
-            found += 1
+            self.end += entry.size
+            if entry.records:  # else it is a footer without its trailer: a segment that was not quite sealed
+                self.index.append(entry)
+                found += 1
         return found
+
+    def _records_so_far(self) -> int:
+        return self.index[-1].first_record + self.index[-1].records if self.index else 0
 
     def _whole_block(self, offset: int, size: int) -> IndexEntry | None:
         try:
@@ -172,14 +179,15 @@ class SegmentReader(Generic[T]):
             head.last_ns,
         )
 
-    def _next_block(self, offset: int, size: int) -> int | None:
-        """Where the next whole block begins, searching in bounded pieces."""
+    def _next_block(self, offset: int, size: int) -> IndexEntry | None:
+        """The next whole block, searched for in bounded pieces."""
         while offset < size:
             piece = self.source.read(offset, _SEARCH_BYTES + len(BLOCK_MAGIC))
             at = piece.find(BLOCK_MAGIC)
             while at >= 0:
-                if self._whole_block(offset + at, size) is not None:
-                    return offset + at
+                entry = self._whole_block(offset + at, size)
+                if entry is not None:
+                    return entry
                 at = piece.find(BLOCK_MAGIC, at + 1)
             offset += _SEARCH_BYTES
         return None
@@ -239,10 +247,6 @@ class SegmentReader(Generic[T]):
                 return None
             self._bodies.put(self.source.name, entry.offset, bodies)
         return bodies[number - entry.first_body]
-
-    def blocks(self) -> Iterator[IndexEntry]:
-        """The index, in the order of the file."""
-        yield from self.index
 
     def close(self) -> None:
         """Close the source."""

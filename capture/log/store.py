@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +12,9 @@ from capture.log.appender import OPEN_SUFFIX, SEALED_SUFFIX, is_locked
 from capture.log.budget import segment_files
 from capture.log.source import ByteSource, FileSource
 
-__all__ = ["LocalStore", "Store", "StoredSegment", "open_store"]
+__all__ = ["LocalStore", "Store", "StoredSegment", "is_url", "location_of", "open_store"]
+
+_URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?|memory|file):/+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,24 @@ class LocalStore:
         (self.directory / name).unlink(missing_ok=True)
 
 
+def location_of(path: str | Path) -> str:
+    """The location as text. An URL that went through a Path has lost a slash, and gets it back."""
+    found = _URL.match(str(path))
+    if found is None:
+        return str(path)
+    scheme = found[1].lower()
+    return scheme + (":///" if scheme in ("file", "memory") else "://") + str(path)[found.end() :]
+
+
+def is_url(location: str | Path) -> bool:
+    """True for the address of an object store."""
+    return _URL.match(str(location)) is not None
+
+
 def open_store(location: str | Path) -> Store:
     """The store of a location: a directory, or an URL of an object store."""
-    text = str(location)
-    if "://" in text:
+    text = location_of(location)
+    if _URL.match(text):
         from capture.log.objects import ObjectStore
 
         return ObjectStore(text)

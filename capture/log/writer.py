@@ -7,18 +7,24 @@ memory, what comes meanwhile is refused with the reason, and writing resumes by 
 from __future__ import annotations
 
 import errno
+import hashlib
+import tempfile
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capture.conservation import Conservation
 from capture.exchange import Exchange
 from capture.log.segment import RecordTooLarge, RecordWriter
+from capture.log.store import is_url, location_of
 from capture.settings import LogConfig
+
+if TYPE_CHECKING:
+    from capture.log.ship import Shipper, ShipStats
 
 __all__ = ["EXCHANGE_KIND", "LogStats", "LogWriter"]
 
@@ -27,6 +33,7 @@ _HEAD_BYTES = 1500
 _BATCH = 256
 _BACKOFF_MAX = 30
 _CLOSE_RETRIES = 3
+_SHIP_DRAIN_S = 30.0
 _GONE = (errno.ENOENT, errno.ESTALE, errno.EBADF)
 
 
@@ -49,6 +56,15 @@ def _reason(error: OSError) -> str:
     return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "log_error"
 
 
+def _spool_of(directory: Path | str, config: LogConfig) -> tuple[Path, str | None]:
+    """(local directory, object store to copy to or None). A log that is an URL is written to a spool beside."""
+    if not is_url(directory):
+        return Path(directory), config.ship_to
+    location = location_of(directory)
+    name = hashlib.sha256(location.encode()).hexdigest()[:16]
+    return config.spool or Path(tempfile.gettempdir()) / f"understudy-spool-{name}", location
+
+
 def _size(exchange: Exchange) -> int:
     size = _HEAD_BYTES
     if exchange.request.body:
@@ -61,19 +77,21 @@ def _size(exchange: Exchange) -> int:
 class LogWriter:
     """Writes exchanges to a directory of segments from any thread.
 
-    directory, meta: as for RecordWriter. lost: exchanges that were accepted and then could not be written, by reason;
-    take them from `kept` before the conservation line is printed (`settle` does).
+    directory: as for RecordWriter, or an URL of an object store, to which sealed segments are then shipped from a local
+    spool, as they are with `ship_to` of the configuration. meta: as for RecordWriter. lost: exchanges that were
+    accepted and then could not be written, by reason; take them from `kept` before the conservation line is printed
+    (`settle` does).
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path | str,
         config: LogConfig,
         meta: dict[str, Any],
         *,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.directory = Path(directory)
+        self.directory, ship_to = _spool_of(directory, config)
         self.lost: Counter[str] = Counter()
         self._config = config
         self._counts: Callable[[], Conservation] | None = None
@@ -86,11 +104,17 @@ class LogWriter:
         self._failing: str | None = None
         self._errors: Counter[str] = Counter()
         self._closing = False
+        self._announced = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._records = RecordWriter(
             self.directory, Exchange, EXCHANGE_KIND, config, meta, counts=self._footer_counts, now_ns=now_ns
         )
+        self._shipper: Shipper | None = None
+        if ship_to is not None:
+            from capture.log.ship import Shipper
+
+            self._shipper = Shipper(self.directory, ship_to, keep=config.ship_keep, retry_ms=config.retry_ms)
         self._thread = threading.Thread(target=self._run, name="understudy-log", daemon=True)
         self._thread.start()
 
@@ -152,6 +176,13 @@ class LogWriter:
             self._closing = True
         self._wake.set()
         self._thread.join()
+        if self._shipper is not None:
+            self._shipper.close(_SHIP_DRAIN_S)
+
+    @property
+    def shipping(self) -> ShipStats | None:
+        """How copying to an object store is doing, None where none was asked for."""
+        return None if self._shipper is None else self._shipper.stats()
 
     # Everything below runs in the writer's thread.
 
@@ -180,11 +211,17 @@ class LogWriter:
                 if time.monotonic() >= deadline:
                     self._records.flush()
                     deadline = time.monotonic() + flush_s
+                self._ship()
             except OSError as error:
                 if not self._recover(error):
                     break
                 deadline = time.monotonic() + flush_s
         self._finish()
+
+    def _ship(self) -> None:
+        if self._shipper is not None and len(self._records.segments_sealed) != self._announced:
+            self._announced = len(self._records.segments_sealed)
+            self._shipper.notify()
 
     def _drain(self, deadline: float) -> None:
         """Write what is queued, but no longer than until the next flush is due."""
