@@ -61,7 +61,7 @@ def align(left: Sequence[Hashable], right: Sequence[Hashable], alike: Alike, cel
 
 
 def _in_place(left: Sequence[Hashable], right: Sequence[Hashable]) -> tuple[tuple[int, int], ...] | None:
-    """The pairs that differ where lists of one length are compared by position: the plainest account, if it is short."""
+    """The pairs that differ where two lists of one length are compared by position, the plainest account of all."""
     if len(left) != len(right):
         return None
     return tuple((i, i) for i, (mine, other) in enumerate(zip(left, right, strict=True)) if mine != other)

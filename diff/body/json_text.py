@@ -21,8 +21,8 @@ from diff.options import CompareOptions
 __all__ = ["NotJson", "compare_json", "looks_like_json", "parse_json"]
 
 _DECODE: Final = msgspec.json.Decoder().decode
-_ENCODE: Final = msgspec.json.Encoder().encode
 _ENCODE_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
+_MINIFY: Final = msgspec.json.format
 _NOT_PLAIN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # CPython refuses to turn longer digit strings into int (a defence against quadratic work); Decimal takes them exactly.
@@ -40,12 +40,15 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
     """
     before = len(collector.differences)
     try:
+        if left.count(b"\n") != right.count(b"\n") and _MINIFY(left, indent=-1) == _MINIFY(right, indent=-1):
+            return  # Only indented otherwise: known without making a value of it.
         left_value, right_value = _DECODE(left), _DECODE(right)
-        if _hides_nothing(left, left_value) and _hides_nothing(right, right_value):
-            if _ENCODE_SORTED(left_value) == _ENCODE_SORTED(right_value):
+        left_text, right_text = _ENCODE_SORTED(left_value), _ENCODE_SORTED(right_value)
+        if _hides_nothing(left, left_text) and _hides_nothing(right, right_text):
+            if left_text == right_text:
                 return
-            no_booleans = not (b"true" in left or b"false" in left or b"true" in right or b"false" in right)
-            compare_values(left_value, right_value, collector, options, plain=no_booleans)
+            booleans = b"true" in left_text or b"false" in left_text or b"true" in right_text or b"false" in right_text
+            compare_values(left_value, right_value, collector, options, faithful=True, booleans=booleans)
             return
     except _NOT_PLAIN:
         collector.rewind(before)
@@ -64,13 +67,13 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
         collector.note(f"{fact} ({' and '.join(sides)})")
 
 
-def _hides_nothing(raw: bytes, value: Any) -> bool:
-    """False where decoding may have dropped a repeated key.
+def _hides_nothing(raw: bytes, encoded: bytes) -> bool:
+    """False where decoding, of which `encoded` is what was left, may have dropped a repeated key.
 
     Every key is followed by a colon, and colons inside strings stay through decoding and encoding, so a dropped member
     lowers the number of colons. The one way to gain a colon is its escape.
     """
-    return raw.count(b":") == _ENCODE(value).count(b":") and b"\\u003a" not in raw and b"\\u003A" not in raw
+    return raw.count(b":") == encoded.count(b":") and b"\\u003a" not in raw and b"\\u003A" not in raw
 
 
 def looks_like_json(body: bytes) -> bool:

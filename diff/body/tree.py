@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Hashable
 from decimal import Decimal
 from typing import Any, Final
@@ -53,8 +54,10 @@ _TYPE_NAMES: Final[dict[type, str]] = {
     bytes: "bytes",
 }
 
-_SORTED: Final = msgspec.json.Encoder(order="sorted")
-_SCALARS: Final = frozenset({str, int, bool, type(None)})
+_ENCODE_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+# A float that may stand for an integer, in the encoder's spelling (or in a string: then the slow way is taken in vain).
+_INTEGRAL_FLOAT: Final = re.compile(rb"\.0(?![0-9])|[\[:,]-?[0-9.]+e[0-9]")
 _DEEP_CALLS_MAX: Final = 32
 
 
@@ -64,36 +67,42 @@ def type_name(value: Any) -> str:
 
 
 def compare_values(
-    left: Any, right: Any, collector: Collector, options: CompareOptions, *, plain: bool = False, path: Path = ()
+    left: Any,
+    right: Any,
+    collector: Collector,
+    options: CompareOptions,
+    *,
+    faithful: bool = False,
+    booleans: bool = True,
 ) -> None:
     """Add every difference between two trees of dicts, lists and scalars to the collector.
 
-    plain: who calls vouches that both are of str, int, float, None, list and dict with str keys alone, without bool and
-    NaN, so that Python's == may decide where numbers compare by value. path: where the two trees stand.
+    faithful: who calls vouches that both trees are of str, int, finite float, bool, None, list and dict with str keys
+    alone, which a C encoder keeps apart. booleans: False where neither tree has a bool, so that Python's == decides.
     Raises RecursionError where both are nested too deep, TooManyDifferences when the collector is full.
     """
-    _Walk(collector, options, plain and not options.strict_numbers).values(left, right, path)
+    _Walk(collector, options, faithful, booleans).values(left, right, ())
 
 
 class _Walk:
-    __slots__ = ("_collector", "_deep_calls", "_options", "_plain", "_same")
+    __slots__ = ("_collector", "_deep_calls", "_faithful", "_options", "_plain", "_same", "_strict")
 
-    def __init__(self, collector: Collector, options: CompareOptions, plain: bool) -> None:
+    def __init__(self, collector: Collector, options: CompareOptions, faithful: bool, booleans: bool) -> None:
         self._collector = collector
         self._options = options
+        self._strict = options.strict_numbers
         self._deep_calls = 0
-        self._plain = plain
-        self._same: Callable[[Any, Any], bool] = operator.eq if plain else self._same_checked
+        self._faithful = faithful
+        self._plain = faithful and not booleans and not self._strict
+        self._same: Callable[[Any, Any], bool] = operator.eq if self._plain else self._same_checked
 
     def values(self, left: Any, right: Any, path: Path) -> None:
         kind = left.__class__
         if kind is right.__class__:
             if kind is dict:
-                if not (self._plain and left == right):
-                    self._objects(left, right, path)
+                self._objects(left, right, path)
             elif kind is list:
-                if not (self._plain and left == right):
-                    self._lists(left, right, path)
+                self._lists(left, right, path)
             elif kind is Repeating:
                 self._repeating(left, right, path)
             elif left != right and (left == left or right == right):
@@ -104,7 +113,7 @@ class _Walk:
             self._collector.add(path, "type", left, right)
         elif left_type == "object":
             self._repeating(left, right, path)
-        elif self._options.strict_numbers and left_type == "number":
+        elif self._strict and left_type == "number":
             self._collector.add(path, "type", left, right)
         elif left != right:
             self._collector.add(path, "value", left, right)
@@ -122,9 +131,9 @@ class _Walk:
                 continue
             kind = value.__class__
             if kind in _SCALARS and kind is other.__class__:
-                if value != other:
+                if value != other and (value == value or other == other):
                     add((*path, _step(key)), "value", value, other)
-            else:
+            elif not (self._plain and value == other):
                 self.values(value, other, (*path, _step(key)))
         if shared != len(right):
             for key, value in right.items():
@@ -148,13 +157,8 @@ class _Walk:
                 self._collector.add((*path, key), "extra", MISSING, value)
 
     def _lists(self, left: list[Any], right: list[Any], path: Path) -> None:
-        same, add = self._same, self._collector.add
-        start, left_end, right_end = 0, len(left), len(right)
-        while start < left_end and start < right_end and same(left[start], right[start]):
-            start += 1
-        while left_end > start and right_end > start and same(left[left_end - 1], right[right_end - 1]):
-            left_end -= 1
-            right_end -= 1
+        add = self._collector.add
+        start, left_end, right_end = self._trimmed(left, right)
         if left_end - start == 1 == right_end - start:
             self.values(left[start], right[start], (*path, start))
             return
@@ -180,20 +184,39 @@ class _Walk:
             for index in alignment.extra:
                 add((*path, start + index), "extra", MISSING, right[start + index])
 
+    def _trimmed(self, left: list[Any], right: list[Any]) -> tuple[int, int, int]:
+        """Where the first unequal elements stand, and the ends of both lists without the equal elements there."""
+        same = operator.eq if self._faithful else self._same_checked
+        start, left_end, right_end = _trimmed(left, right, same)
+        if same is self._same or not self._faithful:
+            return start, left_end, right_end
+        # Python's == took True for 1 (and where numbers are strict, 1 for 1.0): what it passed must have one spelling.
+        for mine, other in ((left[:start], right[:start]), (left[left_end:], right[right_end:])):
+            if mine and _ENCODE_SORTED(mine) != _ENCODE_SORTED(other):
+                return _trimmed(left, right, self._same_checked)
+        return start, left_end, right_end
+
     def _aligned(self, left: list[Any], right: list[Any], learned: str | None) -> Alignment:
         """Align two lists whose first and whose last elements differ; exchanging them mirrors the result exactly."""
-        if self._fingerprint(left) > self._fingerprint(right):
-            return mirrored(self._align(right, left, learned))
-        return self._align(left, right, learned)
+        fast = self._faithful
+        if fast:
+            left_text, right_text = _ENCODE_SORTED(left), _ENCODE_SORTED(right)
+            fast = self._strict or not (_INTEGRAL_FLOAT.search(left_text) or _INTEGRAL_FLOAT.search(right_text))
+        if not fast:
+            left_text, right_text = canonical(left, self._strict), canonical(right, self._strict)
+        if left_text > right_text:
+            return mirrored(self._align(right, left, learned, fast))
+        return self._align(left, right, learned, fast)
 
-    def _align(self, left: list[Any], right: list[Any], learned: str | None) -> Alignment:
+    def _align(self, left: list[Any], right: list[Any], learned: str | None, fast: bool) -> Alignment:
         field = learned if learned is not None and _names(left, right, learned) else find_name_field(left, right)
         if field is not None:
             left_names = [(element[field].__class__, element[field]) for element in left]
             right_names = [(element[field].__class__, element[field]) for element in right]
             return align_by_name(left_names, right_names, lambda i, j: self._alike(left[i], right[j], field))
-        left_keys: list[Hashable] = [self._key(element) for element in left]
-        right_keys: list[Hashable] = [self._key(element) for element in right]
+        key = _ENCODE_SORTED if fast else lambda value: canonical(value, self._strict)
+        left_keys: list[Hashable] = [key(element) for element in left]
+        right_keys: list[Hashable] = [key(element) for element in right]
         return align(left_keys, right_keys, lambda i, j: self._alike(left[i], right[j]), self._options.align_cells_max)
 
     def _same_checked(self, left: Any, right: Any) -> bool:
@@ -211,15 +234,7 @@ class _Walk:
                 return len(left) == len(right) and all(map(self._same_checked, left, right))
             if kind is not Repeating:
                 return bool(left == right or (left != left and right != right))
-        return canonical(left, self._options.strict_numbers) == canonical(right, self._options.strict_numbers)
-
-    def _key(self, value: Any) -> Hashable:
-        if value.__class__ is str:
-            return str(value)
-        return canonical(value, self._options.strict_numbers)
-
-    def _fingerprint(self, values: list[Any]) -> bytes:
-        return canonical(values, self._options.strict_numbers)
+        return canonical(left, self._strict) == canonical(right, self._strict)
 
     def _alike(self, left: Any, right: Any, without: str | None = None) -> float:
         """0.0 for values of different types up to 1.0 for equal ones; objects by fields, lists by elements."""
@@ -256,6 +271,16 @@ class _Walk:
         return 1.0 - float(found.get("deep_distance", 0.0))
 
 
+def _trimmed(left: list[Any], right: list[Any], same: Callable[[Any, Any], bool]) -> tuple[int, int, int]:
+    start, left_end, right_end = 0, len(left), len(right)
+    while start < left_end and start < right_end and same(left[start], right[start]):
+        start += 1
+    while left_end > start and right_end > start and same(left[left_end - 1], right[right_end - 1]):
+        left_end -= 1
+        right_end -= 1
+    return start, left_end, right_end
+
+
 def _step(key: Any) -> str:
     return key if key.__class__ is str else repr(key)
 
@@ -275,7 +300,7 @@ def _names(left: list[Any], right: list[Any], field: str) -> bool:
 def canonical(value: Any, strict_numbers: bool = False) -> bytes:
     """Bytes that are equal exactly where two values are: key order, white space and, unless strict, 1 and 1.0 apart.
 
-    Plain values go through a C encoder; those that hold anything it would alter or refuse are spelt out here.
+    Slower than an encoder in C by far, and needed where values hold anything that one would alter or refuse.
     """
     pieces: list[bytes] = []
     _spell(value, strict_numbers, pieces)

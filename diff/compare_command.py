@@ -1,0 +1,119 @@
+"""The command `understudy compare`: two bodies in two files, by the rules that diff uses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from capture.cli import Command
+from capture.errors import BadInput
+from diff.compare import CompareOptions, Comparison, compare_bodies
+from diff.difference import MISSING, Difference, format_path, jsonable
+
+__all__ = ["as_json", "as_text", "compare", "content_type_of"]
+
+_FILE_BYTES_MAX: Final = 1 << 30
+_SHOWN_CHARACTERS_MAX: Final = 200
+_EXIT_CODES: Final = {"equal": 0, "different": 1, "inconclusive": 3}
+
+_TYPES: Final = {
+    ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".xml": "application/xml",
+    ".svg": "image/svg+xml",
+    ".msgpack": "application/msgpack",
+    ".pb": "application/x-protobuf",
+    ".sse": "text/event-stream",
+}
+
+
+@click.command(cls=Command)
+@click.argument("left", type=click.Path(path_type=Path))
+@click.argument("right", type=click.Path(path_type=Path))
+@click.option(
+    "--type", "content_type", metavar="CONTENT_TYPE", help="Content-Type of both; by default by their content."
+)
+@click.option("--json", "json_output", is_flag=True, help="An array of {path, kind, left, right}.")
+@click.option("--strict-numbers", is_flag=True, help="1 and 1.0 differ.")
+@click.pass_context
+def compare(
+    ctx: click.Context, left: Path, right: Path, content_type: str | None, json_output: bool, strict_numbers: bool
+) -> None:
+    """Compare two bodies, by the rules that diff uses.
+
+    Exit codes: 0 equal, 1 different, 2 wrong use or a file that cannot be read, 3 a limit bit before a difference was
+    found.
+    """
+    comparison = compare_bodies(
+        _read(left),
+        _read(right),
+        content_type or content_type_of(left),
+        content_type or content_type_of(right),
+        CompareOptions(strict_numbers=strict_numbers),
+    )
+    for text in (*comparison.notes, *(f"limit: {limit}" for limit in comparison.limits)):
+        click.echo(f"compare: {_printable(text)}", err=True)
+    click.echo(as_json(comparison) if json_output else as_text(comparison))
+    ctx.exit(_EXIT_CODES[comparison.verdict])
+
+
+def content_type_of(path: Path) -> str | None:
+    """The content type that a file's name stands for; None lets the content decide."""
+    return _TYPES.get(path.suffix.lower())
+
+
+def as_json(comparison: Comparison) -> str:
+    """The array of the contract, one difference a line, in ASCII."""
+    rows = [json.dumps(_row(difference), allow_nan=False) for difference in comparison.differences]
+    return "[" + ",\n ".join(rows) + "]"
+
+
+def as_text(comparison: Comparison) -> str:
+    """One line a difference, with nothing in it that could steer a terminal; the verdict alone where there is none."""
+    if not comparison.differences:
+        return comparison.verdict
+    return "\n".join(_line(difference) for difference in comparison.differences)
+
+
+def _row(difference: Difference) -> dict[str, Any]:
+    return {
+        "path": format_path(difference),
+        "kind": difference.kind,
+        "left": jsonable(difference.left),
+        "right": jsonable(difference.right),
+    }
+
+
+def _line(difference: Difference) -> str:
+    sides = " -> ".join(_shown(side) for side in (difference.left, difference.right) if side is not MISSING)
+    return f"{_printable(format_path(difference))}  {difference.kind}  {sides}"
+
+
+def _shown(value: Any) -> str:
+    text = _printable(json.dumps(jsonable(value), ensure_ascii=False))
+    return text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}… ({len(text)} characters)"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            body = file.read(_FILE_BYTES_MAX + 1)
+    except IsADirectoryError:
+        raise BadInput(f"{path}: is a directory\ncompare takes two files, each with one body") from None
+    except OSError as error:
+        raise BadInput(
+            f"{path}: cannot be read: {error.strerror}\ncompare takes two files, each with one body"
+        ) from None
+    if len(body) > _FILE_BYTES_MAX:
+        raise BadInput(f"{path}: longer than {_FILE_BYTES_MAX} bytes\ncompare takes bodies up to that length") from None
+    return body
