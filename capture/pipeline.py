@@ -52,10 +52,13 @@ class Pipeline:
         self.counts = counts if counts is not None else Conservation()
         self.in_flight = 0
 
-    def connection_kept(self, client: str) -> bool:
-        """False where no exchange of this client's connection can be kept; then only count them with `skimmed`."""
+    def connection_kept(self, client: str, at_ns: int | None = None) -> bool:
+        """False where no exchange of this client's connection can be kept; then only count them with `skimmed`.
+
+        at_ns: now, where a session that has begun on a common route is to be left out too.
+        """
         try:
-            return self.sampler.connection_kept(client)
+            return self.sampler.connection_kept(client, at_ns)
         except Exception:  # noqa: BLE001  # capture must not break the traffic; `begin` counts what fails
             return True
 

@@ -18,10 +18,11 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 class Recorder:
     """A pipeline that keeps everything in a list, and raises where it is told to."""
 
-    def __init__(self, kept: bool = True, fail: str = "") -> None:
+    def __init__(self, kept: bool = True, fail: str = "", sampled: bool = True) -> None:
         self.counts = Conservation()
         self.exchanges: list[Exchange] = []
-        self._kept = kept
+        self.kept = kept
+        self.sampled = sampled
         self.fail = fail
         self.clients: list[str] = []
 
@@ -29,14 +30,18 @@ class Recorder:
         if self.fail == where:
             raise RuntimeError(f"injected in {where}")
 
-    def connection_kept(self, client: str) -> bool:
+    def connection_kept(self, client: str, at_ns: int | None = None) -> bool:
         self._maybe_fail("connection_kept")
-        return self._kept
+        return self.kept
 
     def begin(self, request: Request, client: str, at_ns: int) -> Any:
         self._maybe_fail("begin")
         self.clients.append(client)
         self.counts.seen += 1
+        if not self.sampled:
+            self.counts.sampled_out += 1
+            self.kept = False
+            return None
         return object()
 
     def finish(self, exchange: Exchange, decision: Any) -> None:
@@ -97,6 +102,23 @@ def test_a_skimmed_connection_that_cannot_be_read_is_opaque_once() -> None:
     tap.client_bytes(b"\x16\x03\x01\x02\x00", 100)
     tap.client_bytes(b"\x16\x03\x01\x02\x00", 200)
     assert (recorder.counts.seen, recorder.counts.opaque) == (1, 1)
+
+
+def test_a_connection_found_to_be_left_out_goes_on_as_a_skim_at_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorder = Recorder(sampled=False)
+    tap = capture_with(recorder).tap("10.0.0.1", 0)
+    assert tap is not None
+    head, body = b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\n", b"abc"
+    tap.client_bytes(head, 1)
+    tap.client_bytes(body, 2)
+    monkeypatch.setattr("capture.observe.connection.ConnectionObserver.client_bytes", None)
+    tap.client_bytes(head + body, 3)
+    tap.client_bytes(head, 4)
+    tap.server_bytes(ANSWER, 5)
+    tap.close(6)
+    assert (recorder.counts.seen, recorder.counts.sampled_out) == (3, 3)
 
 
 @pytest.mark.parametrize(("kept", "where"), [(True, "connection_kept"), (True, "begin"), (False, "skimmed")])

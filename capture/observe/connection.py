@@ -77,6 +77,11 @@ class ConnectionObserver:
         """True where nothing that follows can be read (TLS, a tunnel, broken bytes): more need not be given."""
         return self._off or (self._on is not None and self._on.off)
 
+    @property
+    def between_requests(self) -> bool:
+        """True where the client's next byte begins a new HTTP/1 request, so that `Skim` could go on from here."""
+        return isinstance(self._on, Http1Observer) and self._on.between_requests
+
     def client_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
         """The client sent these bytes."""
         if self._on is not None:

@@ -45,6 +45,11 @@ class Http1Observer:
         """True where neither direction is read any more."""
         return self._requests.off and self._responses.off
 
+    @property
+    def between_requests(self) -> bool:
+        """True where the client's next byte begins a new request."""
+        return self._requests.between
+
     def client_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
         if not self._requests.off:
             self._requests.feed(data, at_ns)

@@ -62,6 +62,11 @@ class RequestReader:
         self.lost = False
         self.paused = False
 
+    @property
+    def between(self) -> bool:
+        """True where the next byte begins a new request."""
+        return self._body is None and not (self._held or self.paused or self.lost or self.off)
+
     def feed(self, data: bytes, at_ns: int) -> None:
         """Read the next bytes; must not be called once `off`."""
         started_ns = at_ns

@@ -107,11 +107,18 @@ class Sampler:
         self._probability = probability
         self._ceiling = min(1.0, probability * self._rare_factor)
 
-    def connection_kept(self, client: str) -> bool:
-        """False where nothing that this client sends can be kept, so that its bytes need not be read at all."""
+    def connection_kept(self, client: str, at_ns: int | None = None) -> bool:
+        """False where nothing that this client sends can be kept, so that its bytes need not be read at all.
+
+        at_ns: now, where a session that has begun on a common route is to be left out too.
+        """
         if self._specs or self._trust_forwarded or self._ceiling >= 1:
             return True
-        return self._place(SessionKey("client", client_of(client)))[1] < self._ceiling
+        session, place = self._place(SessionKey("client", client_of(client)))
+        if place < self._probability or place >= self._ceiling or at_ns is None:
+            return place < self._ceiling
+        kept_with = self._begun.get(session, at_ns)
+        return kept_with is None or place < kept_with
 
     def begin(self, request: Request, client: str, at_ns: int) -> Decision | None:
         """Decide for a request whose head is there; None where it is sampled out."""

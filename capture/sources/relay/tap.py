@@ -25,7 +25,7 @@ _LOG = logging.getLogger("understudy.relay")
 class Recorder(Protocol):
     """What a capture pipeline offers a source; capture/pipeline.py is the real one."""
 
-    def connection_kept(self, client: str) -> bool: ...
+    def connection_kept(self, client: str, at_ns: int | None = None) -> bool: ...
     def begin(self, request: Request, client: str, at_ns: int) -> Any: ...
     def finish(self, exchange: Exchange, decision: Any) -> None: ...
     def abandon(self, decision: Any, reason: str) -> None: ...
@@ -91,6 +91,8 @@ class ExchangeTap:
         self._capture = capture
         self._client = client
         self._open: list[Any] = []
+        self._leaving: bool | None = None  # None until the first request was sampled out
+        self._skim: SkimTap | None = None
         self._observer: ConnectionObserver | None = ConnectionObserver(
             self._begin,
             connection=number,
@@ -102,7 +104,14 @@ class ExchangeTap:
 
     def client_bytes(self, data: bytes, at_ns: int) -> None:
         observer = self._observer
-        if observer is not None:
+        if observer is None:
+            if self._skim is not None:
+                self._skim.client_bytes(data, at_ns)
+        elif self._leaving and observer.between_requests and not self._open:
+            self._observer = None
+            self._skim = SkimTap(self._capture)
+            self._skim.client_bytes(data, at_ns)
+        else:
             capture = self._capture
             start_ns = capture.now_ns()
             try:
@@ -153,9 +162,12 @@ class ExchangeTap:
             self._fail(error)
 
     def _begin(self, request: Request, at_ns: int) -> object | None:
-        token: object | None = self._capture.recorder.begin(request, self._client, at_ns)
+        recorder = self._capture.recorder
+        token: object | None = recorder.begin(request, self._client, at_ns)
         if token is not None:
             self._open.append(token)
+        elif self._leaving is None:
+            self._leaving = not recorder.connection_kept(self._client, at_ns)
         return token
 
     def _take(self, events: list[Observed]) -> None:
