@@ -82,10 +82,10 @@ class Capture:
 
 
 class ExchangeTap:
-    """Observes one connection whose exchanges may be kept."""
+    """Observes one connection whose exchanges may be kept; goes on as a skim once it is known that none will be."""
 
     sees_server = True
-    __slots__ = ("_capture", "_client", "_observer", "_open")
+    __slots__ = ("_capture", "_client", "_leaving", "_observer", "_open", "_skim")
 
     def __init__(self, capture: Capture, client: str, number: int) -> None:
         self._capture = capture
