@@ -81,7 +81,7 @@ class Flights:
 
     def began(self, head: RequestHead, started_ns: int) -> Flight:
         """A request's head was read: ask whether to record it, and wait for its response."""
-        request = Request(head.method, head.target, head.version, head.headers)
+        request = head.request
         flight = Flight(request, started_ns, self._begin(request, started_ns))
         self.waiting.append(flight)
         return flight

@@ -8,9 +8,11 @@ head for the record. All text is ISO 8859-1 (see `capture.exchange`).
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
-from capture.exchange import Headers
+import msgspec
+
+from capture.exchange import Headers, Request
 
 __all__ = [
     "CHUNKED",
@@ -20,7 +22,9 @@ __all__ = [
     "RequestHead",
     "ResponseHead",
     "check_request_line",
+    "explain",
     "find_head_end",
+    "frame_response",
     "parse_fields",
     "parse_request",
     "parse_response",
@@ -42,29 +46,44 @@ _HEAD_END: Final = re.compile(rb"\n\r?\n")
 _PLAIN: Final = bytes(n for n in range(256) if n >= 0x20 and n != 0x7F) + b"\t"
 """Every byte that may stand in a line; what is left of a head after deleting them must be its line ends alone."""
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+_ORDINARY, _LENGTH_FIELD, _CODING_FIELD, _SECRET_FIELD = 0, 1, 2, 3
+_KIND_OF: Final = {
+    "content-length": _LENGTH_FIELD,
+    "transfer-encoding": _CODING_FIELD,
+    "authorization": _SECRET_FIELD,
+    "proxy-authorization": _SECRET_FIELD,
+    "cookie": _SECRET_FIELD,
+    "set-cookie": _SECRET_FIELD,
+}
 _KINDS: Final[dict[str, int]] = {}
-"""Header names met before -> 0 ordinary, 1 Content-Length, 2 Transfer-Encoding. Bounded by `_KINDS_MAX`."""
+"""Kinds of the header names met before, as they were written; up to `_KINDS_MAX`."""
 _KINDS_MAX: Final = 2048
-_KIND_OF: Final = {"content-length": 1, "transfer-encoding": 2}
+_KNOWN: Final[dict[str, tuple[str, str]]] = {}
+"""Ordinary header lines met before, read: most lines of a service's traffic come again and again. Emptied when full."""
+_KNOWN_MAX: Final = 4096
+_KNOWN_LINE_MAX: Final = 128
 
 
 class Fault(Exception):
     """The bytes are not, or not certainly, an HTTP/1 message; str() is the reason in snake_case."""
 
 
-class RequestHead(NamedTuple):
-    """length: of the body in bytes, 0 for none, or CHUNKED. coded: transfer codings besides chunked are applied."""
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
+    """A request without its body, and how that is delimited.
 
-    method: str
-    target: str
-    version: str
-    headers: Headers
-    length: int
+    length: of the body in bytes, 0 for none, or CHUNKED. coded: transfer codings besides chunked are applied. fault:
+    why it is not certain where the request ends.
+    """
+
+    request: Request
+    length: int = 0
     coded: bool = False
     fault: str | None = None
 
 
-class ResponseHead(NamedTuple):
+class ResponseHead(msgspec.Struct, frozen=True, gc=False):
     """length: as the fields say, or CHUNKED or UNTIL_CLOSE; whether there is a body at all depends on the request."""
 
     version: str
@@ -90,42 +109,66 @@ def check_request_line(line: bytes) -> None:
 def parse_request(head: bytes) -> RequestHead:
     """Read a request head; `head` ends with the CRLF of its last line, the empty line is not part of it.
 
-    Raises Fault where the head is not well-formed. A head that reads well, but whose framing is ambiguous, is returned
-    with `fault` set and length 0.
+    Raises Fault where the head is not well-formed; `explain` says why more exactly. A head that reads well, but whose
+    framing is ambiguous, is returned with `fault` set.
     """
-    lines = _lines(head)
+    lines = head.decode("latin-1").split("\r\n")
     method, target, version = _request_line(lines[0])
-    headers, lengths, codings = _fields(lines)
+    lengths: list[str] = []
+    codings: list[str] = []
+    request = Request(method, target, version, _fields(lines, lengths, codings))
     if not lengths and not codings:
-        return RequestHead(method, target, version, headers, 0)
+        return RequestHead(request)
     try:
         length, coded = _framing(version, lengths, codings)
         if length == UNTIL_CLOSE:  # RFC 9112 section 6.3: only a response may end with the connection
             raise Fault("bad_transfer_encoding")
     except Fault as fault:
-        return RequestHead(method, target, version, headers, 0, False, str(fault))
-    return RequestHead(method, target, version, headers, length, coded)
+        return RequestHead(request, 0, False, str(fault))
+    return RequestHead(request, length, coded)
 
 
 def parse_response(head: bytes) -> ResponseHead:
     """Read a response head; `head` and the errors are as for `parse_request`."""
-    lines = _lines(head)
-    match = _STATUS_LINE.fullmatch(lines[0])
-    if match is None:
-        raise Fault("bad_status_line")
-    version, status, reason = match.groups("")
-    headers, lengths, codings = _fields(lines)
-    try:
-        length, coded = _framing(version, lengths, codings) if lengths or codings else (UNTIL_CLOSE, False)
-    except Fault as fault:
-        return ResponseHead(version, int(status), reason, headers, 0, False, str(fault))
-    return ResponseHead(version, int(status), reason, headers, length, coded)
+    lines = head.decode("latin-1").split("\r\n")
+    version, status, reason = _status_line(lines[0])
+    lengths: list[str] = []
+    codings: list[str] = []
+    headers = _fields(lines, lengths, codings)
+    return _response_head(version, status, reason, headers, lengths, codings)
+
+
+def frame_response(head: bytes) -> ResponseHead:
+    """As `parse_response`, without the headers, and blind to faults that say nothing about the framing."""
+    lower = head.lower()
+    at = lower.find(b"\ncontent-length")
+    if b"\ntransfer-encoding" in lower or (at >= 0 and lower.find(b"\ncontent-length", at + 1) >= 0):
+        return parse_response(head)
+    version, status, reason = _status_line(head[: head.find(b"\r\n")].decode("latin-1"))
+    if at < 0:
+        return ResponseHead(version, status, reason, (), UNTIL_CLOSE)
+    value = lower[at + 15 : lower.find(b"\r\n", at)]
+    if value[:1] != b":":
+        return parse_response(head)
+    return _response_head(version, status, reason, (), [value[1:].strip(b" \t").decode("latin-1")], [])
 
 
 def parse_fields(block: bytes) -> Headers:
     """Read trailer fields, each line ended with CRLF; raises Fault."""
-    lines = _lines(b"\r\n" + block)
-    return _fields(lines)[0]
+    try:
+        return _fields(["", *block.decode("latin-1").split("\r\n")], [], [])
+    except Fault as fault:
+        raise Fault(explain(block, fault)) from None
+
+
+def explain(head: bytes, fault: Fault) -> str:
+    """Why the head, cut behind its empty line, could not be read; a fault in its lines' ends comes first."""
+    rest = head.replace(b"\r\n", b"").translate(None, _PLAIN)
+    if b"\n" in rest:
+        return "bare_lf"
+    if b"\r" in rest:
+        return "bare_cr"
+    return "control_character" if rest else str(fault)
 
 
 def salvage(head: bytes) -> RequestHead | None:
@@ -137,20 +180,31 @@ def salvage(head: bytes) -> RequestHead | None:
         return None
     headers = []
     for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if colon and _NAME.fullmatch(name) and "\r" not in value and "\0" not in value:
-            headers.append((name, value.strip(" \t")))
-    return RequestHead(method, target, version, tuple(headers), 0)
+        try:
+            headers.append(_field(line)[0])
+        except Fault:
+            continue
+    return RequestHead(Request(method, target, version, tuple(headers)))
 
 
-def _lines(head: bytes) -> list[str]:
-    """The lines of a head, with one empty string behind the last; raises Fault on anything but CRLF and plain text."""
-    lines = head.decode("latin-1").split("\r\n")
-    ends = head.translate(None, _PLAIN)
-    if len(ends) != 2 * len(lines) - 2 or ends != b"\r\n" * (len(lines) - 1):
-        without = head.replace(b"\r\n", b"")
-        raise Fault("bare_lf" if b"\n" in without else "bare_cr" if b"\r" in without else "control_character")
-    return lines
+def _response_head(
+    version: str, status: int, reason: str, headers: Headers, lengths: list[str], codings: list[str]
+) -> ResponseHead:
+    if not lengths and not codings:
+        return ResponseHead(version, status, reason, headers, UNTIL_CLOSE)
+    try:
+        length, coded = _framing(version, lengths, codings)
+    except Fault as fault:
+        return ResponseHead(version, status, reason, headers, 0, False, str(fault))
+    return ResponseHead(version, status, reason, headers, length, coded)
+
+
+def _status_line(line: str) -> tuple[str, int, str]:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise Fault("bad_status_line")
+    version, status, reason = match.groups("")
+    return version, int(status), reason
 
 
 def _request_line(line: str) -> tuple[str, str, str]:
@@ -163,27 +217,41 @@ def _request_line(line: str) -> tuple[str, str, str]:
     return match.groups()  # type: ignore[return-value]  # three groups, none optional
 
 
-def _fields(lines: list[str]) -> tuple[Headers, list[str], list[str]]:
-    """All fields of the lines behind the first, and the values of Content-Length and of Transfer-Encoding."""
+def _fields(lines: list[str], lengths: list[str], codings: list[str]) -> Headers:
+    """All fields of the lines between the first and the last, which is empty.
+
+    Values of Content-Length are added to lengths, those of Transfer-Encoding to codings. Raises Fault.
+    """
     headers = []
-    lengths: list[str] = []
-    codings: list[str] = []
-    kinds = _KINDS
+    known = _KNOWN
     for line in lines[1:-1]:
-        name, colon, value = line.partition(":")
-        value = value.strip(" \t")
-        kind = kinds.get(name)
-        if kind or kind is None:
-            if kind is None:
-                kind = _classify(name, line)
-            if kind == 1:
-                lengths.append(value)
-            elif kind == 2:
-                codings.append(value)
-        elif not colon:
-            raise Fault("no_colon")
-        headers.append((name, value))
-    return tuple(headers), lengths, codings
+        field = known.get(line)
+        if field is None:
+            field, kind = _field(line)
+            if kind == _ORDINARY:
+                if len(line) <= _KNOWN_LINE_MAX:
+                    if len(known) >= _KNOWN_MAX:
+                        known.clear()
+                    known[line] = field
+            elif kind == _LENGTH_FIELD:
+                lengths.append(field[1])
+            elif kind == _CODING_FIELD:
+                codings.append(field[1])
+        headers.append(field)
+    return tuple(headers)
+
+
+def _field(line: str) -> tuple[tuple[str, str], int]:
+    """One line -> (its name and value, its kind). Raises Fault."""
+    name, colon, value = line.partition(":")
+    kind = _KINDS.get(name)
+    if kind is None:
+        kind = _classify(name, line)
+    if not colon:
+        raise Fault("no_colon")
+    if not value.isprintable() and _CONTROL.search(value) is not None:
+        raise Fault("control_character")
+    return (name, value.strip(" \t")), kind
 
 
 def _classify(name: str, line: str) -> int:
@@ -193,7 +261,7 @@ def _classify(name: str, line: str) -> int:
         raise Fault("no_colon")
     if _NAME.fullmatch(name) is None:
         raise Fault("space_before_colon" if name.rstrip(" \t") != name else "bad_header_name")
-    kind = _KIND_OF.get(name.lower(), 0)
+    kind = _KIND_OF.get(name.lower(), _ORDINARY)
     if len(_KINDS) < _KINDS_MAX and len(name) <= 64:
         _KINDS[name] = kind
     return kind

@@ -13,6 +13,7 @@ from capture.observe.head import (
     Fault,
     RequestHead,
     check_request_line,
+    explain,
     find_head_end,
     parse_request,
     salvage,
@@ -149,7 +150,7 @@ class RequestReader:
             return len(data)
         flight = flights.began(head, started_ns)
         start = end + 4
-        if head.method == "CONNECT":  # a body has no meaning here, RFC 9110 section 9.3.6
+        if head.request.method == "CONNECT":  # a body has no meaning here, RFC 9110 section 9.3.6
             flight.ended_ns = at_ns
             self.paused = True
             self._held += data[start:]
@@ -179,7 +180,8 @@ class RequestReader:
         elif behind - start > HEAD_BYTES_MAX:
             self.broken("request_head_too_large")
         else:
-            self.broken(f"request_{fault}", salvage(data[start:behind].rstrip(b"\r\n")), started_ns)
+            raw = data[start:behind]
+            self.broken(f"request_{explain(raw, fault)}", salvage(raw.rstrip(b"\r\n")), started_ns)
 
     def _feed_body(self, body: Body, data: bytes, start: int, at_ns: int) -> int:
         try:

@@ -13,7 +13,9 @@ from capture.observe.head import (
     UNTIL_CLOSE,
     Fault,
     ResponseHead,
+    explain,
     find_head_end,
+    frame_response,
     parse_response,
 )
 from capture.observe.requests import RequestReader
@@ -38,6 +40,7 @@ class ResponseReader:
         "_held_ns",
         "_last",
         "_last_raw",
+        "_last_whole",
         "_requests",
         "lost",
         "off",
@@ -53,6 +56,7 @@ class ResponseReader:
         self._held_ns = 0
         self._last: ResponseHead | None = None
         self._last_raw = b""
+        self._last_whole = False
         self.off = False
         self.lost = False
 
@@ -108,16 +112,11 @@ class ResponseReader:
         try:
             if end < 0 or end - start + 4 > HEAD_BYTES_MAX:
                 raise Fault("bare_lf")
-            raw = data[start : end + 2]
-            if raw == self._last_raw and self._last is not None:  # many peers repeat themselves to the letter
-                head = self._last
-            else:
-                head = self._last = parse_response(raw)
-                self._last_raw = raw
+            head = self._parse(data[start : end + 2], flight.token is not None)
         except Fault as fault:
             flight.response_ns = started_ns
-            too_large = find_head_end(data, start) - start > HEAD_BYTES_MAX
-            self.broken("response_head_too_large" if too_large else f"response_{fault}")
+            raw = data[start : find_head_end(data, start)]
+            self.broken(f"response_{'head_too_large' if len(raw) > HEAD_BYTES_MAX else explain(raw, fault)}")
             return len(data)
         start = end + 4
         status = head.status
@@ -151,6 +150,14 @@ class ResponseReader:
         else:
             self._body = LengthBody(cap, length)
         return start
+
+    def _parse(self, raw: bytes, whole: bool) -> ResponseHead:
+        """The head, with its headers only where whole; many peers repeat themselves to the letter."""
+        if raw == self._last_raw and self._last is not None and (self._last_whole or not whole):
+            return self._last
+        head = self._last = parse_response(raw) if whole else frame_response(raw)
+        self._last_raw, self._last_whole = raw, whole
+        return head
 
     def _feed_body(self, body: Body, data: bytes, start: int, at_ns: int) -> int:
         try:

@@ -28,7 +28,7 @@ class Skim:
     follows a request to upgrade is read as HTTP for as long as it is HTTP.
     """
 
-    __slots__ = ("_alone", "_body", "_h2_last_id", "_held", "_http2", "_upgrading", "opaque")
+    __slots__ = ("_alone", "_body", "_h2_last_id", "_held", "_http2", "_last", "opaque")
 
     def __init__(self) -> None:
         self.opaque: str | None = None
@@ -36,7 +36,7 @@ class Skim:
         self._body: Body | _Frame | None = None
         self._http2: bool | None = None  # None until the first bytes have said so
         self._h2_last_id = 0
-        self._upgrading = False
+        self._last = b""  # head of the last request, in lower case
         self._alone = b""  # the last chunk that was one whole request without a body: clients repeat themselves
 
     def client_bytes(self, data: bytes) -> int:
@@ -102,15 +102,17 @@ class Skim:
                 self._framing(head)
                 if self.opaque is not None:
                     return count
-            if b"\nupgrade:" in lower:
-                self._upgrading = True
+            self._last = lower
             if alone and self._body is None:
                 self._alone = data
         return count
 
     def _give_up(self, reason: str) -> None:
         self.opaque = reason
-        self._held = self._alone = b""
+        self._held = self._alone = self._last = b""
+
+    def _upgrading(self) -> bool:
+        return b"\nupgrade:" in self._last
 
     def _framing(self, head: bytes) -> None:
         if _FRAMED.search(head) is None:
@@ -131,13 +133,13 @@ class Skim:
         line_end = rest.find(b"\n")
         if (line_end >= 0 and _START.match(rest) is None) or find_head_end(rest) >= 0 or len(rest) > HEAD_BYTES_MAX:
             self._broken(rest)
-        elif self._upgrading and not rest[:1].isalpha() and rest != b"\r":
+        elif not rest[:1].isalpha() and rest != b"\r" and self._upgrading():
             self._give_up("upgrade")
         else:
             self._held = rest
 
     def _broken(self, head: bytes) -> None:
-        if self._upgrading:
+        if self._upgrading():
             self._give_up("upgrade")
         elif _START.match(head) is None:
             self._give_up("request_bad_request_line")
