@@ -38,9 +38,10 @@ class Subject:
     """A run prepared for judging: who is who, and what is known of the run as a whole.
 
     partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
+    warmup_positions: the first places of the plan, whose timings do not count.
     """
 
-    __slots__ = ("candidates", "current", "partial", "performances", "reference", "timing_withheld")
+    __slots__ = ("candidates", "current", "partial", "performances", "reference", "timing_withheld", "warmup_positions")
 
     def __init__(
         self,
@@ -51,7 +52,9 @@ class Subject:
         reference: str | None = None,
         partial: str | None = None,
         timing_withheld: str | None = None,
+        warmup_positions: int = 0,
     ) -> None:
+        self.warmup_positions = warmup_positions
         self.performances = performances
         self.current = current
         self.candidates = tuple(candidates)
@@ -126,8 +129,8 @@ class _Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "current", "exchange", "facts", "has_recorded", "performance", "reference", "route", "session", "weight",
-        "witness_seen", "witness_swallowed",
+        "counts_for_timing", "current", "exchange", "facts", "has_recorded", "performance", "reference", "route",
+        "session", "weight", "witness_seen", "witness_swallowed",
     )  # fmt: skip
 
     def __init__(self, performance: Performance, route: str, subject: Subject, options: CompareOptions) -> None:
@@ -143,6 +146,7 @@ class _Pair:
         self.current = current
         reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
         self.reference = reference if reference is not None and reference.response is not None else None
+        self.counts_for_timing = performance.position >= subject.warmup_positions
         self.has_recorded = False
         witness = self.reference if subject.reference is not None else self._recorded()
         self.witness_seen: list[Seen] | None = None
@@ -171,7 +175,8 @@ def _observe(candidate: _Candidate, pair: _Pair, options: CompareOptions) -> Non
     if pair.current.failure is not None:
         candidate.not_comparable[f"current failed: {pair.current.failure.kind}"] += 1
         return
-    _observe_times(candidate, pair, outcome)
+    if pair.counts_for_timing:
+        _observe_times(candidate, pair, outcome)
     comparison = compare_outcomes(pair.current, outcome, options)
     if comparison.not_comparable is not None:
         candidate.not_comparable[comparison.not_comparable] += 1

@@ -16,7 +16,7 @@ from capture.errors import UsageError
 __all__ = ["RouteLearner", "Routes", "parse_template"]
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?\Z")
-_UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _HASH = re.compile(r"(?=[^\d]*\d)[0-9a-fA-F]{8,}\Z")
 _DATE = re.compile(r"\d{4}-\d\d(?:-\d\d)?(?:T[\d:.]+Z?)?\Z")
 _TOKEN = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_\-~=]{16,}\Z")

@@ -1,0 +1,63 @@
+"""How many pairs a second does judging get through, and in what memory? bench/judge.py 1000000 asks for a million."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import msgspec
+
+from diff.judge import Subject, judge
+from diff.settings import DiffConfig
+from replay.outcome import Performance
+from tests.support.defects import DEFECTS
+from tests.support.service import run
+
+_DEFECT = next(defect for defect in DEFECTS if defect.name == "a field missing in every row")
+
+
+def performances(count: int, sample: list[Performance]) -> Iterator[Performance]:
+    """`count` performances in bounded memory: a sample repeated under new ids and sessions."""
+    for number in range(count):
+        one = sample[number % len(sample)]
+        exchange = msgspec.structs.replace(one.exchange, id=f"x{number}", session=f"s{number // 10}")
+        yield msgspec.structs.replace(one, position=number, exchange=exchange)
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    sample = run(1, requests=5000, defect=_DEFECT.defect)
+    subject = Subject(
+        lambda: performances(count, sample), current="current", candidates=["candidate"], reference="reference"
+    )
+    start = time.perf_counter()
+    for _ in performances(count, sample):
+        pass
+    making = 2 * (time.perf_counter() - start)
+    rounds = []
+    for _ in range(3 if count <= 50_000 else 1):
+        start = time.perf_counter()
+        report = judge(subject, DiffConfig(), [], datetime.date(2026, 1, 1))
+        rounds.append(time.perf_counter() - start - making)
+        found = report.candidates["candidate"]
+        assert [(one.route, one.path) for one in found.findings] == [(_DEFECT.route, _DEFECT.path)], found.findings
+        assert found.totals.same + found.totals.noisy + found.totals.different == count
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{platform.machine()}, Python {platform.python_version()}, msgspec {metadata.version('msgspec')}")
+    print(f"bench/judge.py {count}: {count} pairs with reference, every response noisy, one planted defect")
+    rates = sorted(count / took for took in rounds)
+    print(
+        f"{rates[len(rates) // 2]:,.0f} pairs/s on one core ({rates[0]:,.0f} to {rates[-1]:,.0f}), peak {peak:.0f} MB"
+    )
+
+
+if __name__ == "__main__":
+    main()

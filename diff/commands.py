@@ -1,0 +1,137 @@
+"""The commands of the diff room: `diff` judges a run, `check` replays and then judges; a thin shell over `judge`."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from capture.cli import Command, settings_of
+from capture.config import Settings, build
+from capture.errors import RunFailed
+from diff.compare_command import compare
+from diff.report.model import Report
+from diff.rules import read_rules
+from diff.settings import DiffConfig
+from diff.verdict import EXIT_CODES
+from replay.commands import OPTIONAL, SEVERAL, replay_from_flags, replay_options
+
+__all__ = ["check", "compare", "diff", "judge_run", "report_options", "write_reports"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def report_options(function: _Function) -> _Function:
+    """Add the options that name the reports, and those that say how a run is judged."""
+    path = click.Path(path_type=Path, dir_okay=False)
+    for option in reversed(
+        (
+            click.option("--json", "json_path", type=path, metavar="F", help="Write the report as JSON."),
+            click.option("--fdr", type=float, help="False discovery rate over everything tested (0.01)."),
+            click.option("--timing/--no-timing", default=None, help="Whether timing counts for the verdict."),
+            click.option("--quiet", "-q", is_flag=True, help="Only the verdict on stdout."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def judge_run(path: Path, settings: Settings, flags: dict[str, Any] | None = None) -> Report:
+    """The report of the run at `path`, as the command makes it.
+
+    Raises BadInput where there is no such run, UsageError for a wrong configuration, RunFailed where its totals do not
+    close.
+    """
+    from diff.judge import judge
+    from diff.subject import subject_of
+    from replay.run import open_run
+
+    config = build(DiffConfig, "diff", settings, flags)
+    rules = read_rules(settings)
+    today = datetime.datetime.now(datetime.UTC).date()
+    return judge(subject_of(open_run(path)), config, rules, today)
+
+
+def write_reports(report: Report, path: Path, *, json_path: Path | None, quiet: bool) -> int:
+    """Write the reports that were asked for, print the one for a person, and return the exit code."""
+    if json_path is not None:
+        from diff.report.json import as_json
+
+        _write(json_path, as_json(report))
+    if quiet:
+        click.echo(report.verdict)
+    else:
+        from diff.report.terminal import print_report
+
+        print_report(report, str(path), sys.stdout)
+        if json_path is not None:
+            click.echo(f"report:       {json_path}")
+    return EXIT_CODES[report.verdict]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all: into a file beside it, then renamed. Raises RunFailed where it cannot be written."""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or Path())
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise RunFailed(f"{path}: the report cannot be written: {error.strerror}") from error
+
+
+@click.command(cls=Command)
+@click.argument("run", type=click.Path(path_type=Path))
+@report_options
+@click.pass_context
+def diff(
+    ctx: click.Context, run: Path, json_path: Path | None, fdr: float | None, timing: bool | None, quiet: bool
+) -> None:
+    """Judge RUN: say what changed between the current build and each candidate, once each, and how sure that is.
+
+    Exit codes: 0 promote, 1 hold, 2 wrong use or bad input, 3 inconclusive, 4 the run itself failed.
+    """
+    report = judge_run(run, settings_of(ctx), {"fdr": fdr, "timing": timing})
+    ctx.exit(write_reports(report, run, json_path=json_path, quiet=quiet))
+
+
+@click.command(cls=Command, several=SEVERAL, optional=OPTIONAL)
+@click.argument("log", metavar="DIR")
+@replay_options
+@report_options
+@click.pass_context
+def check(
+    ctx: click.Context,
+    /,
+    log: str,
+    json_path: Path | None,
+    fdr: float | None,
+    timing: bool | None,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Perform the log in DIR as `replay` does, then judge the run as `diff` does.
+
+    Exit codes: 0 promote, 1 hold, 2 wrong use or bad input, 3 inconclusive, 4 the run itself failed.
+    """
+    settings = settings_of(ctx)
+    judging = {"fdr": fdr, "timing": timing}
+    # Wrong rules or settings must show before anything is sent.
+    build(DiffConfig, "diff", settings, judging)
+    read_rules(settings)
+    run = replay_from_flags(settings, log, **flags)
+    report = judge_run(run.path, settings, judging)
+    ctx.exit(write_reports(report, run.path, json_path=json_path, quiet=quiet))

@@ -1,0 +1,51 @@
+"""From a run directory to what judging needs: who is who, whether the run is whole, and whether its timings count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from capture.errors import BadInput
+from diff.judge import Subject
+from replay.run import Run
+
+__all__ = ["subject_of"]
+
+
+def subject_of(run: Run) -> Subject:
+    """What is judged. Raises BadInput where the run has no current build or no candidate."""
+    by_role: dict[str, list[str]] = {}
+    for build in run.builds:
+        by_role.setdefault(build.get("role", ""), []).append(build["name"])
+    current, candidates = by_role.get("current", []), by_role.get("candidate", [])
+    if len(current) != 1 or not candidates:
+        raise BadInput(
+            f"{run.path}: has {len(current)} current and {len(candidates)} candidate builds; one current and at least "
+            "one candidate are needed to compare"
+        )
+    return Subject(
+        run.performances,
+        current=current[0],
+        candidates=candidates,
+        reference=next(iter(by_role.get("reference", [])), None),
+        partial=_partial(run),
+        timing_withheld=_withheld(run.manifest),
+        warmup_positions=_number(run.manifest.get("warmup_positions")),
+    )
+
+
+def _partial(run: Run) -> str | None:
+    if not run.partial:
+        return None
+    reason = run.manifest.get("partial_reason")
+    return str(reason) if reason else "it was ended before it said how it ended (killed, or the disk was full)"
+
+
+def _withheld(manifest: dict[str, Any]) -> str | None:
+    generator = manifest.get("generator")
+    if not isinstance(generator, dict) or not generator.get("late"):
+        return None
+    return f"the generator was late: {generator.get('why') or 'it could not keep its own plan'}"
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

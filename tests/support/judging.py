@@ -1,0 +1,39 @@
+"""Judge performances in memory; the sums of every report that a test makes are checked."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from capture.config import Settings
+from diff.judge import Subject, judge
+from diff.report.json import as_plain
+from diff.report.model import Report
+from diff.rules import read_rules
+from diff.settings import DiffConfig
+from replay.outcome import Performance
+from tests.support.accounts import assert_ledger_closes
+
+TODAY = datetime.date(2026, 9, 21)
+
+
+def judged(
+    performances: Sequence[Performance],
+    *,
+    reference: bool = True,
+    partial: str | None = None,
+    tables: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Report:
+    subject = Subject(
+        lambda: performances,
+        current="current",
+        candidates=["candidate"],
+        reference="reference" if reference else None,
+        partial=partial,
+    )
+    rules = read_rules(Settings("understudy.toml", tables or {}, {}))
+    report = judge(subject, DiffConfig(**settings), rules, TODAY)
+    assert_ledger_closes(as_plain(report))
+    return report

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from capture.exchange import Response
+from diff.cause import CascadeLedger, primary
+from diff.difference import Difference
+from diff.noise import GroupKey
+from replay.outcome import Binding, Outcome
+
+CART, TOTAL = GroupKey("POST /cart", "$['id']"), GroupKey("GET /cart/{id}", "$['total']")
+
+
+def outcome(*origins: str) -> Outcome:
+    bindings = tuple(Binding("path[1]", origin) for origin in origins)
+    return Outcome("next", "candidate", 0, 0, 0, 1, Response(200, "", "HTTP/1.1", ()), bindings=bindings)
+
+
+def test_another_status_stands_alone() -> None:
+    differences = [Difference("status", (), "value", 200, 500), Difference("header", ("a",), "missing", "x")]
+    assert primary(differences) == (differences[:1], True)
+
+
+def test_validators_follow_from_another_body() -> None:
+    body = Difference("body", ("a",), "value", 1, 2)
+    etag = Difference("header", ("etag",), "value", '"a"', '"b"')
+    length = Difference("header", ("content-length",), "value", "1", "2")
+    assert primary([etag, length, body]) == ([body], False)
+
+
+def test_a_validator_that_is_gone_is_news_even_where_the_body_differs() -> None:
+    body = Difference("body", ("a",), "value", 1, 2)
+    gone = Difference("header", ("etag",), "missing", '"a"')
+    assert primary([gone, body]) == ([gone, body], False)
+
+
+def test_a_validator_alone_is_news() -> None:
+    etag = Difference("header", ("etag",), "value", '"a"', '"b"')
+    assert primary([etag]) == ([etag], False)
+
+
+def test_a_body_of_another_kind_follows_from_its_content_type() -> None:
+    retyped = Difference("header", ("content-type",), "value", "application/json", "text/html")
+    body = Difference("body", (), "type", {}, "<html>")
+    assert primary([retyped, body]) == ([retyped], False)
+
+
+def test_a_request_that_was_fed_from_a_divergence_is_traced_back_to_it() -> None:
+    cascades = CascadeLedger()
+    for number in range(10):
+        cascades.note(f"post{number}", outcome(), [CART])
+        cascades.note(f"get{number}", outcome(f"post{number} $['id']"), [TOTAL])
+    assert cascades.causes_of(TOTAL, 10) == [CART]
+    assert cascades.causes_of(CART, 10) == []
+
+
+def test_a_change_that_mostly_comes_without_the_other_has_no_cause() -> None:
+    cascades = CascadeLedger()
+    cascades.note("post", outcome(), [CART])
+    cascades.note("get", outcome("post $['id']"), [TOTAL])
+    for number in range(10):
+        cascades.note(f"get{number}", outcome("unknown $['id']"), [TOTAL])
+    assert cascades.causes_of(TOTAL, 11) == []

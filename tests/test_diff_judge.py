@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import random
+
+import msgspec
+import pytest
+
+from diff.report.json import as_json
+from diff.report.model import Report
+from replay.outcome import Binding, Failure, Performance
+from tests.support.defects import DEFECTS, Planted, on, put, status
+from tests.support.judging import judged
+from tests.support.service import Answer, Call, run
+
+
+def told(report: Report) -> list[tuple[str, str, str]]:
+    return [(one.route, one.path, one.kind) for one in report.candidates["candidate"].findings if one.caused_by is None]
+
+
+@pytest.mark.slow
+def test_the_current_build_as_its_own_candidate_is_promoted_for_a_hundred_seeds() -> None:
+    for seed in range(100):
+        report = judged(run(seed, requests=400))
+        assert (report.verdict, told(report)) == ("promote", []), (seed, report.reasons)
+
+
+def test_without_a_reference_the_current_build_is_promoted_too_and_the_report_says_what_is_missing() -> None:
+    for seed in range(10):
+        report = judged(run(seed, requests=400, reference=False), reference=False)
+        assert (report.verdict, told(report)) == ("promote", []), (seed, report.reasons)
+        assert any("replay with --reference" in reason for reason in report.reasons)
+
+
+@pytest.mark.parametrize("planted", DEFECTS, ids=lambda planted: planted.name)
+def test_a_planted_defect_is_exactly_one_finding_at_its_place(planted: Planted) -> None:
+    report = judged(run(11, requests=900, defect=planted.defect), timing=False)
+    assert report.verdict == "hold"
+    (finding,) = report.candidates["candidate"].findings
+    assert (finding.route, finding.path) == (planted.route, planted.path)
+    assert finding.kind in planted.kinds
+    assert finding.examples
+    assert 0 < finding.share_low <= finding.share <= finding.share_high <= 1
+
+
+def test_several_defects_at_once_are_each_told_once() -> None:
+    chosen = [
+        one for one in DEFECTS if one.name in ("a value", "a lost element", "one language", "a counter that stopped")
+    ]
+
+    def all_of_them(call: Call, found: Answer) -> Answer:
+        for one in chosen:
+            found = one.defect(call, found)
+        return found
+
+    report = judged(run(3, requests=900, defect=all_of_them), timing=False)
+    assert sorted((route, path) for route, path, _ in told(report)) == sorted((one.route, one.path) for one in chosen)
+
+
+def test_what_one_language_sees_is_explained_by_it() -> None:
+    (planted,) = (one for one in DEFECTS if one.name == "one language")
+    (finding,) = judged(run(1, requests=900, defect=planted.defect)).candidates["candidate"].findings
+    (explanation,) = finding.explained_by
+    assert (explanation.dimension, explanation.value) == ("header:accept-language", "tr")
+
+
+def test_a_slower_route_holds_without_any_finding() -> None:
+    report = judged(run(1, requests=600, slower=lambda call: 20.0 if call.route == "/search" else 0.0))
+    assert (report.verdict, told(report)) == ("hold", [])
+    slower = [row.route for row in report.candidates["candidate"].timing if row.verdict == "slower"]
+    assert slower == ["GET /search"]
+
+
+def test_one_request_that_got_no_answer_holds() -> None:
+    report = judged(run(1, requests=300, failure=lambda call: "reset" if call.number == 7 else None))
+    assert report.verdict == "hold"
+    (finding,) = report.candidates["candidate"].findings
+    assert (finding.path, finding.count, finding.severity) == ("outcome", 1, "breaking")
+
+
+def test_a_candidate_that_never_answers_holds_and_is_one_finding() -> None:
+    report = judged(run(1, requests=300, failure=lambda call: "refused"))
+    assert report.verdict == "hold"
+    assert told(report) == [("*", "outcome", "type")]
+    assert report.candidates["candidate"].totals.different == 300
+
+
+def test_one_error_of_the_candidate_alone_is_inconclusive() -> None:
+    report = judged(run(1, requests=300, defect=status(500, when=lambda call: call.number == 7)))
+    assert (report.verdict, told(report)) == ("inconclusive", [])
+    assert any("status: value 200 -> 500 in 1 of" in reason and "too rare" in reason for reason in report.reasons)
+
+
+def test_a_current_build_that_fails_once_is_inconclusive() -> None:
+    performances = run(1, requests=300)
+    failed = performances[5].outcomes[0]
+    broken = msgspec.structs.replace(failed, response=None, failure=Failure("timeout", "first_byte"))
+    performances[5] = msgspec.structs.replace(performances[5], outcomes=(broken, *performances[5].outcomes[1:]))
+    report = judged(performances)
+    assert report.verdict == "inconclusive"
+    assert any("the current build 'current' gave no answer to 1 of 300" in reason for reason in report.reasons)
+    assert report.candidates["candidate"].totals.not_comparable == {"current failed: timeout": 1}
+
+
+def test_an_empty_run_is_inconclusive() -> None:
+    report = judged([])
+    assert report.verdict == "inconclusive"
+    assert any("the run is empty" in reason for reason in report.reasons)
+
+
+def test_a_run_in_which_nothing_was_sent_is_inconclusive() -> None:
+    skipped = [Performance(one.position, one.exchange, skipped="unsafe method") for one in run(1, requests=20)]
+    report = judged(skipped)
+    assert report.verdict == "inconclusive"
+    assert any("all 20 planned requests were skipped (unsafe method 20)" in reason for reason in report.reasons)
+
+
+def test_a_partial_run_is_never_promoted() -> None:
+    report = judged(run(1, requests=300), partial="interrupted after 300 of 900")
+    assert report.verdict == "inconclusive"
+    assert any("partial: interrupted" in reason for reason in report.reasons)
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    performances = run(5, requests=300, defect=DEFECTS[0].defect)
+    assert as_json(judged(performances)) == as_json(judged(performances))
+
+
+def test_an_ignored_difference_is_expected_and_promoted() -> None:
+    performances = run(1, requests=300, defect=on("/products/{}", put("currency", "USD")))
+    tables = {"ignore": [{"path": "$.currency", "reason": "we moved"}]}
+    report = judged(performances, tables=tables)
+    totals = report.candidates["candidate"].totals
+    assert report.verdict == "promote"
+    assert totals.expected > 0
+    assert [(row.state, row.count) for row in report.candidates["candidate"].expected] == [("seen", totals.expected)]
+
+
+def test_an_expected_change_that_does_not_show_is_a_finding() -> None:
+    report = judged(run(1, requests=300), tables={"expect": [{"path": "$.currency", "reason": "we move"}]})
+    assert report.verdict == "hold"
+    assert report.candidates["candidate"].findings[0].to_class == "never seen"
+
+
+def test_a_cascade_along_a_session_is_rolled_up_under_its_cause() -> None:
+    wrong = on("/products/{}", put("sku", lambda call, body: body["sku"] + "X"), when=lambda call: call.number % 2 == 0)
+    performances = []
+    last: dict[str, tuple[str, bool]] = {}
+
+    for one in run(2, requests=900, sessions=30, defect=wrong):
+        session, target = one.exchange.session, one.exchange.request.target
+        if target.startswith("/products/"):
+            last[session] = (one.exchange.id, one.position % 2 == 0)
+        elif target.startswith("/cart/") and session in last:
+            origin, apart = last[session]
+            outcomes = list(one.outcomes)
+            response = outcomes[2].response
+            assert response is not None
+            assert response.body is not None
+            body = response.body.replace(b'"n": 2', b'"n": 3') if apart else response.body
+            outcomes[2] = msgspec.structs.replace(
+                outcomes[2],
+                response=msgspec.structs.replace(response, body=body),
+                bindings=(Binding("query:sku", f"{origin} $['sku']"),),
+            )
+            one = msgspec.structs.replace(one, outcomes=tuple(outcomes))
+        performances.append(one)
+    report = judged(performances)
+    assert told(report) == [("GET /products/{id}", "$['sku']", "value")]
+    first, second = report.candidates["candidate"].findings
+    assert (second.path, second.caused_by) == ("$['lines'][*]['n']", first.id)
+
+
+def test_the_ledger_adds_up_for_every_mix_of_outcomes() -> None:
+    for seed in range(20):
+        chance = random.Random(seed)
+        mixed = []
+        for one in run(seed, requests=60):
+            fate = chance.random()
+            if fate < 0.2:
+                mixed.append(Performance(one.position, one.exchange, skipped=chance.choice(["unsafe method", "cut"])))
+                continue
+            outcomes = [
+                msgspec.structs.replace(each, response=None, failure=Failure("reset", "body"))
+                if chance.random() < 0.2
+                else each
+                for each in one.outcomes
+            ]
+            mixed.append(msgspec.structs.replace(one, outcomes=tuple(outcomes)))
+        judged(mixed)
+
+
+def test_places_beyond_the_bound_are_counted_together_and_forbid_to_promote() -> None:
+    def many(call: Call, found: Answer) -> Answer:
+        code, headers, body = found
+        return (
+            (code, headers, {**body, **{f"x{call.number}a{i}": i for i in range(5)}}) if call.route == "/me" else found
+        )
+
+    report = judged(run(1, requests=300, defect=many), paths_max=50)
+    assert report.verdict == "hold"
+    assert any("more than 50 places differ" in reason for reason in report.reasons)

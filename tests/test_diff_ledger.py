@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.errors import RunFailed
+from capture.exchange import Exchange, Request, Response, Times
+from diff.ledger import Ledger, Totals
+from replay.outcome import FAILURE_KINDS, Failure, Outcome, Performance
+
+EXCHANGE = Exchange("x", "s", "relay", 1.0, Request("GET", "/", "HTTP/1.1", ()), None, Times(0))
+
+
+def outcome(build: str, kind: str | None) -> Outcome:
+    response = Response(200, "OK", "HTTP/1.1", ()) if kind is None else None
+    failure = Failure(kind, "body") if kind is not None else None  # type: ignore[arg-type]
+    return Outcome(build, "current", 0, 0, 0, 1, response, failure)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from(["unsafe method", "truncated"]), st.tuples(*[st.sampled_from([None, *FAILURE_KINDS])] * 2)
+        )
+    )
+)
+def test_the_ledger_adds_up_for_every_mix(fates: list[str | tuple[str | None, str | None]]) -> None:
+    ledger = Ledger()
+    for position, fate in enumerate(fates):
+        if isinstance(fate, str):
+            ledger.add(Performance(position, EXCHANGE, skipped=fate))
+        else:
+            ledger.add(Performance(position, EXCHANGE, (outcome("current", fate[0]), outcome("next", fate[1]))))
+    ledger.check()
+    assert ledger.planned == len(fates)
+    assert ledger.failures("next") == sum(1 for fate in fates if not isinstance(fate, str) and fate[1] is not None)
+
+
+def test_a_performance_without_one_builds_outcome_refuses_to_become_a_report() -> None:
+    ledger = Ledger()
+    ledger.add(Performance(0, EXCHANGE, (outcome("current", None), outcome("next", None))))
+    ledger.add(Performance(1, EXCHANGE, (outcome("current", None),)))
+    with pytest.raises(RunFailed, match="does not add up for build 'next': 2 sent, 1 answered, 0 failed"):
+        ledger.check()
+
+
+def test_totals_that_do_not_sum_to_what_was_sent_refuse_to_become_a_report() -> None:
+    totals = Totals(same=3, noisy=1)
+    totals.check("next", 4)
+    with pytest.raises(RunFailed, match="4 pairs judged of 5 sent"):
+        totals.check("next", 5)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diff.report.escape import shown, visible
+from diff.report.json import as_json
+from diff.report.terminal import as_text
+from tests.support.defects import DEFECTS, on, put
+from tests.support.judging import judged
+from tests.support.service import run
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"),
+        ("a\r\nb\tc", "a\\x0d\\x0ab\\x09c"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("\u200b", "\\u200b"),
+        ("\ud800", "\\ud800"),
+        ("\U000e0001", "\\U000e0001"),
+        ("grüße 漢字", "grüße 漢字"),
+        ("\x9b31m", "\\x9b31m"),
+    ],
+)
+def test_nothing_that_a_terminal_acts_on_gets_through(text: str, expected: str) -> None:
+    assert visible(text) == expected
+
+
+def test_a_long_text_is_cut_and_the_cut_is_marked() -> None:
+    assert visible("a" * 300, 10) == "a" * 10 + "…"
+
+
+@given(st.text())
+def test_whatever_is_shown_is_one_line_of_printable_characters(text: str) -> None:
+    assert all(character.isprintable() for character in visible(text))
+    assert all(character.isprintable() for character in shown(text))
+
+
+def test_hostile_content_stays_text_on_the_terminal() -> None:
+    hostile = "\x1b]0;owned\x07[bold red]x[/bold red]\r\n"
+    text = as_text(judged(run(1, requests=300, defect=on("/products/{}", put("currency", hostile)))), "run")
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "\r" not in text
+    assert "[bold red]x[/bold red]" in text
+
+
+def test_the_first_lines_say_verdict_and_reason() -> None:
+    report = judged(run(1, requests=300, defect=DEFECTS[0].defect))
+    lines = as_text(report, "runs/one").splitlines()
+    assert lines[0].strip() == "HOLD"
+    assert lines[1].strip() == "candidate: 1 finding, 0 breaking"
+    text = "\n".join(lines)
+    assert "GET /products/{id}  $['currency']" in text
+    assert '"EUR" -> "USD"' in text
+    assert "understudy show runs/one x" in text
+
+
+def test_the_json_report_has_the_documented_keys() -> None:
+    report = json.loads(as_json(judged(run(1, requests=300, defect=DEFECTS[0].defect))))
+    assert list(report) == ["version", "verdict", "reasons", "ledger", "candidates"]
+    assert report["version"] == 1
+    candidate = report["candidates"]["candidate"]
+    assert {"verdict", "totals", "findings", "suppressed", "expected", "timing", "coverage"} <= set(candidate)
+    assert set(candidate["totals"]) == {"same", "expected", "noisy", "different", "not_comparable"}
+    (finding,) = candidate["findings"]
+    assert {
+        "id", "route", "path", "kind", "from", "to", "severity", "count", "pairs", "share", "share_low", "share_high",
+        "examples", "explained_by", "caused_by",
+    } <= set(finding)  # fmt: skip
+    assert {"route", "path", "kind", "count", "why"} <= set(candidate["suppressed"][0])
+    assert {"route", "quantile", "pairs", "ratio", "low", "high", "detectable", "verdict"} <= set(
+        candidate["timing"][0]
+    )
+    assert {"behaviours_seen", "behaviours_performed", "unseen_probability", "low", "high"} == set(
+        candidate["coverage"]
+    )

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import random
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.errors import UsageError
+from diff.route import RouteLearner, parse_template, placeholder
+
+
+def names(targets: list[str], *templates: str, ask: list[str] | None = None) -> list[str]:
+    learner = RouteLearner(templates)
+    for target in targets:
+        learner.add(target)
+    routes = learner.finish()
+    return [routes.of("GET", target) for target in ask or targets]
+
+
+def test_numbers_are_a_placeholder_even_when_seen_once() -> None:
+    assert names(["/products/17"]) == ["GET /products/{id}"]
+
+
+def test_the_query_is_no_part_of_a_route() -> None:
+    assert names(["/products?page=2&sort=price#top"]) == ["GET /products"]
+
+
+def test_an_absolute_target_is_its_path() -> None:
+    assert names(["http://shop.example:8080/products/1"]) == ["GET /products/{id}"]
+
+
+def test_the_root_and_the_asterisk_form_keep_their_names() -> None:
+    assert names(["/", "*", ""]) == ["GET /", "GET *", "GET /"]
+
+
+def test_words_stay_words() -> None:
+    assert names(["/api/v1/users/me", "/api/v2/users/me"]) == ["GET /api/v1/users/me", "GET /api/v2/users/me"]
+
+
+def test_many_different_words_at_one_place_are_a_placeholder() -> None:
+    targets = [f"/tags/{word}/posts" for word in (f"{a}{b}word" for a in "abcdefghij" for b in "abcdefghij")]
+    assert set(names(targets)) == {"GET /tags/{slug}/posts"}
+
+
+def test_a_few_words_at_one_place_are_routes_of_their_own() -> None:
+    targets = ["/users/me", "/users/search", "/users/export"]
+    assert names(targets) == ["GET /users/me", "GET /users/search", "GET /users/export"]
+
+
+def test_a_dozen_titles_are_one_route() -> None:
+    targets = [
+        f"/articles/the-{word}-story"
+        for word in ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    ]
+    assert set(names(targets)) == {"GET /articles/{slug}"}
+
+
+def test_the_order_of_targets_does_not_matter() -> None:
+    targets = [f"/tags/{a}{b}word/{n}" for a in "abcdefghij" for b in "abcdefghij" for n in (1, 2)]
+    targets += ["/tags/x", "/login"]
+    mixed = targets[:]
+    random.Random(1).shuffle(mixed)
+    assert names(targets) == names(mixed, ask=targets)
+
+
+def test_a_template_of_the_configuration_comes_first() -> None:
+    assert names(["/users/ann", "/users/bob"], "/users/{name}") == ["GET /users/{name}"] * 2
+
+
+def test_a_template_must_begin_with_a_slash() -> None:
+    with pytest.raises(UsageError, match="must begin with '/'"):
+        parse_template("users/{name}")
+
+
+@pytest.mark.parametrize(
+    ("segment", "expected"),
+    [
+        ("17", "{id}"),
+        (str(uuid.UUID(int=7)), "{uuid}"),
+        ("2026-09-21", "{date}"),
+        ("d41d8cd98f00b204e9800998ecf8427e", "{hash}"),
+        ("order-1234", "order-{id}"),
+        ("SKU0012", "{code}"),
+        ("17.json", "{id}.json"),
+        ("aB3dE5fG7hJ9kL1m", "{token}"),
+        ("products", None),
+        ("v1", None),
+        ("products.json", None),
+        ("deadbeef", None),
+        ("", None),
+    ],
+)
+def test_a_segment_that_looks_like_an_identifier_is_a_placeholder(segment: str, expected: str | None) -> None:
+    assert placeholder(segment) == expected
+
+
+def test_the_trie_is_bounded() -> None:
+    learner = RouteLearner(nodes_max=100)
+    for number in range(1000):
+        learner.add("/" + "/".join("abcdefghijklmnopqrstuvwxyz"[(number // 26**place) % 26] * 3 for place in range(5)))
+    assert learner.overflowed > 0
+    assert learner.finish().of("GET", "/aaa").startswith("GET /")
+
+
+@given(st.lists(st.text(max_size=30)))
+def test_any_target_gets_a_name(targets: list[str]) -> None:
+    assert all(name.startswith("GET ") for name in names(targets))
+
+
+def test_a_very_deep_target_is_cut() -> None:
+    (name,) = names(["/a" * 1000])
+    assert name == "GET /" + "a/" * 16 + "{tail}"

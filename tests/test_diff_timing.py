@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from diff.settings import DiffConfig
+from diff.timing import RouteTimes, TimingRow, judge_timing
+
+MS = 1_000_000
+
+
+def times(
+    seed: int, pairs: int, *, slower_ms: float = 0.0, tail_ms: float = 0.0, sessions: int = 30, reference: bool = True
+) -> RouteTimes:
+    chance = random.Random(seed)
+    found = RouteTimes()
+    for number in range(pairs):
+        took = [int((4 + chance.expovariate(1.0)) * MS) for _ in range(3)]
+        extra = slower_ms + (tail_ms if chance.random() < 0.1 else 0)
+        found.add(took[0], took[1] + int(extra * MS), took[2] if reference else None, number % sessions)
+    return found
+
+
+def rows(seed: int, found: RouteTimes, withheld: str | None = None) -> dict[str, TimingRow]:
+    judged = judge_timing({"GET /a": found}, DiffConfig(), withheld=withheld, chance=random.Random(seed))
+    return {row.quantile: row for row in judged}
+
+
+def test_twenty_milliseconds_on_five_are_seen_with_forty_pairs() -> None:
+    for seed in range(10):
+        row = rows(seed, times(seed, 40, slower_ms=20))["p50"]
+        assert row.verdict == "slower"
+        assert row.low is not None
+        assert row.high is not None
+        assert row.ratio is not None
+        assert row.low < row.ratio < row.high
+        assert 4 < row.ratio < 6
+
+
+def test_a_slow_tail_is_seen_at_the_tail() -> None:
+    found = rows(1, times(1, 1000, tail_ms=60))
+    assert found["p95"].verdict == "slower"
+    assert found["p50"].verdict == "same"
+
+
+def test_equal_builds_are_never_slower_or_faster() -> None:
+    verdicts = {row.verdict for seed in range(60) for row in rows(seed, times(seed, 250)).values()}
+    assert verdicts == {"same"}
+
+
+def test_a_faster_candidate_is_faster() -> None:
+    found = RouteTimes()
+    slow = times(1, 200, slower_ms=20)
+    for current, candidate, reference in zip(slow.candidate, slow.current, slow.reference, strict=True):
+        found.add(int(current), int(candidate), int(reference) + 20 * MS, 0)
+    assert rows(1, found)["p50"].verdict == "faster"
+
+
+def test_less_than_a_millisecond_does_not_count() -> None:
+    found = RouteTimes()
+    for number in range(300):
+        found.add(200_000 + number, 400_000 + number, 200_000 + number, number)
+    row = rows(1, found)["p50"]
+    assert row.ratio == pytest.approx(2, abs=0.01)
+    assert row.verdict == "same"
+
+
+def test_a_difference_that_the_reference_has_too_is_no_news() -> None:
+    found = RouteTimes()
+    chance = random.Random(1)
+    for number in range(300):
+        base = int((5 + chance.random()) * MS)
+        found.add(base, base * 2, base * 2, number % 30)
+    assert rows(1, found)["p50"].verdict == "same"
+
+
+def test_too_few_pairs_are_unknown_and_say_so() -> None:
+    row = rows(1, times(1, 19))["p50"]
+    assert (row.verdict, row.reason) == ("unknown", "19 pairs, at least 20 are needed")
+
+
+def test_a_withheld_timing_is_unknown_with_its_reason() -> None:
+    found = rows(1, times(1, 300, slower_ms=50), withheld="the generator was late")
+    assert {(row.verdict, row.reason) for row in found.values()} == {("unknown", "the generator was late")}
+
+
+def test_without_a_reference_the_row_says_what_is_missing() -> None:
+    row = rows(1, times(1, 60, slower_ms=20, reference=False))["p50"]
+    assert row.verdict == "slower"
+    assert row.reason is not None
+    assert "no reference" in row.reason
+
+
+def test_what_could_have_been_seen_shrinks_with_the_number_of_pairs() -> None:
+    few, many = rows(1, times(1, 40))["p50"], rows(1, times(1, 1500))["p50"]
+    assert few.detectable is not None
+    assert many.detectable is not None
+    assert few.detectable > many.detectable > 1.05
+
+
+def test_the_same_seed_gives_the_same_rows() -> None:
+    assert rows(3, times(1, 100)) == rows(3, times(1, 100))
+
+
+def test_memory_is_bounded_and_every_pair_is_counted() -> None:
+    found = RouteTimes()
+    for number in range(50_000):
+        found.add(MS, MS, MS, number)
+    assert found.pairs == 50_000
+    assert len(found.current) == len(found.sessions) < 20_000

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diff.difference import MISSING
+from diff.values import class_of, is_volatile
+
+NOW_NS = 1_790_000_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "null"),
+        (MISSING, "absent"),
+        (True, "bool"),
+        (0, "int"),
+        (-(10**400), "int"),
+        (1.5, "float"),
+        (float("nan"), "nan"),
+        (Decimal("1.10"), "float"),
+        ("", "empty"),
+        ("  ", "blank"),
+        ("hello", "text"),
+        ("hello world", "text"),
+        ("12", "text:int"),
+        ("1.5", "text:float"),
+        ([], "empty-list"),
+        ([1], "list"),
+        ({}, "empty-object"),
+        ({"a": 1}, "object"),
+        (b"", "empty"),
+        (b"x", "bytes"),
+        (1_790_000_000, "epoch-s"),
+        (1_790_000_000_123, "epoch-ms"),
+        (1_790_000_000_123_456, "epoch-us"),
+        (1_790_000_000_123_456_789, "epoch-ns"),
+        (1_790_000_000.5, "epoch-s.f"),
+        ("1790000000", "epoch-s"),
+        (1_234_567_890, "int"),
+        ("3f2b8c1e-7a60-4d6e-a9be-0c7d11f4a2d5", "uuid"),
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", "ulid"),
+        ("507f1f77bcf86cd799439011", "objectid"),
+        ("2026-09-21T14:00:00Z", "rfc3339:z"),
+        ("2026-09-21T14:00:00.123Z", "rfc3339.f:z"),
+        ("2026-09-21T14:00:00+02:00", "rfc3339:offset"),
+        ("2026-09-21 14:00:00", "rfc3339"),
+        ("2026-09-21", "date"),
+        ("Mon, 21 Sep 2026 14:00:00 GMT", "http-date"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "jwt"),
+        ("https://example.org/a?b", "url"),
+        ("/a/b", "path"),
+        ("a@example.org", "e-mail"),
+        ('W/"abc"', "etag:weak"),
+        ('"abc"', "etag"),
+        ("deadbeef00", "token:hex:10"),
+        ("0123456789abcdef0123456789abcdef", "token:hex:32"),
+        ("aB3-xY9_kL2pQ7rT", "token:base64:16"),
+        ("internationalisation", "text"),
+        ("red-summer-shoes", "text"),
+    ],
+)
+def test_a_value_has_its_class(value: Any, expected: str) -> None:
+    assert class_of(value, NOW_NS) == expected
+
+
+def test_two_made_up_values_of_one_class_say_nothing() -> None:
+    assert is_volatile("uuid")
+    assert is_volatile("rfc3339.f:z")
+    assert is_volatile("token:hex:32")
+    assert not is_volatile("token:hex:8")
+    assert not is_volatile("text")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(), st.lists))
+def test_every_value_has_one_class_and_always_the_same(value: Any) -> None:
+    assert class_of(value, NOW_NS) == class_of(value, NOW_NS) != ""
+
+
+def test_a_very_long_text_is_text_and_costs_nothing() -> None:
+    assert class_of("a" * 10_000_000, NOW_NS) == "text"
