@@ -16,15 +16,17 @@ class TooManyDifferences(Exception):
 class Collector:
     """What one comparison has found so far.
 
-    place: put into every difference added. differences_max: the next one raises TooManyDifferences, and `limits` then
-    has the reason. notes and limits keep their order and are not repeated.
+    place: put into every difference added. prefix: put before every path, for a body within a body. differences_max:
+    the next one raises TooManyDifferences, and `limits` then has the reason. notes and limits keep their order and are
+    not repeated.
     """
 
-    __slots__ = ("_differences_max", "differences", "limits", "notes", "place")
+    __slots__ = ("_differences_max", "differences", "limits", "notes", "place", "prefix")
 
     def __init__(self, differences_max: int, place: Place = "body") -> None:
         self._differences_max = differences_max
         self.place: Place = place
+        self.prefix: Path = ()
         self.differences: list[Difference] = []
         self.notes: list[str] = []
         self.limits: list[str] = []
@@ -34,7 +36,7 @@ class Collector:
         if len(self.differences) >= self._differences_max:
             self.limit(f"more than {self._differences_max} differences; the rest are not listed")
             raise TooManyDifferences
-        self.differences.append(Difference(self.place, path, kind, left, right))
+        self.differences.append(Difference(self.place, (*self.prefix, *path), kind, left, right))
 
     def note(self, text: str) -> None:
         """Keep a short fact, once."""

@@ -178,6 +178,12 @@ def media_type(value: str) -> tuple[str, frozenset[tuple[str, str | None]]]:
     return essence, folded
 
 
+def _media_type_apart_from_boundary(value: str) -> Hashable:
+    """The boundary of a multipart body is another one every time, and says nothing about its parts."""
+    essence, parameters = media_type(value)
+    return essence, frozenset((name, text) for name, text in parameters if name != "boundary")
+
+
 def _ranges(value: str) -> frozenset[Hashable]:
     """Accept and its kin: members with parameters, in any order; a weight of 1 is the same as none."""
     members: set[Hashable] = set()
@@ -250,7 +256,7 @@ GRAMMARS: Final[dict[str, Meaning]] = {
     "content-length": _number,
     "content-security-policy": _policy,
     "content-security-policy-report-only": _policy,
-    "content-type": media_type,
+    "content-type": _media_type_apart_from_boundary,
     "link": _links,
     "pragma": _names,
     "server-timing": _metrics,

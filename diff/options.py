@@ -21,7 +21,7 @@ class CompareOptions:
     """
 
     strict_numbers: bool = False
-    body_bytes_max: int = 16 << 20
+    body_bytes_max: int = 8 << 20
     differences_max: int = 10_000
     align_cells_max: int = 1_000_000
     depth_max: int = 200

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
 from diff.body.binary import compare_binary, describe
-from diff.body.json_text import NotJson, compare_json
+from diff.body.form import compare_form, compare_multipart
+from diff.body.json_text import compare_json, looks_like_json
 from diff.body.kinds import Kind, kind_of, parse_content_type
+from diff.body.reading import Unreadable
+from diff.body.records import compare_events, compare_ndjson
 from diff.body.text import compare_text, decode_text
 from diff.collector import Collector, TooManyDifferences
+from diff.difference import MISSING
 from diff.options import CompareOptions
 
 __all__ = ["compare_content"]
+
+_SHOWN_BYTES_MAX: Final = 65_536
 
 
 def compare_content(
@@ -20,42 +29,18 @@ def compare_content(
     collector: Collector,
     options: CompareOptions,
 ) -> None:
-    """Add the differences of two decoded bodies to the collector; the types are Content-Type values or None."""
-    if left == right:
-        return
+    """Add the differences of two decoded bodies to the collector; the types are Content-Type values or None.
+
+    Never raises for what is in the bodies: what cannot be read as its kind is compared in a plainer way, with a note.
+    """
     collector.place = "body"
-    longest = max(len(left), len(right))
-    if longest > options.body_bytes_max:
-        collector.limit(f"a body of {longest} bytes is longer than {options.body_bytes_max}; compared as bytes")
-        compare_binary(left, right, collector)
-        return
-    if not left or not right:
-        kind, body = ("extra", right) if not left else ("missing", left)
-        shown = _shown(body, right_type if not left else left_type)
-        if kind == "extra":
-            collector.add((), "extra", right=shown)
-        else:
-            collector.add((), "missing", shown)
-        return
-    left_kind, right_kind = kind_of(left_type, left), kind_of(right_type, right)
     try:
-        if left_kind == right_kind:
-            _compare_kind(left_kind, left, right, left_type, right_type, collector, options)
-        else:
-            _compare_kinds(left_kind, right_kind, left, right, left_type, right_type, collector, options)
+        _compare(left, right, left_type, right_type, collector, options)
     except TooManyDifferences:
         pass
 
 
-def _shown(body: bytes, content_type: str | None) -> object:
-    """A whole body as the value of a difference: short text as it is, else a description."""
-    if len(body) <= 65536 and kind_of(content_type, body) != "binary":
-        return decode_text(body, parse_content_type(content_type).charset)[0]
-    return describe(body)
-
-
-def _compare_kind(
-    kind: Kind,
+def _compare(
     left: bytes,
     right: bytes,
     left_type: str | None,
@@ -63,22 +48,58 @@ def _compare_kind(
     collector: Collector,
     options: CompareOptions,
 ) -> None:
-    before = len(collector.differences)
-    if kind == "json":
-        try:
-            compare_json(left, right, collector, options)
-            return
-        except NotJson as error:
-            collector.rewind(before)
-            collector.note(f"{error}; compared as text")
-            kind = "text"
-    if kind == "binary":
-        compare_binary(left, right, collector)
+    longest = max(len(left), len(right))
+    if left == right:
         return
-    _compare_as_text(left, right, left_type, right_type, collector, options)
+    if longest > options.body_bytes_max:
+        collector.limit(f"a body of {longest} bytes is longer than {options.body_bytes_max}; compared as bytes")
+        compare_binary(left, right, collector)
+    elif not left:
+        collector.add((), "extra", MISSING, _shown(right, right_type))
+    elif not right:
+        collector.add((), "missing", _shown(left, left_type))
+    else:
+        left_kind, right_kind = kind_of(left_type, left), kind_of(right_type, right)
+        kind = left_kind if left_kind == right_kind else _kind_by_content(left, right)
+        if kind is None:
+            collector.note(f"{left_kind} against {right_kind}: the contents are not compared")
+            collector.add((), "type", _shown(left, left_type), _shown(right, right_type))
+            return
+        if left_kind != right_kind:
+            collector.note(f"declared as {left_kind} and {right_kind}, compared as {kind}")
+        _compare_as(kind, left, right, left_type, right_type, collector, options)
 
 
-def _compare_as_text(
+def _kind_by_content(left: bytes, right: bytes) -> Kind | None:
+    """The kind that both bodies are by their content where their labels differ; None where there is none."""
+    kind = kind_of(None, left)
+    return kind if kind == kind_of(None, right) and kind in ("json", "xml", "html") else None
+
+
+_Compare: TypeAlias = Callable[[bytes, bytes, str | None, str | None, Collector, CompareOptions], None]
+
+
+def _without_types(compare: Callable[[bytes, bytes, Collector, CompareOptions], None]) -> _Compare:
+    def compare_ignoring_types(
+        left: bytes, right: bytes, _left: str | None, _right: str | None, collector: Collector, options: CompareOptions
+    ) -> None:
+        compare(left, right, collector, options)
+
+    return compare_ignoring_types
+
+
+def _compare_parts(
+    left: bytes,
+    right: bytes,
+    left_type: str | None,
+    right_type: str | None,
+    collector: Collector,
+    options: CompareOptions,
+) -> None:
+    compare_multipart(left, right, left_type, right_type, collector, options, _compare)
+
+
+def _compare_texts(
     left: bytes,
     right: bytes,
     left_type: str | None,
@@ -95,9 +116,20 @@ def _compare_as_text(
     compare_text(texts[0], texts[1], collector, options)
 
 
-def _compare_kinds(
-    left_kind: Kind,
-    right_kind: Kind,
+_WAYS: Final[dict[Kind, _Compare]] = {
+    "json": _without_types(compare_json),
+    "ndjson": _without_types(compare_ndjson),
+    "events": _without_types(compare_events),
+    "form": _without_types(compare_form),
+    "multipart": _compare_parts,
+    "text": _compare_texts,
+    "binary": _without_types(lambda left, right, collector, _: compare_binary(left, right, collector)),
+}
+_BYTES_WHEN_UNREADABLE: Final = frozenset({"multipart", "protobuf", "grpc", "msgpack"})
+
+
+def _compare_as(
+    kind: Kind,
     left: bytes,
     right: bytes,
     left_type: str | None,
@@ -105,11 +137,48 @@ def _compare_kinds(
     collector: Collector,
     options: CompareOptions,
 ) -> None:
-    """Two kinds of content: one difference of type, unless it is only the label that changed."""
-    by_content = kind_of(None, left)
-    if by_content == kind_of(None, right) and by_content in ("json", "xml", "html"):
-        collector.note(f"declared as {left_kind} and {right_kind}, compared as {by_content}")
-        _compare_kind(by_content, left, right, left_type, right_type, collector, options)
+    if (
+        kind in ("text", "html")
+        and looks_like_json(left)
+        and _try_mislabelled(compare_json, left, right, collector, options)
+    ):
+        collector.note(f"declared as {kind}, compared as json")
         return
-    collector.note(f"{left_kind} against {right_kind}: the contents are not compared")
-    collector.add((), "type", _shown(left, left_type), _shown(right, right_type))
+    before = len(collector.differences)
+    try:
+        _WAYS[kind](left, right, left_type, right_type, collector, options)
+    except Unreadable as error:
+        collector.rewind(before)
+        if kind == "json" and _try_mislabelled(compare_ndjson, left, right, collector, options):
+            collector.note("not one JSON text but one a line; compared as ndjson")
+        elif len(error.sides) == 1:
+            collector.note(f"the {error.sides[0]} body is unreadable: {error}")
+            collector.add((), "type", _shown(left, left_type), _shown(right, right_type))
+        else:
+            plainer: Kind = "binary" if kind in _BYTES_WHEN_UNREADABLE else "text"
+            collector.note(f"{error}; compared as {plainer}")
+            _WAYS[plainer](left, right, left_type, right_type, collector, options)
+
+
+def _try_mislabelled(
+    compare: Callable[[bytes, bytes, Collector, CompareOptions], None],
+    left: bytes,
+    right: bytes,
+    collector: Collector,
+    options: CompareOptions,
+) -> bool:
+    """Compare bodies as what they may be in spite of their label; True where that is what they are."""
+    before = len(collector.differences)
+    try:
+        compare(left, right, collector, options)
+    except Unreadable:
+        collector.rewind(before)
+        return False
+    return True
+
+
+def _shown(body: bytes, content_type: str | None) -> Any:
+    """A whole body as the value of a difference: short text as it is, else a description."""
+    if len(body) <= _SHOWN_BYTES_MAX and kind_of(content_type, body) not in ("binary", "protobuf", "grpc", "msgpack"):
+        return decode_text(body, parse_content_type(content_type).charset)[0]
+    return describe(body)

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
+from diff.body.reading import Side, Unreadable, read_both
 from diff.body.tree import Nested, Repeating, compare_values
 from diff.collector import Collector
 from diff.options import CompareOptions
 
-__all__ = ["NotJson", "compare_json", "looks_like_json", "parse_json"]
+__all__ = ["Facts", "compare_json", "looks_like_json", "parse_json"]
 
 _DECODE: Final = msgspec.json.Decoder().decode
 _ENCODE_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
@@ -29,14 +30,10 @@ _NOT_PLAIN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _INT_DIGITS_MAX: Final = 4300
 
 
-class NotJson(ValueError):
-    """The bytes are not JSON; str() says why and where."""
-
-
 def compare_json(left: bytes, right: bytes, collector: Collector, options: CompareOptions) -> None:
     """Add the differences of two JSON bodies, which are not the same bytes.
 
-    Raises NotJson where one of them is not JSON, TooManyDifferences when the collector is full.
+    Raises Unreadable where one of them is not JSON, TooManyDifferences when the collector is full.
     """
     before = len(collector.differences)
     try:
@@ -52,19 +49,17 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
             return
     except _NOT_PLAIN:
         collector.rewind(before)
-    notes: list[tuple[str, str]] = []
+    facts = Facts()
     try:
-        left_value = parse_json(left, options.depth_max, notes, "left")
-        right_value = parse_json(right, options.depth_max, notes, "right")
+        left_value, right_value = read_both(lambda body, side: parse_json(body, options, facts, side), left, right)
         compare_values(left_value, right_value, collector, options)
     except RecursionError:
         collector.rewind(before)
-        left_value = parse_json(left, options.depth_max, notes, "left", deep=True)
-        right_value = parse_json(right, options.depth_max, notes, "right", deep=True)
+        left_value, right_value = read_both(
+            lambda body, side: parse_json(body, options, facts, side, deep=True), left, right
+        )
         compare_values(left_value, right_value, collector, options)
-    for fact in dict.fromkeys(fact for fact, _ in notes):
-        sides = list(dict.fromkeys(side for other, side in notes if other == fact))
-        collector.note(f"{fact} ({' and '.join(sides)})")
+    facts.tell(collector)
 
 
 def _hides_nothing(raw: bytes, encoded: bytes) -> bool:
@@ -82,55 +77,76 @@ def looks_like_json(body: bytes) -> bool:
     return start in (b"{", b"[")
 
 
-def parse_json(body: bytes, depth_max: int, notes: list[tuple[str, str]], side: str, *, deep: bool = False) -> Any:
-    """The value of a JSON text, keeping what other parsers drop or refuse; facts go to `notes` as (fact, side).
+def parse_json(body: bytes, options: CompareOptions, facts: Facts, side: Side, *, deep: bool = False) -> Any:
+    """The value of a JSON text, keeping what other parsers drop or refuse; what is odd about it goes to `facts`.
 
     Objects with repeated keys become Repeating; NaN and the infinities floats; numbers beyond a double and integers of
-    more digits than CPython converts Decimal; parts below depth_max Nested. deep: do not even try to recurse.
-    Raises NotJson.
+    more digits than CPython converts Decimal; parts below the bound on depth Nested, where recursion cannot go as deep
+    or with `deep`. Raises Unreadable.
     """
-    text = _text(body, notes, side)
-    hooks = _Hooks(notes, side)
-    if not deep:
-        try:
-            return json.loads(
-                text,
-                object_pairs_hook=hooks.pairs,
-                parse_constant=hooks.constant,
-                parse_float=hooks.real,
-                parse_int=hooks.integer,
-            )
-        except json.JSONDecodeError as error:
-            raise NotJson(f"not valid JSON at character {error.pos}: {error.msg}") from None
-        except RecursionError:
-            pass
-    return _Parser(text, depth_max, hooks).parse()
+    hooks = _Hooks(facts, side)
+    text = _text(body, hooks)
+    try:
+        return _Parser(text, options.depth_max, hooks).parse() if deep else _loads(text, hooks)
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"not valid JSON at character {error.pos}: {error.msg}") from None
+    except RecursionError:
+        return parse_json(body, options, facts, side, deep=True)
 
 
-def _text(body: bytes, notes: list[tuple[str, str]], side: str) -> str:
+def _loads(text: str, hooks: _Hooks) -> Any:
+    return json.loads(
+        text,
+        object_pairs_hook=hooks.pairs,
+        parse_constant=hooks.constant,
+        parse_float=hooks.real,
+        parse_int=hooks.integer,
+    )
+
+
+def _text(body: bytes, hooks: _Hooks) -> str:
     """The text in the encoding its first bytes tell (UTF-8, 16 or 32); bytes that do not fit stay as surrogates."""
     encoding = json.detect_encoding(body)
     if encoding != "utf-8":
-        notes.append((f"JSON in {encoding}, which RFC 8259 does not allow", side))
+        hooks.say(f"JSON in {encoding}, which RFC 8259 does not allow")
     try:
         return body.decode(encoding)
     except UnicodeDecodeError:
-        notes.append((f"not valid {encoding.removesuffix('-sig').upper()}", side))
+        hooks.say(f"not valid {encoding.removesuffix('-sig').upper()}")
         return body.decode(encoding, "surrogateescape" if encoding.startswith("utf-8") else "replace")
+
+
+class Facts:
+    """What is odd about two bodies, each fact with the sides it is true of."""
+
+    __slots__ = ("_sides",)
+
+    def __init__(self) -> None:
+        self._sides: dict[str, list[Side]] = {}
+
+    def say(self, fact: str, side: Side) -> None:
+        """Keep a fact about a side, once."""
+        sides = self._sides.setdefault(fact, [])
+        if side not in sides:
+            sides.append(side)
+
+    def tell(self, collector: Collector) -> None:
+        """Hand the facts over as notes, with their sides."""
+        for fact, sides in self._sides.items():
+            collector.note(f"{fact} ({' and '.join(sides)})")
 
 
 class _Hooks:
     """What becomes of the parts of a text on which JSON parsers disagree."""
 
-    __slots__ = ("_notes", "_side")
+    __slots__ = ("_facts", "_side")
 
-    def __init__(self, notes: list[tuple[str, str]], side: str) -> None:
-        self._notes = notes
-        self._side = side
+    def __init__(self, facts: Facts, side: Side) -> None:
+        self._facts = facts
+        self._side: Side = side
 
     def say(self, fact: str) -> None:
-        if (fact, self._side) not in self._notes:
-            self._notes.append((fact, self._side))
+        self._facts.say(fact, self._side)
 
     def pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
@@ -185,7 +201,7 @@ class _Parser:
         """(kind, text, whether a number has a fraction or an exponent) of the next token."""
         match = _TOKEN.match(self._text, self._at)
         if match is None:
-            raise NotJson(f"not valid JSON at character {self._at}")
+            raise self._wrong("no JSON token")
         kind = match.lastgroup if match.lastgroup != "real" else "number"
         assert kind is not None
         if match.group("number") is not None:
@@ -194,7 +210,7 @@ class _Parser:
         return kind, match.group(kind), bool(match.group("real"))
 
     def parse(self) -> Any:
-        """The value of the whole text. Raises NotJson."""
+        """The value of the whole text. Raises json.JSONDecodeError."""
         # Each open container: [is an object, what it has so far, the key that waits for its value].
         stack: list[tuple[bool, list[Any], list[str]]] = []
         kind, token, real = self._next()
@@ -225,16 +241,19 @@ class _Parser:
                         kind, token, real = self._key(kind, token, keys)
                     break
                 if kind != "mark" or token != ("}" if is_object else "]"):
-                    raise NotJson(f"not valid JSON before character {self._at}: expected ',' or the end")
+                    raise self._wrong("expected ',' or the end")
                 value = self._closed(stack.pop())
             else:
                 if self._next()[0] != "end":
-                    raise NotJson(f"not valid JSON before character {self._at}: something follows the value")
+                    raise self._wrong("something follows the value")
                 return value
+
+    def _wrong(self, why: str) -> json.JSONDecodeError:
+        return json.JSONDecodeError(why, self._text, self._at)
 
     def _key(self, kind: str, token: str, keys: list[str]) -> tuple[str, str, bool]:
         if kind != "string" or self._next()[1] != ":":
-            raise NotJson(f"not valid JSON before character {self._at}: expected a key and ':'")
+            raise self._wrong("expected a key and ':'")
         keys.append(json.loads(token))
         return self._next()
 
@@ -249,7 +268,7 @@ class _Parser:
             return self._hooks.real(token) if real else self._hooks.integer(token)
         if kind == "word":
             return _WORDS[token] if token in _WORDS else self._hooks.constant(token)
-        raise NotJson(f"not valid JSON before character {self._at}: expected a value")
+        raise self._wrong("expected a value")
 
     def _nested(self, opening: str) -> Nested:
         """The part that begins here as text; its brackets must match, its commas and colons are taken as they are."""
@@ -259,10 +278,10 @@ class _Parser:
         while waiting:
             kind, token, _ = self._next()
             if kind == "end":
-                raise NotJson("not valid JSON: it ends inside an object or array")
+                raise self._wrong("it ends inside an object or array")
             pieces.append(token)
             if kind == "mark" and token in "{[":
                 waiting.append("}" if token == "{" else "]")
             elif kind == "mark" and token in "}]" and token != waiting.pop():
-                raise NotJson(f"not valid JSON before character {self._at}: brackets do not match")
+                raise self._wrong("brackets do not match")
         return Nested("".join(pieces))
