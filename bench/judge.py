@@ -13,33 +13,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import msgspec
-
 from diff.judge import Subject, judge
 from diff.settings import DiffConfig
 from replay.outcome import Performance
 from tests.support.defects import DEFECTS
-from tests.support.service import run
+from tests.support.service import stream
 
 _DEFECT = next(defect for defect in DEFECTS if defect.name == "a field missing in every row")
 
 
-def performances(count: int, sample: list[Performance]) -> Iterator[Performance]:
-    """`count` performances in bounded memory: a sample repeated under new ids and sessions."""
-    for number in range(count):
-        one = sample[number % len(sample)]
-        exchange = msgspec.structs.replace(one.exchange, id=f"x{number}", session=f"s{number // 10}")
-        yield msgspec.structs.replace(one, position=number, exchange=exchange)
+def performances(count: int) -> Iterator[Performance]:
+    """`count` performances in bounded memory, the same each time; sessions of ten requests."""
+    return stream(1, count, max(60, count // 10), _DEFECT.defect, True, 3, None, True, None)
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    sample = run(1, requests=5000, defect=_DEFECT.defect)
-    subject = Subject(
-        lambda: performances(count, sample), current="current", candidates=["candidate"], reference="reference"
-    )
+    subject = Subject(lambda: performances(count), current="current", candidates=["candidate"], reference="reference")
     start = time.perf_counter()
-    for _ in performances(count, sample):
+    for _ in performances(count):
         pass
     making = 2 * (time.perf_counter() - start)
     rounds = []

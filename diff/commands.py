@@ -78,7 +78,7 @@ def write_reports(report: Report, path: Path, *, json_path: Path | None, quiet: 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: into a file beside it, then renamed. Raises RunFailed where it cannot be written."""
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or Path())
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
