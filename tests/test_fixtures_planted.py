@@ -25,6 +25,11 @@ def test_a_change_found_once_at_its_route_path_and_kind_is_right_whatever_placeh
     assert match(PLANTED, _candidate(ICON, STATUS)).right
 
 
+def test_a_placeholder_may_be_a_part_of_a_segment() -> None:
+    found = _finding("GET /orders/ord_{id}", "$['delivery_days']", "value")
+    assert match((MUTANTS["value"],), _candidate(found)).right
+
+
 def test_a_missing_finding_is_wrong() -> None:
     matching = match(PLANTED, _candidate(ICON))
     assert not matching.right
