@@ -146,7 +146,7 @@ def _compare_as(
         return
     before = len(collector.differences)
     try:
-        _WAYS[kind](left, right, left_type, right_type, collector, options)
+        _WAYS.get(kind, _compare_texts)(left, right, left_type, right_type, collector, options)
     except Unreadable as error:
         collector.rewind(before)
         if kind == "json" and _try_mislabelled(compare_ndjson, left, right, collector, options):

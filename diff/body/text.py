@@ -19,6 +19,10 @@ _BOMS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# Python's own codecs that no HTTP body is in, some of them slow or able to make what is not text.
+_NO_CHARSETS: Final = frozenset(
+    {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7", "mbcs"}
+)
 _LINE_END: Final = re.compile(r"\r\n|\n|\r")
 
 
@@ -32,19 +36,22 @@ def decode_text(body: bytes, charset: str | None) -> tuple[str, str | None]:
         if body.startswith(mark):
             body, charset = body[len(mark) :], encoding
             break
-    name = charset or "utf-8"
+    name, problem = charset or "utf-8", None
+    if not _is_charset(name):
+        name, problem = "utf-8", f"charset {name[:40]!r} is not known; read as UTF-8"
     try:
-        if not codecs.lookup(name)._is_text_encoding:
-            raise LookupError
-        return body.decode(name), None
-    except LookupError:
-        problem = f"charset {name[:40]!r} is not known; read as UTF-8"
-    except (UnicodeDecodeError, ValueError):
-        return body.decode("latin-1"), f"not valid {name[:40]}; read as ISO 8859-1"
+        return body.decode(name), problem
+    except UnicodeError:
+        read_as = "read as ISO 8859-1"
+        return body.decode("latin-1"), f"{problem}, {read_as}" if problem else f"not valid {name[:40]}; {read_as}"
+
+
+def _is_charset(name: str) -> bool:
     try:
-        return body.decode("utf-8"), problem
-    except UnicodeDecodeError:
-        return body.decode("latin-1"), problem.replace("UTF-8", "ISO 8859-1")
+        codec = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return False
+    return codec._is_text_encoding and codec.name not in _NO_CHARSETS
 
 
 def split_lines(text: str) -> list[str]:

@@ -1,0 +1,82 @@
+"""`understudy compare` as a person and a script meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from capture.errors import BadInput
+from diff.compare_command import compare
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.chdir(tmp_path)
+    return CliRunner()
+
+
+def two(left: bytes, right: bytes, suffix: str = "") -> tuple[str, str]:
+    names = f"left{suffix}", f"right{suffix}"
+    for name, body in zip(names, (left, right), strict=True):
+        Path(name).write_bytes(body)
+    return names
+
+
+def test_equal_bodies_print_an_empty_array_and_exit_0(run: CliRunner) -> None:
+    result = run.invoke(compare, [*two(b'{"a":1,"b":2}', b'{"b": 2.0, "a": 1}'), "--json"])
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+    assert run.invoke(compare, two(b"x", b"x")).stdout == "equal\n"
+
+
+def test_different_bodies_print_each_difference_and_exit_1(run: CliRunner) -> None:
+    result = run.invoke(compare, [*two(b'{"a":[1],"b":null}', b'{"a":[2],"c":"\\ud800"}'), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == [
+        {"path": "$['a'][0]", "kind": "value", "left": 1, "right": 2},
+        {"path": "$['b']", "kind": "missing", "left": None, "right": None},
+        {"path": "$['c']", "kind": "extra", "left": None, "right": "?"},
+    ]
+
+
+def test_text_for_a_person_has_nothing_that_steers_a_terminal(run: CliRunner) -> None:
+    result = run.invoke(compare, two(b'{"a":"\\u001b[31m\\u202e"}', b'{"\\u001b]0;x":1}'))
+    assert result.exit_code == 1
+    assert result.stdout == ("$['a']  missing  \"\\u001b[31m\\u202e\"\n$['\\u001b]0;x']  extra  1\n")
+
+
+def test_a_long_value_is_shortened_for_a_person_and_says_so(run: CliRunner) -> None:
+    result = run.invoke(compare, two(b'["%s"]' % (b"x" * 5000), b"[1]"))
+    assert "… (5002 characters) -> 1" in result.stdout
+
+
+def test_numbers_can_be_strict(run: CliRunner) -> None:
+    files = two(b"[1]", b"[1.0]")
+    assert run.invoke(compare, files).exit_code == 0
+    assert run.invoke(compare, [*files, "--strict-numbers"]).exit_code == 1
+
+
+def test_the_type_comes_from_the_option_else_the_name_else_the_content(run: CliRunner) -> None:
+    files = two(b"b=2&a=1", b"a=1&b=2")
+    assert run.invoke(compare, files).exit_code == 1
+    assert run.invoke(compare, [*files, "--type", "application/x-www-form-urlencoded"]).exit_code == 0
+    assert run.invoke(compare, two(b"<p class='b a'>x", b'<p class="a b">x\n', ".html")).exit_code == 0
+
+
+def test_notes_and_limits_go_to_stderr(run: CliRunner) -> None:
+    result = run.invoke(compare, [*two(b'{"a":1,"a":2}', b'{"a":2}'), "--json"])
+    assert result.stderr == "compare: an object has the same key more than once (left)\n"
+    assert [row["kind"] for row in json.loads(result.stdout)] == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("gone", "cannot be read: No such file or directory"), (".", "is a directory")]
+)
+def test_a_file_that_cannot_be_read_is_two_lines_and_exit_2(run: CliRunner, name: str, why: str) -> None:
+    Path("there").write_bytes(b"1")
+    result: Result = run.invoke(compare, ["there", name])
+    assert isinstance(result.exception, BadInput)
+    assert result.exception.exit_code == 2
+    assert str(result.exception) == f"{name}: {why}\ncompare takes two files, each with one body"
