@@ -23,7 +23,12 @@ def visit(script: Callable[[str, aiohttp.ClientSession], Awaitable[Any]]) -> Any
 
     async def run() -> Any:
         jar = aiohttp.CookieJar(unsafe=True)
-        async with serve_shop() as url, aiohttp.ClientSession(cookie_jar=jar, auto_decompress=False) as client:
+        async with (
+            serve_shop() as url,
+            aiohttp.ClientSession(
+                cookie_jar=jar, auto_decompress=False, headers={"Accept-Encoding": "identity"}
+            ) as client,
+        ):
             return await script(url, client)
 
     return asyncio.run(run())
