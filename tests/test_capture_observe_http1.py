@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from capture.observe.connection import ConnectionObserver
-from capture.observe.events import Finished, Opaque
+from capture.observe.events import Finished, Lost, Opaque
 from capture.observe.head import HEAD_BYTES_MAX
 from capture.observe.requests import PIPELINE_MAX
 from tests.support.dialogue import Step, exchanges, observe, only, opaque
@@ -419,3 +419,29 @@ def _compare_messages(vector: dict, data: bytes, steps: list[Step]) -> None:
         if vector["kind"] == "request":
             assert (exchange.request.method, exchange.request.target) == (message["method"], message["url"])
             assert exchange.request.body_bytes == message["body_bytes"], vector["id"]
+
+
+def test_a_connection_joined_in_the_middle_counts_the_answer_whose_question_was_not_seen() -> None:
+    observer = ConnectionObserver(lambda request, at_ns: 1)
+    out = observer.gap("client", 0, 1)
+    out += observer.server_bytes(OK, 2)
+    out += observer.client_bytes(GET, 3)
+    out += observer.server_bytes(OK, 4)
+    assert out[0] == Lost("no_request")
+    assert only(out).complete
+
+
+def test_an_answer_to_what_a_gap_has_ended_is_not_counted_again() -> None:
+    observer = ConnectionObserver(lambda request, at_ns: 1)
+    out = observer.client_bytes(GET, 1)
+    out += observer.gap("client", 0, 2)
+    out += observer.server_bytes(OK, 3)
+    assert [exchange.incomplete_reason for exchange in exchanges(out)] == ["gap"]
+    assert len(out) == 1
+    assert observer.server_bytes(OK, 4) == [Lost("no_request")]
+
+
+def test_tls_that_is_joined_in_the_middle_is_opaque() -> None:
+    observer = ConnectionObserver(lambda request, at_ns: 1)
+    observer.gap("server", 0, 1)
+    assert observer.server_bytes(b"\x17\x03\x03\x00\x10", 2) == [Opaque("tls")]

@@ -17,6 +17,7 @@ _TOKEN_BYTES: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTU
 _SETTINGS: Final = re.compile(rb"\0[\0\1].[\4\0]\0\0\0\0\0", re.DOTALL)
 """A SETTINGS frame, or zeros where it has not come yet: what an HTTP/2 server may send first (RFC 9113 section 3.4)."""
 _EARLY_BYTES_MAX: Final = 4096
+_TLS_RECORDS: Final = frozenset((0x14, 0x15, 0x16, 0x17))
 
 
 def recognise(first: bytes) -> Protocol | None:
@@ -46,8 +47,21 @@ class ConnectionObserver:
     caused a response must be given before the response's.
     """
 
-    __slots__ = ("_begin", "_body_bytes_max", "_connection", "_early", "_early_ns", "_first", "_first_ns", "_off",
-                 "_on", "_scheme", "_server", "_source")  # fmt: skip
+    __slots__ = (
+        "_begin",
+        "_body_bytes_max",
+        "_connection",
+        "_early",
+        "_early_ns",
+        "_first",
+        "_first_ns",
+        "_midstream",
+        "_off",
+        "_on",
+        "_scheme",
+        "_server",
+        "_source",
+    )
 
     def __init__(
         self,
@@ -69,6 +83,7 @@ class ConnectionObserver:
         self._first_ns = 0
         self._early = b""  # HTTP/2 settings that the server sent before the client said anything
         self._early_ns = 0
+        self._midstream = False
         self._off = False
         self._on: Http1Observer | Http2Observer | None = None
 
@@ -88,6 +103,8 @@ class ConnectionObserver:
             return self._on.client_bytes(data, at_ns)
         if self._off or not data:
             return []
+        if self._midstream:
+            return self._join(data, at_ns, True)
         first = self._first + data
         protocol = recognise(first)
         if protocol is None:
@@ -113,6 +130,8 @@ class ConnectionObserver:
             return self._on.server_bytes(data, at_ns)
         if self._off or not data:
             return []
+        if self._midstream:
+            return self._join(data, at_ns, False)
         self._early += data
         if self._first or len(self._early) > _EARLY_BYTES_MAX or not _SETTINGS.match(self._early.ljust(9, b"\0")):
             return self._give_up("server_first")
@@ -143,12 +162,22 @@ class ConnectionObserver:
         Inside a body of known length the reader passes over them; else everything in flight ends as "gap", and reading
         goes on at the next chunk that surely starts a request, and the response behind it.
         """
-        if self._on is None:
-            if self._off:
-                return []
+        if self._on is not None:
+            return self._on.gap(direction == "client", missing_bytes, at_ns)
+        if not self._off:
             self._first = self._early = b""
-            self._start("http1")
-        return self._on.gap(direction == "client", missing_bytes, at_ns) if self._on is not None else []
+            self._midstream = True
+        return []
+
+    def _join(self, data: bytes, at_ns: int, from_client: bool) -> list[Observed]:
+        """The first bytes seen of a connection that began before."""
+        if data[0] in _TLS_RECORDS and data[1:2] == b"\3":
+            return self._give_up("tls")
+        if from_client and data.startswith(PREFACE):
+            return self._start("http2").client_bytes(data, at_ns)
+        on = self._start("http1")
+        on.gap(from_client, 0, at_ns)
+        return on.client_bytes(data, at_ns) if from_client else on.server_bytes(data, at_ns)
 
     def _start(self, protocol: Protocol) -> Http1Observer | Http2Observer:
         kind = Http2Observer if protocol == "http2" else Http1Observer

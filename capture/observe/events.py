@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from capture.exchange import Exchange, Request
 
-__all__ = ["Begin", "Finished", "Observed", "Opaque"]
+__all__ = ["Begin", "Finished", "Lost", "Observed", "Opaque"]
 
 Begin: TypeAlias = Callable[[Request, int], object | None]
 """Called once for each request whose head was read, with an empty body and the time of its first byte in ns.
@@ -35,4 +35,13 @@ class Opaque(NamedTuple):
     reason: str
 
 
-Observed: TypeAlias = Finished | Opaque
+class Lost(NamedTuple):
+    """An exchange that was there and cannot be recorded, because its request was never seen; only after a gap.
+
+    reason: "no_request".
+    """
+
+    reason: str
+
+
+Observed: TypeAlias = Finished | Opaque | Lost

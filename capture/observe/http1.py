@@ -97,7 +97,8 @@ class Http1Observer:
         if not passed:
             responses.cut("gap")
             requests.stop_body()
+            owed = len(self._flights.waiting)
             self._flights.flush("gap", "gap")
             requests.lose()
-            responses.lose()
+            responses.lose(owed)
         return self._flights.take()

@@ -41,6 +41,7 @@ class ResponseReader:
         "_last",
         "_last_raw",
         "_last_whole",
+        "_owed",
         "_requests",
         "lost",
         "off",
@@ -57,6 +58,7 @@ class ResponseReader:
         self._last: ResponseHead | None = None
         self._last_raw = b""
         self._last_whole = False
+        self._owed = 0  # responses still to come to requests that a gap has ended
         self.off = False
         self.lost = False
 
@@ -64,7 +66,10 @@ class ResponseReader:
         """Read the next bytes; must not be called once `off`."""
         started_ns = at_ns
         if self.lost:
-            if not self._flights.waiting or _START.match(data) is None:
+            if _START.match(data) is None:
+                return
+            if not self._flights.waiting:
+                self._orphan(data)
                 return
             self.lost = False
         held = self._held
@@ -93,6 +98,15 @@ class ResponseReader:
                     return
                 start = self._response(data, start, end, started_ns, at_ns)
             started_ns = at_ns
+
+    def _orphan(self, data: bytes) -> None:
+        """A response starts after a gap, and its request was lost, or given up in that gap already."""
+        if data[9:10] == b"1":
+            return
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._flights.lost("no_request")
 
     def _hold(self, rest: bytes, started_ns: int) -> None:
         if not self._flights.waiting and rest != b"\r":
@@ -243,8 +257,9 @@ class ResponseReader:
             self._ended(bytes(body.kept), body.length, body, None)
         return True
 
-    def lose(self) -> None:
-        """Read nothing until a sure start."""
+    def lose(self, owed: int) -> None:
+        """Read nothing until a sure start. owed: requests given up without a response."""
+        self._owed = owed
         self._head = self._body = None
         self._held.clear()
         self.lost = True
