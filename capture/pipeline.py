@@ -118,6 +118,10 @@ class Pipeline:
         self.in_flight -= 1
         self.counts.shed[reason] += 1
 
+    def redact(self, exchange: Exchange) -> Exchange:
+        """The exchange without secrets, for a caller that samples by itself. Raises what the redactor raises."""
+        return self._redactor.redact(exchange)
+
     def opaque(self, reason: str) -> None:
         """Count a connection or tunnel that cannot be read; `reason` is for the caller's own metrics."""
         self.counts.seen += 1

@@ -75,6 +75,7 @@ def compact(
                 ids=footer.ids,
                 conservation=footer.conservation,
                 extra=footer.extra,
+                final=footer.final,
             )
             copy.write(pack_footer(rewritten, copy.tell(), _LEVEL, cipher))
         return file.seal_as(temporary)

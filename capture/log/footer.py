@@ -30,7 +30,8 @@ class IndexEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Footer(msgspec.Struct, frozen=True):
     """A map on the wire, so that a later minor version can add keys.
 
-    raw_bytes: of all blocks before compression. ids: table of explicit ids (filters.pack_ids). conservation: counts of
+    raw_bytes: of all blocks before compression. ids: table of explicit ids (filters.pack_ids). final: this
+    is the last segment of a writer that was closed. conservation: counts of
     the time in which this segment was open, None where the writer keeps none. extra: whatever the writer was given.
     """
 
@@ -41,6 +42,7 @@ class Footer(msgspec.Struct, frozen=True):
     ids: bytes = b""
     conservation: dict[str, int | dict[str, int]] | None = None
     extra: dict[str, Any] = {}
+    final: bool = False
 
 
 class _Footer(msgspec.Struct, frozen=True):
@@ -53,6 +55,7 @@ class _Footer(msgspec.Struct, frozen=True):
     ids: bytes = b""
     conservation: msgspec.Raw = msgspec.Raw(b"\xc0")
     extra: msgspec.Raw = msgspec.Raw(b"\x80")
+    final: bool = False
 
 
 _BLOCKS_MAX = 1 << 18
@@ -90,6 +93,7 @@ def read_footer(payload: bytes) -> Footer:
             ids=outer.ids,
             conservation=_COUNTS.decode(outer.conservation),
             extra=_EXTRA.decode(outer.extra),
+            final=outer.final,
         )
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise FormatError(f"the footer is not what it should be: {error}") from None

@@ -91,7 +91,8 @@ class SegmentHeader:
     segment: its id, twelve characters. kind: "exchange" or whatever the record is called. writer: program and version.
     created_ns: ns since the epoch. key_id: "" where not encrypted, else which key opens it. salt: 16 random bytes from
     which the segment's own key is derived, b"" where not encrypted. meta: source, addresses, redaction, sampling.
-    header_bytes: length of the whole header on disk, which is where the first block begins.
+    run, sequence: the id of the first segment that this writer made, and this one's place after it, from 0; so a
+    missing segment is noticed. header_bytes: length of the whole header on disk, which is where the first block begins.
     """
 
     segment: str
@@ -101,6 +102,8 @@ class SegmentHeader:
     key_id: str
     salt: bytes
     meta: dict[str, Any]
+    run: str = ""
+    sequence: int = 0
     header_bytes: int = 0
     minor: int = MINOR
 
@@ -139,6 +142,8 @@ def pack_header(header: SegmentHeader) -> bytes:
         "created_ns": header.created_ns,
         "key_id": header.key_id,
         "salt": header.salt,
+        "run": header.run,
+        "sequence": header.sequence,
         "meta": header.meta,
     }
     body = msgspec.msgpack.encode(values)
@@ -181,6 +186,8 @@ def unpack_header(data: bytes) -> SegmentHeader:
             key_id=_typed(values, "key_id", str),
             salt=_typed(values, "salt", bytes),
             meta=_typed(values, "meta", dict),
+            run=_typed(values, "run", str),
+            sequence=_typed(values, "sequence", int),
             header_bytes=end,
             minor=minor,
         )

@@ -24,10 +24,10 @@ from capture.log.format import FormatError, NewerVersion
 from capture.log.merge import Slice, merge
 from capture.log.scan import Damage, SegmentReader, read_header
 from capture.log.shape import Shape, shape_of
-from capture.log.store import Store, StoredSegment, open_store
+from capture.log.store import LocalStore, SingleFile, Store, StoredSegment, open_store
 from capture.log.writer import EXCHANGE_KIND
 
-__all__ = ["Damage", "Log", "SegmentInfo", "open_log", "read_records"]
+__all__ = ["Damage", "Log", "SegmentInfo", "open_log", "open_segment_file", "read_records"]
 
 T = TypeVar("T")
 
@@ -38,8 +38,9 @@ class SegmentInfo:
 
     name: file name. size: bytes on disk; raw_bytes: before compression, None where the segment is not sealed. live: its
     writer is at work; sealed: it has its footer. records: in whole blocks. first_ns, last_ns: 0 where it is empty.
-    torn_at: byte offset where a torn tail begins, None where there is none. conservation: of the time it was open, None
-    where it was not sealed or its writer keeps none. extra: what else the footer holds.
+    run, sequence, final: which writer made it, as its how manieth, and whether it was the last when that writer was
+    closed. torn_at: byte offset where a torn tail begins, None where there is none. conservation: of the time it was
+    open, None where it was not sealed or its writer keeps none. extra: what else the footer holds.
     """
 
     name: str
@@ -56,6 +57,9 @@ class SegmentInfo:
     records: int
     first_ns: int
     last_ns: int
+    run: str
+    sequence: int
+    final: bool
     torn_at: int | None
     meta: dict[str, Any]
     conservation: dict[str, Any] | None
@@ -145,6 +149,9 @@ class _Segments:
             records=sum(entry.records for entry in index),
             first_ns=min((entry.first_ns for entry in index), default=0),
             last_ns=max((entry.last_ns for entry in index), default=0),
+            run=header.run,
+            sequence=header.sequence,
+            final=footer is not None and footer.final,
             torn_at=reader.torn_at,
             meta=header.meta,
             conservation=None if footer is None else footer.conservation,
@@ -231,6 +238,31 @@ class Log:
                     return found
         return None
 
+    def unordered(self) -> Iterator[Exchange]:
+        """Every exchange, segment after segment in the order of writing: the cheapest way to see all of them."""
+        for reader in self._segments.readers.values():
+            for entry in reader.index:
+                yield from _identified(reader, entry)
+
+    def remove(self, info: SegmentInfo) -> None:
+        """Delete a segment from the log; what was read of it before stays valid."""
+        self._segments.store.remove(info.name)
+
+    def count(self, segment: str) -> int:
+        """Read every block of one segment and say how many whole exchanges are in it; damage is noted on the way."""
+        reader = self._segments.readers[segment]
+        return sum(record is not None for entry in reader.index for record in reader.records(entry))
+
+    def end_of(self, segment: str) -> tuple[str, int]:
+        """(file, offset behind the last whole block) of one segment."""
+        reader = self._segments.readers[segment]
+        return reader.source.name, reader.end
+
+    @property
+    def local(self) -> bool:
+        """True for a directory, where a writer that lives can be seen."""
+        return isinstance(self._segments.store, LocalStore)
+
     def follow(
         self,
         *,
@@ -316,6 +348,11 @@ def open_log(path: str | Path, *, key: bytes | None = None) -> Log:
     is of a newer major version, or the key is missing or wrong.
     """
     return Log(_Segments(open_store(path), shape_of(Exchange), EXCHANGE_KIND, _key(key)))
+
+
+def open_segment_file(path: Path, *, key: bytes | None = None) -> Log:
+    """Open one segment file as a log of its own, wherever it lies. Raises as `open_log` does."""
+    return Log(_Segments(SingleFile(path), shape_of(Exchange), EXCHANGE_KIND, _key(key)))
 
 
 def read_records(directory: Path | str, record_type: type[T], kind: str, *, key: bytes | None = None) -> Iterator[T]:

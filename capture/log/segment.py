@@ -128,6 +128,8 @@ class RecordWriter(Generic[T]):
         self._shape = shape_of(record_type)
         self._block = _Block()
         self._segment: _Segment | None = None
+        self._run, self._sequence = "", 0
+        self._closed = False
         self._budget = DiskBudget(directory, config.disk_bytes_max, config.when_full)
         self.segments_sealed: list[Path] = []
         self.bytes_written = 0
@@ -212,7 +214,8 @@ class RecordWriter(Generic[T]):
             assert segment is not None, "records are only held while a segment is open"
             self._append(segment)
         if self._segment is not None and self._due(self._segment):
-            self._seal(self._segment, None)
+            self._seal(self._segment, {}, final=False)
+            self._open()  # at once, so that whoever looks sees a writer that lives
 
     def _append(self, segment: _Segment) -> None:
         block = self._block
@@ -263,6 +266,7 @@ class RecordWriter(Generic[T]):
         now = self._now_ns()
         salt = b"" if self._key is None else os.urandom(SALT_BYTES)
         segment_id = new_segment_id(now)
+        self._run = self._run or segment_id
         header = pack_header(
             SegmentHeader(
                 segment=segment_id,
@@ -272,15 +276,18 @@ class RecordWriter(Generic[T]):
                 key_id="" if self._key is None else key_id_of(self._key),
                 salt=salt,
                 meta=self._meta,
+                run=self._run,
+                sequence=self._sequence,
             )
         )
         cipher = None if self._key is None else Cipher(self._key, salt, header)
         file = Appender(self.directory, segment_id, header, self._config.fsync)
+        self._sequence += 1
         self._budget.used += len(header)
         self._segment = _Segment(file, header, cipher, now, BodyTable())
         return self._segment
 
-    def _seal(self, segment: _Segment, extra: dict[str, Any] | None) -> None:
+    def _seal(self, segment: _Segment, extra: dict[str, Any], *, final: bool) -> None:
         footer = Footer(
             records=segment.records,
             raw_bytes=segment.raw,
@@ -288,7 +295,8 @@ class RecordWriter(Generic[T]):
             index=segment.index,
             ids=pack_ids(segment.ids),
             conservation=self._counts(),
-            extra=extra or {},
+            extra=extra,
+            final=final,
         )
         sealed = None
         if self._config.compact:
@@ -304,8 +312,9 @@ class RecordWriter(Generic[T]):
 
         Raises OSError where the disk refuses; it may then be called again. A second close does nothing.
         """
+        if self._closed:
+            return
         self.flush()
-        if self._segment is None and (footer or not self.segments_sealed):
-            self._open()
-        if self._segment is not None:
-            self._seal(self._segment, footer)
+        segment = self._segment or self._open()  # where the last was sealed just now: the run's end must be on record
+        self._seal(segment, footer or {}, final=True)
+        self._closed = True

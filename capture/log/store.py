@@ -12,7 +12,7 @@ from capture.log.appender import OPEN_SUFFIX, SEALED_SUFFIX, is_locked
 from capture.log.budget import segment_files
 from capture.log.source import ByteSource, FileSource
 
-__all__ = ["LocalStore", "Store", "StoredSegment", "is_url", "location_of", "open_store"]
+__all__ = ["LocalStore", "SingleFile", "Store", "StoredSegment", "is_url", "location_of", "open_store"]
 
 _URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?|memory|file):/+", re.IGNORECASE)
 
@@ -84,6 +84,25 @@ class LocalStore:
 
     def remove(self, name: str) -> None:
         (self.directory / name).unlink(missing_ok=True)
+
+
+class SingleFile(LocalStore):
+    """A directory of which one file counts."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.parent)
+        self.location = str(path)
+        self._name = path.name
+
+    def segments(self) -> list[StoredSegment]:
+        path = self.directory / self._name
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise BadInput(f"{path}: the segment cannot be read: {error.strerror}") from None
+        return [StoredSegment(self._name, size, path.suffix == OPEN_SUFFIX and is_locked(path))]
 
 
 def location_of(path: str | Path) -> str:

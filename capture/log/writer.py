@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from capture.conservation import Conservation
 from capture.exchange import Exchange
+from capture.log.growth import Growth
 from capture.log.segment import RecordTooLarge, RecordWriter
 from capture.log.store import is_url, location_of
 from capture.settings import LogConfig
@@ -95,7 +96,7 @@ class LogWriter:
         self.lost: Counter[str] = Counter()
         self._config = config
         self._counts: Callable[[], Conservation] | None = None
-        self._counted = Conservation()
+        self._growth = Growth(self._settled_counts)
         self._queue: deque[tuple[Exchange, int]] = deque()
         self._queued_bytes = 0
         self._taken_bytes = 0
@@ -186,19 +187,15 @@ class LogWriter:
 
     # Everything below runs in the writer's thread.
 
-    def _footer_counts(self) -> dict[str, Any] | None:
-        if self._counts is None:
-            return None
-        total = Conservation.from_dict(self._counts().as_dict())
-        if self.lost:
+    def _settled_counts(self) -> Conservation:
+        total = Conservation()
+        if self._counts is not None:
+            total.merge(self._counts())
             self.settle(total)
-        grown = Conservation.from_dict(total.as_dict())
-        for name in ("seen", "kept", "sampled_out", "opaque"):
-            setattr(grown, name, getattr(total, name) - getattr(self._counted, name))
-        grown.shed.subtract(self._counted.shed)
-        grown.incomplete.subtract(self._counted.incomplete)
-        self._counted = total
-        return grown.as_dict()
+        return total
+
+    def _footer_counts(self) -> dict[str, Any] | None:
+        return None if self._counts is None else self._growth.take()
 
     def _run(self) -> None:
         flush_s = self._config.flush_ms / 1000
@@ -281,7 +278,7 @@ class LogWriter:
     def _finish(self) -> None:
         for attempt in range(_CLOSE_RETRIES + 1):
             try:
-                self._records.close()
+                self._records.close({"lost": dict(self.lost)} if self.lost else None)
             except OSError as error:
                 self._errors[errno.errorcode.get(error.errno or 0, "EIO")] += 1
                 self._failing = _reason(error)

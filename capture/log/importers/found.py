@@ -1,0 +1,106 @@
+"""What an importer yields, and the bounded reading that all of them share."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from capture.errors import BadInput
+from capture.exchange import Exchange
+
+__all__ = [
+    "HEAD_BYTES",
+    "LINE_BYTES_MAX",
+    "WHOLE_BYTES_MAX",
+    "Found",
+    "Skipped",
+    "head_of",
+    "lines_of",
+    "opened",
+    "whole",
+]
+
+HEAD_BYTES = 8192
+"""How much of a file (after gzip) recognition sees."""
+LINE_BYTES_MAX = 96 << 20
+WHOLE_BYTES_MAX = 1 << 30
+"""A file of a format that can only be read whole (HAR, Envoy's JSON) may be this long after gzip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One exchange. client: whose visit it belongs to, as "ip:port" or any other text.
+
+    settled: it comes from a log of ours: its session, probability and id are kept as they are.
+    """
+
+    exchange: Exchange
+    client: str = ""
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record that is not taken. place: "entry 3", "line 12", "byte 4711". code: for the counts; why: one line."""
+
+    place: str
+    code: str
+    why: str
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """The file's bytes, through gzip where it is gzip. Raises BadInput where it is not there or breaks off."""
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            if not packed:
+                yield raw
+                return
+            with gzip.GzipFile(fileobj=raw) as stream, io.BufferedReader(stream, 1 << 16) as buffered:
+                yield buffered
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path}: a directory, and no log of ours; name files") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadInput(f"{path}: its gzip is damaged or cut: {error}") from None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of the content, for recognition."""
+    with opened(path) as stream:
+        return stream.read(HEAD_BYTES)
+
+
+def whole(path: Path) -> bytes:
+    """All of a file that can only be read whole; raises BadInput where it is too long."""
+    with opened(path) as stream:
+        data = stream.read(WHOLE_BYTES_MAX + 1)
+    if len(data) > WHOLE_BYTES_MAX:
+        raise BadInput(f"{path}: longer than {WHOLE_BYTES_MAX >> 20} MiB; split it first")
+    return data
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """(line number from 1, line without its end); None for a line beyond the bound. Empty lines are left out."""
+    with opened(path) as stream:
+        number = 0
+        while line := stream.readline(LINE_BYTES_MAX):
+            number += 1
+            if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
+                while rest := stream.readline(LINE_BYTES_MAX):
+                    if rest.endswith(b"\n"):
+                        break
+                yield number, None
+            elif line.strip():
+                yield number, line.rstrip(b"\r\n")
