@@ -6,7 +6,7 @@ import datetime
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +32,10 @@ def report_options(function: _Function) -> _Function:
     path = click.Path(path_type=Path, dir_okay=False)
     for option in reversed(
         (
-            click.option("--json", "json_path", type=path, metavar="F", help="Write the report as JSON."),
+            click.option("--json", "json", type=path, metavar="F", help="Write the report as JSON."),
+            click.option("--html", "html", type=path, metavar="F", help="As one HTML file that works offline."),
+            click.option("--markdown", "markdown", type=path, metavar="F", help="As Markdown, for a pull request."),
+            click.option("--junit", "junit", type=path, metavar="F", help="As JUnit XML, for a CI server."),
             click.option("--fdr", type=float, help="False discovery rate over everything tested (0.01)."),
             click.option("--timing/--no-timing", default=None, help="Whether timing counts for the verdict."),
             click.option("--quiet", "-q", is_flag=True, help="Only the verdict on stdout."),
@@ -58,21 +61,42 @@ def judge_run(path: Path, settings: Settings, flags: dict[str, Any] | None = Non
     return judge(subject_of(open_run(path)), config, rules, today)
 
 
-def write_reports(report: Report, path: Path, *, json_path: Path | None, quiet: bool) -> int:
-    """Write the reports that were asked for, print the one for a person, and return the exit code."""
-    if json_path is not None:
-        from diff.report.json import as_json
+def write_reports(report: Report, path: Path, files: Mapping[str, Path | None], *, quiet: bool = False) -> int:
+    """Write the reports that were asked for, print the one for a person, and return the exit code.
 
-        _write(json_path, as_json(report))
+    files: "json", "html", "markdown", "junit" to where each goes, None for not at all. Raises RunFailed where one
+    cannot be written.
+    """
+    written = [(kind, place) for kind, place in files.items() if place is not None]
+    for kind, place in written:
+        _write(place, _rendered(kind, report, str(path)))
     if quiet:
         click.echo(report.verdict)
     else:
         from diff.report.terminal import print_report
 
         print_report(report, str(path), sys.stdout)
-        if json_path is not None:
-            click.echo(f"report:       {json_path}")
+        for kind, place in written:
+            click.echo(f"{kind + ':':<13} {place}")
     return EXIT_CODES[report.verdict]
+
+
+def _rendered(kind: str, report: Report, where: str) -> bytes:
+    if kind == "json":
+        from diff.report.json import as_json
+
+        return as_json(report)
+    if kind == "html":
+        from diff.report.html import as_html
+
+        return as_html(report, where).encode()
+    if kind == "markdown":
+        from diff.report.markdown import as_markdown
+
+        return as_markdown(report, where).encode()
+    from diff.report.junit import as_junit
+
+    return as_junit(report)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -98,14 +122,14 @@ def _write(path: Path, content: bytes) -> None:
 @report_options
 @click.pass_context
 def diff(
-    ctx: click.Context, run: Path, json_path: Path | None, fdr: float | None, timing: bool | None, quiet: bool
+    ctx: click.Context, /, run: Path, fdr: float | None, timing: bool | None, quiet: bool, **files: Path | None
 ) -> None:
     """Judge RUN: say what changed between the current build and each candidate, once each, and how sure that is.
 
     Exit codes: 0 promote, 1 hold, 2 wrong use or bad input, 3 inconclusive, 4 the run itself failed.
     """
     report = judge_run(run, settings_of(ctx), {"fdr": fdr, "timing": timing})
-    ctx.exit(write_reports(report, run, json_path=json_path, quiet=quiet))
+    ctx.exit(write_reports(report, run, files, quiet=quiet))
 
 
 @click.command(cls=Command, several=SEVERAL, optional=OPTIONAL)
@@ -117,7 +141,6 @@ def check(
     ctx: click.Context,
     /,
     log: str,
-    json_path: Path | None,
     fdr: float | None,
     timing: bool | None,
     quiet: bool,
@@ -132,6 +155,7 @@ def check(
     # Wrong rules or settings must show before anything is sent.
     build(DiffConfig, "diff", settings, judging)
     read_rules(settings)
+    files = {kind: flags.pop(kind) for kind in ("json", "html", "markdown", "junit")}
     run = replay_from_flags(settings, log, **flags)
     report = judge_run(run.path, settings, judging)
-    ctx.exit(write_reports(report, run.path, json_path=json_path, quiet=quiet))
+    ctx.exit(write_reports(report, run.path, files, quiet=quiet))
