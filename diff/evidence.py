@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from diff.difference import format_path, jsonable
 from diff.explain import Dimension
 from diff.noise import Change, GroupKey, PathTally, Seen
 
-__all__ = ["OTHER_PATHS", "Evidence", "Example", "RouteTally"]
+__all__ = ["OTHER_PATHS", "Evidence", "Example", "RouteTally", "Shown"]
 
 OTHER_PATHS = "(other paths)"
 """Where differences are counted together once the bound on places is reached."""
@@ -19,6 +19,13 @@ OTHER_PATHS = "(other paths)"
 _SESSIONS_MAX = 64
 _SHOWN_CHARS_MAX = 200
 _DIMENSIONS_MAX = 2000
+
+
+class Shown(NamedTuple):
+    """A change that a pair shows at a place; None for one beyond the bound on changes that are told apart."""
+
+    key: GroupKey
+    change: Change | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Evidence:
         self.dimensions: dict[GroupKey, Counter[Dimension]] = {}
         self.overflowed = 0
         self.signatures: Counter[tuple[tuple[int, ...], bool]] = Counter()
-        self._ids: dict[GroupKey, int] = {}
+        self._ids: dict[Shown, int] = {}
 
     def observe(
         self,
@@ -95,17 +102,17 @@ class Evidence:
         facts: Sequence[Dimension],
         explained: bool,
         only: frozenset[str] | None = None,
-    ) -> list[GroupKey]:
+    ) -> tuple[list[GroupKey], frozenset[Shown]]:
         """Count one pair that could be compared.
 
         candidate, witness: differences to the current build; witness None where there is none. explained: a rule took
         some of the candidate's differences. only: where the rest of a response was swallowed by a greater difference,
-        the paths that may still be judged. Returns the places where the candidate stood apart.
+        the paths that may still be judged. Returns the places where the candidate stood apart, and all that it shows.
         """
         self._route(route).add(session, weight, facts)
         if not candidate and not witness:
             self.signatures[((), explained)] += 1
-            return []
+            return [], frozenset()
         ours = self._by_key(route, candidate)
         theirs = self._by_key(route, witness or ())
         apart = []
@@ -120,12 +127,18 @@ class Evidence:
                 _count(self.dimensions.setdefault(key, Counter()), facts, None)
             if here:
                 self._keep_example(key, exchange, here[0])
-        self.signatures[(tuple(sorted(self._ids[key] for key in ours)), explained)] += 1
-        return apart
+        shown = frozenset(
+            Shown(key, one.change if one.change in self.paths[key].changes else None)
+            for key, here in ours.items()
+            for one in here
+        )
+        ids = self._ids
+        self.signatures[(tuple(sorted(ids.setdefault(one, len(ids)) for one in shown)), explained)] += 1
+        return apart, shown
 
-    def number_of(self, key: GroupKey) -> int:
-        """The number by which a place is known in `signatures`."""
-        return self._ids[key]
+    def numbers_of(self, wanted: Iterable[Shown]) -> set[int]:
+        """The numbers by which changes are known in `signatures`."""
+        return {self._ids[one] for one in wanted if one in self._ids}
 
     def _route(self, route: str) -> RouteTally:
         tally = self.routes.get(route)
@@ -143,7 +156,6 @@ class Evidence:
             if key in self.paths:
                 return key
         self.paths[key] = PathTally()
-        self._ids[key] = len(self._ids)
         return key
 
     def _by_key(self, route: str, seen: Sequence[Seen]) -> dict[GroupKey, list[Seen]]:

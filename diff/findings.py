@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from diff.cause import CascadeLedger
-from diff.evidence import Evidence, Example
+from diff.evidence import Evidence, Example, Shown
 from diff.explain import Explanation, explain
 from diff.noise import Change, GroupKey
 from diff.significance import EVERY_ROUTE, Decided
@@ -80,8 +80,8 @@ class _Cluster:
 
 def build_findings(
     evidence: Evidence, decided: Sequence[Decided], cascades: CascadeLedger
-) -> tuple[list[Finding], dict[GroupKey, str]]:
-    """Findings, the gravest first, and for each place that belongs to one the finding's id."""
+) -> tuple[list[Finding], dict[Shown, str]]:
+    """Findings, the gravest first, and for each change that belongs to one the finding's id."""
     clusters = _fold_routes(list(decided))
     clusters = _fold_siblings(clusters, evidence)
     places: dict[GroupKey, str] = {}
@@ -91,13 +91,14 @@ def build_findings(
         findings[finding.id] = (finding, cluster)
         for member in cluster.members:
             places[member.key] = finding.id
+    shown = {one: places[member.key] for cluster in clusters for member in cluster.members for one in member.shown}
     told = []
     for finding, cluster in findings.values():
         cause = _cause(finding, cluster, cascades, places)
         told.append(dataclasses.replace(finding, caused_by=cause))
     told = _without_circles(told)
     told.sort(key=_order)
-    return told, places
+    return told, shown
 
 
 def _order(finding: Finding) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ and the latencies. The same run gives the same report, byte for byte.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import random
 import zlib
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from diff.cause import CascadeLedger, primary
 from diff.compare import CompareOptions, Comparison, compare_outcomes
 from diff.coverage import Coverage, CoverageCounter
-from diff.evidence import Evidence
+from diff.evidence import Evidence, Shown
 from diff.explain import dimensions_of
 from diff.findings import build_findings, rule_finding
 from diff.ledger import Ledger, Totals
@@ -29,7 +30,7 @@ from diff.timing import RouteTimes, judge_timing
 from diff.verdict import Circumstances, judge_candidate, worst
 from replay.outcome import Outcome, Performance
 
-__all__ = ["Subject", "judge"]
+__all__ = ["PairFate", "Subject", "judge"]
 
 _ROUTES_TIMED_MAX = 2000
 
@@ -78,10 +79,46 @@ class _Candidate:
         self.limits = 0
 
 
-def judge(subject: Subject, config: DiffConfig, rules: Sequence[Rule], today: datetime.date) -> Report:
+@dataclasses.dataclass(frozen=True, slots=True)
+class PairFate:
+    """What one pair showed, told while judging goes on: what it means is known when the report is.
+
+    shown: the changes that no rule explains; explained: a rule explained some; not_comparable: why there was nothing to
+    compare, else None.
+    """
+
+    candidate: str
+    performance: Performance
+    route: str
+    shown: frozenset[Shown] = frozenset()
+    explained: bool = False
+    not_comparable: str | None = None
+
+    def verdict(self, report: CandidateReport) -> tuple[str, tuple[str, ...]]:
+        """same, expected, noisy, different or not comparable, and the ids of the findings that it shows."""
+        if self.not_comparable is not None:
+            return "not comparable", ()
+        found = tuple(sorted({report.places[one] for one in self.shown if one in report.places}))
+        if found:
+            return "different", found
+        return "expected" if self.explained else "noisy" if self.shown else "same", ()
+
+
+def _nobody(_fate: PairFate) -> None:
+    return None
+
+
+def judge(
+    subject: Subject,
+    config: DiffConfig,
+    rules: Sequence[Rule],
+    today: datetime.date,
+    watch: Callable[[PairFate], None] = _nobody,
+) -> Report:
     """The report of a run.
 
-    today: rules that expire on or before it no longer hold. Raises RunFailed where the run's totals do not close.
+    today: rules that expire on or before it no longer hold. watch: is told of every pair as it is judged. Raises
+    RunFailed where the run's totals do not close.
     """
     routes = _learn_routes(subject, config)
     ledger, coverage = Ledger(), CoverageCounter()
@@ -101,7 +138,7 @@ def judge(subject: Subject, config: DiffConfig, rules: Sequence[Rule], today: da
             pair = _Pair(performance, route, subject, options)
             recorded += pair.has_recorded
             for candidate in candidates:
-                _observe(candidate, pair, options)
+                _observe(candidate, pair, options, watch)
     ledger.check()
     circumstances = Circumstances(
         ledger, subject.current, subject.reference, subject.partial, subject.timing_withheld, recorded
@@ -167,24 +204,16 @@ class _Pair:
         return Outcome("recorded", "reference", times.request_start, times.request_start, None, end, response)
 
 
-def _observe(candidate: _Candidate, pair: _Pair, options: CompareOptions) -> None:
+def _observe(candidate: _Candidate, pair: _Pair, options: CompareOptions, watch: Callable[[PairFate], None]) -> None:
     outcome = pair.performance.outcome_of(candidate.name)
-    if outcome is None:
-        candidate.not_comparable[f"no outcome of {candidate.name}"] += 1
+    comparison = _compared(candidate, pair, outcome, options)
+    if isinstance(comparison, str):
+        candidate.not_comparable[comparison] += 1
+        watch(PairFate(candidate.name, pair.performance, pair.route, not_comparable=comparison))
         return
-    if pair.current.failure is not None:
-        candidate.not_comparable[f"current failed: {pair.current.failure.kind}"] += 1
-        return
+    assert outcome is not None
     if pair.counts_for_timing:
         _observe_times(candidate, pair, outcome)
-    comparison = compare_outcomes(pair.current, outcome, options)
-    if comparison.not_comparable is not None:
-        candidate.not_comparable[comparison.not_comparable] += 1
-        return
-    if comparison.limits and not comparison.differences:
-        candidate.limits += 1
-        candidate.not_comparable[_limit(comparison)] += 1
-        return
     differences, swallowed = primary(comparison.differences)
     seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
     seen, explained = candidate.rules.sift(pair.route, seen)
@@ -192,7 +221,7 @@ def _observe(candidate: _Candidate, pair: _Pair, options: CompareOptions) -> Non
     if witness:
         witness = candidate.rules.without(pair.route, witness)
     only = frozenset(("status", "outcome")) if swallowed or pair.witness_swallowed else None
-    apart = candidate.evidence.observe(
+    apart, shown = candidate.evidence.observe(
         pair.route,
         seen,
         witness,
@@ -205,10 +234,22 @@ def _observe(candidate: _Candidate, pair: _Pair, options: CompareOptions) -> Non
         only=only,
     )
     candidate.cascades.note(pair.exchange.id, outcome, apart)
+    watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained))
 
 
-def _limit(comparison: Comparison) -> str:
-    return f"compared in part: {comparison.limits[0]}"
+def _compared(candidate: _Candidate, pair: _Pair, outcome: Outcome | None, options: CompareOptions) -> Comparison | str:
+    """The comparison, or why there is none."""
+    if outcome is None:
+        return f"no outcome of {candidate.name}"
+    if pair.current.failure is not None:
+        return f"current failed: {pair.current.failure.kind}"
+    comparison = compare_outcomes(pair.current, outcome, options)
+    if comparison.not_comparable is not None:
+        return comparison.not_comparable
+    if comparison.limits and not comparison.differences:
+        candidate.limits += 1
+        return f"compared in part: {comparison.limits[0]}"
+    return comparison
 
 
 def _observe_times(candidate: _Candidate, pair: _Pair, outcome: Outcome) -> None:
@@ -232,14 +273,14 @@ def _conclude(
 ) -> tuple[CandidateReport, list[str]]:
     evidence, sent = candidate.evidence, circumstances.ledger.sent
     decided, doubts = decide(evidence, config.fdr)
-    findings, places = build_findings(evidence, decided, candidate.cascades)
+    findings, shown = build_findings(evidence, decided, candidate.cascades)
     rows = candidate.rules.rows()
     findings += [
         rule_finding(row.rule, row.count, sent, exceeded=row.state == "exceeded")
         for row in rows
         if row.state in ("missing", "exceeded") and sent
     ]
-    totals = _totals(candidate, {evidence.number_of(key) for key in places})
+    totals = _totals(candidate, evidence.numbers_of(shown))
     totals.check(candidate.name, sent)
     timing = judge_timing(
         candidate.times, config, withheld=circumstances.timing_withheld, chance=random.Random(config.seed)
@@ -249,7 +290,7 @@ def _conclude(
         evidence.overflowed,
     )  # fmt: skip
     report = CandidateReport(
-        verdict, tuple(reasons), totals, tuple(findings), tuple(doubts), tuple(rows), tuple(timing), coverage
+        verdict, tuple(reasons), totals, tuple(findings), tuple(doubts), tuple(rows), tuple(timing), coverage, shown
     )
     return report, reasons
 

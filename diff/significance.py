@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable
 
 from diff.difference import KINDS
-from diff.evidence import OTHER_PATHS, Evidence
+from diff.evidence import OTHER_PATHS, Evidence, Shown
 from diff.noise import Change, GroupKey, Odd, PathTally
 from diff.statistics import binomial_tail, clopper_pearson, discoveries
 from diff.values import is_volatile
@@ -26,14 +26,15 @@ _SEVERE_STATUS = "45"
 class Decided:
     """A place where the candidate differs for sure.
 
-    count: pairs that show it; changes: those that count, the most frequent first; p: of the strongest test. pooled: it
-    took several routes together to be sure.
+    count: pairs that show it; changes: those that count, the most frequent first; p: of the strongest test. shown: by
+    what a pair is known to show it. pooled: it took several routes together to be sure.
     """
 
     key: GroupKey
     count: int
     changes: tuple[Change, ...]
     p: float
+    shown: frozenset[Shown]
     pooled: bool = False
 
 
@@ -73,7 +74,8 @@ def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
     for key, tally in sorted(evidence.paths.items()):
         if key.path == "outcome" and tally.count:
             # An answer against a failure needs no statistics.
-            decided[key] = Decided(key, tally.count, _frequent(tally, tally.changes), 0.0)
+            changes = _frequent(tally, tally.changes)
+            decided[key] = Decided(key, tally.count, changes, 0.0, _shown(key, (*changes, None)))
         elif key in by_key:
             decided[key] = _decided(key, tally, by_key[key])
     for pooled in by_key.items():
@@ -162,15 +164,21 @@ def _decided(key: GroupKey, tally: PathTally, tests: list[_Test]) -> Decided:
         alone = {
             change: counts for change, counts in tally.changes.items() if counts.odd.candidate or not counts.odd.seen
         }
-        return Decided(key, tally.count, _frequent(tally, alone or tally.changes), p)
+        frequent = _frequent(tally, alone or tally.changes)
+        return Decided(key, tally.count, frequent, p, _shown(key, (*frequent, None)))
     changes = {test.change for test in tests if test.change is not None and test.level != "repeats"}
     if changes:
         frequent = _frequent(tally, changes)
-        return Decided(key, sum(tally.changes[change].count for change in frequent), frequent, p)
+        count = sum(tally.changes[change].count for change in frequent)
+        return Decided(key, count, frequent, p, _shown(key, frequent))
     constant = tally.change_of_repeat
     assert constant is not None
     change = Change("value", f"{constant.from_class}, varying", f"{constant.to_class}, repeating")
-    return Decided(key, tally.repeats.candidate, (change,), p)
+    return Decided(key, tally.repeats.candidate, (change,), p, _shown(key, (constant,)))
+
+
+def _shown(key: GroupKey, changes: Iterable[Change | None]) -> frozenset[Shown]:
+    return frozenset(Shown(key, change) for change in changes)
 
 
 def _frequent(tally: PathTally, changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -196,7 +204,8 @@ def _spread(pooled: GroupKey, tests: list[_Test], evidence: Evidence, decided: d
                 continue
             counts = tally.changes.get(test.change)
             if counts is not None and counts.odd.candidate and not counts.odd.witness and not counts.odd.current:
-                decided[key] = Decided(key, counts.count, (test.change,), test.p, pooled=True)
+                shown = _shown(key, (test.change,))
+                decided[key] = Decided(key, counts.count, (test.change,), test.p, shown, pooled=True)
 
 
 def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence) -> Doubt:

@@ -21,7 +21,8 @@ def as_junit(report: Report) -> bytes:
         case = ElementTree.SubElement(suite, "testcase", classname="understudy", name="verdict")
         ElementTree.SubElement(case, "error", message=visible("; ".join(report.reasons), 500))
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _suite(name: str, candidate: CandidateReport) -> ElementTree.Element:

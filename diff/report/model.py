@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from diff.coverage import Coverage
+from diff.evidence import Shown
 from diff.findings import Finding
 from diff.ledger import Ledger, Totals
 from diff.rules import ExpectedRow
@@ -20,7 +21,10 @@ REPORT_VERSION = 1
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CandidateReport:
-    """What is said of one candidate; findings the gravest first, those that follow from another last."""
+    """What is said of one candidate; findings the gravest first, those that follow from another last.
+
+    places: which finding each change at each place belongs to.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -30,6 +34,7 @@ class CandidateReport:
     expected: tuple[ExpectedRow, ...]
     timing: tuple[TimingRow, ...]
     coverage: Coverage
+    places: Mapping[Shown, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
