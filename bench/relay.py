@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import platform
 import re
@@ -36,10 +37,15 @@ from tests.support.relay import RelayProcess, relay_process  # noqa: E402
 
 CONNECTIONS = 32
 USERS = 'request = function() return wrk.format(nil, nil, {["X-User"] = tostring(math.random(100000))}) end\n'
-WAYS = ("direct", "nginx", "relay 1%", "relay 1% by header", "relay 100%", "mitmproxy")
 MARKS = (
     ("relay 1%", "nginx", 0.8, "throughput at 1 % >= 0.8 x nginx as reverse proxy"),
     ("relay 1%", "mitmproxy", 20.0, "throughput at 1 % >= 20 x mitmproxy"),
+    (
+        "relay 1% by header",
+        "nginx by header",
+        0.7,
+        "the same with a session key that every request must be read for >= 0.7",
+    ),
     ("relay 100%", "nginx", 0.5, "throughput at 100 %, redacted and logged, >= 0.5 x nginx"),
 )
 
@@ -58,13 +64,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-relay-") as folder, contextlib.ExitStack() as stack:
         root = Path(folder)
         (root / "users.lua").write_text(USERS)
-        body = b'{"filler":"' + b"x" * 1000 + b'"}'
+        body = json.dumps({"items": [{"id": n, "name": f"lamp {n}", "price": 12.5, "stock": True} for n in range(17)]})
         (root / "up" / "www").mkdir(parents=True)
-        (root / "up" / "www" / "x.json").write_bytes(body)
+        (root / "up" / "www" / "x.json").write_text(body)
         ports, relays = open_ways(stack, root, mitmproxy=not arguments.without_mitmproxy)
         for name, port in ports.items():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/x.json", timeout=20) as answer:
-                assert answer.read() == body, f"{name} answers something else"
+                assert answer.read().decode() == body, f"{name} answers something else"
         rates, asked = throughput(wrk, ports, root, arguments)
         waits = latency(wrk, ports, root, arguments)
         failed = report(rates, waits)
@@ -107,7 +113,12 @@ def open_ways(
             )
         )
     }
-    ports = {"direct": up, "nginx": proxy, **{name: relay.port for name, relay in relays.items()}}
+    ports = {
+        "direct": up,
+        "nginx": proxy,
+        "nginx by header": proxy,
+        **{name: relay.port for name, relay in relays.items()},
+    }
     if mitmproxy:
         ports["mitmproxy"] = stack.enter_context(mitmdump(up, root))
     return ports, relays
@@ -142,7 +153,7 @@ def mitmdump(up: int, root: Path) -> Iterator[int]:
 def ask(wrk: str, name: str, port: int, root: Path, connections: int, seconds: int) -> tuple[float, int, float]:
     """Requests a second, requests, and the median latency in us."""
     command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]  # wrk takes whole seconds only
-    if name == "relay 1% by header":
+    if name.endswith("by header"):
         command += ["-s", str(root / "users.lua")]
     out = subprocess.run(
         [*command, f"http://127.0.0.1:{port}/x.json"], capture_output=True, text=True, check=True
@@ -181,7 +192,7 @@ def report(rates: dict[str, list[float]], waits: dict[str, list[float]]) -> list
     """Print the table and return the marks that were missed."""
     print(f"{'':20} {'requests/s':>11} {'x nginx (spread)':>22} {'p50 us at one connection':>26}")
     for name in rates:
-        ratio = ratios(rates[name], rates["nginx"])
+        ratio = ratios(rates[name], rates["nginx by header" if name.endswith("by header") else "nginx"])
         spread = f"({min(ratio):.2f} to {max(ratio):.2f})"
         rate, wait = statistics.median(rates[name]), statistics.median(waits[name])
         waited = f"({min(waits[name]):.0f} to {max(waits[name]):.0f})"

@@ -23,6 +23,8 @@ import termios
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from capture.sources.relay.deathwatch import Deathwatch
+
 __all__ = ["WRITE_BYTES_HIGH", "ClientSide", "Counters", "Side", "Tap", "UpstreamSide"]
 
 WRITE_BYTES_HIGH = 64 * 1024
@@ -88,13 +90,17 @@ class Side(asyncio.Protocol):
         "peer",
         "peer_write",
         "resetting",
+        "sock",
         "tap",
         "transport",
+        "watch",
     )
 
-    def __init__(self, now_ns: Callable[[], int], counters: Counters) -> None:
+    def __init__(self, now_ns: Callable[[], int], counters: Counters, watch: Deathwatch) -> None:
         self.now_ns = now_ns
         self.counters = counters
+        self.watch = watch
+        self.sock: socket.socket | None = None
         self.transport: asyncio.Transport | None = None
         self.peer: Side | None = None
         self.peer_write: Callable[[bytes], None] | None = None
@@ -109,19 +115,46 @@ class Side(asyncio.Protocol):
         """Take the transport of this side."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH, low=0)
+        self.sock = self.transport.get_extra_info("socket")
 
     def pause_writing(self) -> None:
         peer = self.peer
         if peer is not None and peer.transport is not None:
             peer.transport.pause_reading()
+            peer.watch_for_reset()
 
     def resume_writing(self) -> None:
         peer = self.peer
         if peer is not None and peer.transport is not None and not (peer.ended_in or peer.lost or peer.resetting):
+            if peer.sock is not None:
+                peer.watch.forget(peer.sock)
             peer.transport.resume_reading()
+
+    def watch_for_reset(self) -> None:
+        """This side is not read for now, and the loop would not see it reset."""
+        if self.sock is not None and not self.lost:
+            self.watch.watch(self.sock, self._died)
+
+    def _died(self) -> None:
+        """This side was reset while it was not read."""
+        if self.lost or self.resetting:
+            return
+        self._broken()
+        self.abort()
+
+    def _broken(self) -> None:
+        """Count and pass on that this side ended with a reset or an error."""
+        self.counters.resets += 1
+        peer = self.peer
+        tap = self.tap or (peer.tap if peer is not None else None)
+        if tap is not None:
+            tap.abort(self.now_ns())
+        if peer is not None:
+            peer.reset()
 
     def eof_received(self) -> bool:
         self.ended_in = True
+        self.watch_for_reset()
         peer = self.peer
         if peer is not None:
             peer.end()
@@ -166,36 +199,34 @@ class Side(asyncio.Protocol):
         if transport is None or self.lost:
             return
         self.resetting = True
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
+        if self.sock is not None and self.sock.family != socket.AF_UNIX:
             with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         transport.abort()
 
     def _reset_when_sent(self, wait_s: float) -> None:
         transport = self.transport
         if self.lost or transport is None:
             return
-        if wait_s > 0 and (transport.get_write_buffer_size() or _unsent_bytes(transport)):
+        if wait_s > 0 and (transport.get_write_buffer_size() or _unsent_bytes(self.sock)):
             asyncio.get_running_loop().call_later(_RESET_POLL_S, self._reset_when_sent, wait_s - _RESET_POLL_S)
         else:
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        if self.sock is not None:
+            self.watch.forget(self.sock)
         peer = self.peer
         if peer is not None:
             peer.peer_write = None
             # Without an end from here, a close without an error is our own: TLS cannot be half open (see `end`).
-            if exc is None and (self.ended_in or self.ended_out) and not self.resetting:
+            if self.resetting:
+                peer.reset()
+            elif exc is None and (self.ended_in or self.ended_out):
                 peer.end()
             else:
-                if not self.resetting:
-                    self.counters.resets += 1
-                    tap = self.tap or peer.tap
-                    if tap is not None:
-                        tap.abort(self.now_ns())
-                peer.reset()
+                self._broken()
         self._gone()
 
     def _gone(self) -> None:
@@ -215,10 +246,11 @@ class ClientSide(Side):
         self,
         now_ns: Callable[[], int],
         counters: Counters,
+        watch: Deathwatch,
         on_opened: Callable[[ClientSide], None],
         on_closed: Callable[[ClientSide], None],
     ) -> None:
-        super().__init__(now_ns, counters)
+        super().__init__(now_ns, counters, watch)
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._waiting: list[bytes] = []
@@ -291,7 +323,7 @@ class UpstreamSide(Side):
     __slots__ = ("_client",)
 
     def __init__(self, client: ClientSide, tap: Tap | None) -> None:
-        super().__init__(client.now_ns, client.counters)
+        super().__init__(client.now_ns, client.counters, client.watch)
         self._client = client
         self.tap = tap if tap is not None and tap.sees_server else None
 
@@ -322,9 +354,8 @@ class UpstreamSide(Side):
             self._client.finish()
 
 
-def _unsent_bytes(transport: asyncio.Transport) -> int:
+def _unsent_bytes(sock: socket.socket | None) -> int:
     """Bytes that the kernel has not sent yet; 0 where that cannot be known."""
-    sock = transport.get_extra_info("socket")
     if sock is None:
         return 0
     try:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from capture.clock import Clock
 from capture.errors import BadInput, RunFailed, UsageError
 from capture.sources.relay.address import Address
+from capture.sources.relay.deathwatch import Deathwatch
 from capture.sources.relay.link import ClientSide, Counters, Tap, UpstreamSide
 
 __all__ = ["Relay", "RelayOptions", "bind"]
@@ -55,10 +56,12 @@ class Relay:
         self._servers: list[asyncio.Server] = []
         self._empty = asyncio.Event()
         self._ended: dict[int, int] = {}
+        self._watch: Deathwatch | None = None
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept on sockets that are bound (`bind`); they are closed by `drain`."""
         loop = asyncio.get_running_loop()
+        self._watch = Deathwatch(loop)
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
                 server = await loop.create_unix_server(self._accepted, sock=sock, backlog=self.options.backlog)
@@ -107,9 +110,12 @@ class Relay:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ABORT_WAIT_S):
                     await self._empty.wait()
+        if self._watch is not None:
+            self._watch.close()
 
     def _accepted(self) -> ClientSide:
-        return ClientSide(self._now_ns, self.counters, self._opened, self._closed)
+        assert self._watch is not None
+        return ClientSide(self._now_ns, self.counters, self._watch, self._opened, self._closed)
 
     def _opened(self, side: ClientSide) -> None:
         assert side.transport is not None
