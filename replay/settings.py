@@ -3,15 +3,91 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Literal
 
-__all__ = ["SECTIONS", "ReplayConfig"]
+__all__ = ["SECTIONS", "ClientKind", "ReplayConfig"]
+
+ClientKind = Literal["auto", "wire", "aiohttp", "h2"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReplayConfig:
-    """[replay]: how a log is performed. seed: of the shuffled order of builds, written into the run's manifest."""
+    """[replay]: how a log is performed.
+
+    Pace: at most one of `speed` (recorded times divided by it), `rate` (requests per second, open loop) and
+    `concurrency` (pairs in flight, closed loop) is given; with none of them it is a closed loop of 8.
+
+    seed: of the shuffled order of builds and of the trace ids, written into the run's manifest. limit: how many
+    recorded exchanges at most, skipped ones included. loop: how often the log is performed. duration_s: nothing new is
+    sent after it. warmup: share of the plan in [0, 1) at its beginning that the timing verdict leaves out. timeout_s:
+    from the send to the last byte; first_byte_timeout_s: to the first. connections_max: per build, which is also how
+    many requests it has in flight at most. waiting_max and held_bytes_max: planned requests held in memory because
+    they wait for an earlier one or for a connection. pair_wait_ms: how long a build that is ready for a request waits
+    for the builds that are not. breaker_failures: consecutive connection failures after which nothing more is sent to
+    a build. allow_captured_address: 2 lets the replay send to the address that the log was captured from. deny_hosts:
+    hosts that are never sent to, as names or "*.suffix". bind_exclude: places that are never replaced, e.g.
+    "query:page". sessions_max: sessions whose values are kept for binding.
+    """
 
     seed: int = 1
+    speed: float | None = None
+    rate: float | None = None
+    concurrency: int | None = None
+    allow_writes: bool = False
+    allow_captured_address: int = 0
+    limit: int | None = None
+    loop: int = 1
+    duration_s: float | None = None
+    warmup: float = 0.0
+    timeout_s: float = 30.0
+    first_byte_timeout_s: float = 30.0
+    connect_timeout_s: float = 5.0
+    body_bytes_max: int = 16 << 20
+    connections_max: int = 256
+    held_bytes_max: int = 256 << 20
+    waiting_max: int = 10_000
+    pair_wait_ms: int = 1000
+    breaker_failures: int = 10
+    keep_host: bool = False
+    insecure: bool = False
+    ca_file: str | None = None
+    preflight: bool = True
+    preflight_path: str | None = None
+    deny_hosts: tuple[str, ...] = ()
+    client: ClientKind = "auto"
+    bind: bool = True
+    bind_exclude: tuple[str, ...] = ()
+    sessions_max: int = 20_000
+    workers: int = 1
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        paces = [name for name in ("speed", "rate", "concurrency") if getattr(self, name) is not None]
+        if len(paces) > 1:
+            raise ValueError(f"{paces[1]} does not go together with {paces[0]}; give one of speed, rate, concurrency")
+        for name in ("speed", "rate", "duration_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be a positive number, found {value}")
+        for name in ("concurrency", "limit", "loop", "connections_max", "waiting_max", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, found {value}")
+        for name in ("body_bytes_max", "pair_wait_ms", "sessions_max", "breaker_failures"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup must be a share from 0 to below 1, found {self.warmup}")
+        if self.preflight_path is not None and not self.preflight_path.startswith("/"):
+            raise ValueError(f"preflight_path must begin with '/', found {self.preflight_path!r}")
+
+    @property
+    def closed_loop(self) -> int | None:
+        """Pairs in flight in a closed loop; None where the pace is recorded or a fixed rate."""
+        if self.speed is not None or self.rate is not None:
+            return None
+        return self.concurrency or 8
 
 
 SECTIONS: dict[str, type | None] = {"replay": ReplayConfig, "build": None}

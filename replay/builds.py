@@ -1,0 +1,147 @@
+"""The builds of a run: their names, roles, addresses and what is injected into the requests that they get."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from capture.config import Settings, nearest
+from capture.errors import UsageError
+from replay.clients.base import Endpoint, endpoint_of
+from replay.outcome import Role
+
+__all__ = ["Build", "builds_of", "captured_address_refusal", "same_address"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_KEYS = ("headers", "host")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Build:
+    """One build to perform on. headers: injected into each request to it. host: for Host; None takes the address."""
+
+    name: str
+    role: Role
+    url: str
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    host: str | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens. Raises UsageError where the URL is not an address."""
+        return endpoint_of(self.url)
+
+
+def builds_of(
+    current: str,
+    candidates: Sequence[str],
+    reference: str | None = None,
+    settings: Settings | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> list[Build]:
+    """The builds in the order current, reference, candidates, from what the command line says.
+
+    candidates: "URL" or "NAME=URL"; unnamed ones are candidate, candidate-2 and so on. reference: an URL; "" performs
+    the current build twice; None none. settings: its [build.NAME] tables give headers and host; environ: where
+    `${NAME}` in a header's value is looked up. Raises UsageError.
+    """
+    tables = settings.table("build") if settings is not None else {}
+    builds = [Build("current", "current", current)]
+    if reference is not None:
+        builds.append(Build("reference", "reference", reference or current))
+    taken = {"current", "reference"}
+    unnamed = 0
+    for word in candidates:
+        name, equals, url = word.partition("=")
+        if not equals or "://" in name:
+            unnamed += 1
+            name, url = "candidate" if unnamed == 1 else f"candidate-{unnamed}", word
+        if not _NAME.match(name):
+            raise UsageError(f"--candidate {word!r}: a name has letters, digits, '.', '_' and '-' alone")
+        if name in taken:
+            raise UsageError(f"--candidate {word!r}: there is another build called {name!r}; give each its own name")
+        taken.add(name)
+        builds.append(Build(name, "candidate", url))
+    if not candidates:
+        raise UsageError("no candidate: give at least one as --candidate [NAME=]URL")
+    unknown = [name for name in tables if name not in taken]
+    if unknown and settings is not None:
+        raise UsageError(
+            f"{settings.where}: [build.{unknown[0]}] is no build of this run; {nearest(unknown[0], [*taken])}"
+        )
+    where = settings.where if settings is not None else ""
+    builds = [_with_table(build, tables.get(build.name, {}), where, environ or {}) for build in builds]
+    for build in builds:
+        endpoint_of(build.url)
+    return builds
+
+
+def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]) -> Build:
+    place = f"{where}: [build.{build.name}]"
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{place} must be a table")
+    for key in table:
+        if key not in _KEYS:
+            raise UsageError(f"{place}: unknown key {key!r}; {nearest(key, list(_KEYS))}")
+    headers = table.get("headers", {})
+    host = table.get("host")
+    if not isinstance(headers, Mapping) or not all(isinstance(value, str) for value in headers.values()):
+        raise UsageError(f"{place} headers: expected a table of header names and text values")
+    if host is not None and not isinstance(host, str):
+        raise UsageError(f"{place} host: expected text")
+
+    def from_environment(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise UsageError(f"{place} headers: the environment has no {match[1]}; set it, or leave the header out")
+        return environ[match[1]]
+
+    expanded = {name: _VARIABLE.sub(from_environment, value) for name, value in headers.items()}
+    for name, value in [*expanded.items(), ("host", host or "")]:
+        if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name) or re.search(r"[\x00\r\n]", value):
+            raise UsageError(f"{place} headers: {name!r} is not a header that can be sent")
+    return dataclasses.replace(build, headers=expanded, host=host)
+
+
+def _normal(address: str) -> tuple[str, str]:
+    host, _, port = address.lower().rpartition(":")
+    host = host.strip("[]").rstrip(".")
+    if host in ("localhost", "ip6-localhost", "0.0.0.0", "::", "*", ""):
+        return "loopback", port
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return host, port
+    return ("loopback" if ip.is_loopback else str(ip)), port
+
+
+def same_address(left: str, right: str) -> bool:
+    """True where two "host:port" are the same as far as names tell; loopback has many names."""
+    return bool(left) and bool(right) and _normal(left) == _normal(right)
+
+
+def captured_address_refusal(
+    builds: Sequence[Build], captured: Sequence[str], deny_hosts: Sequence[str], allowed: bool
+) -> str | None:
+    """One line that says why these builds must not be sent to, None where they may.
+
+    captured: "host:port" that the log was captured from. deny_hosts: names or patterns. allowed: said twice.
+    """
+    for build in builds:
+        endpoint = build.endpoint
+        for pattern in deny_hosts:
+            if fnmatch.fnmatch(endpoint.host.lower(), pattern.lower()):
+                return f"{build.name} {build.url} is denied by [replay] deny_hosts {pattern!r}; nothing was sent"
+        if allowed:
+            continue
+        for address in captured:
+            if same_address(endpoint.address, address):
+                return (
+                    f"{build.name} {build.url} is the address that the log was captured from; nothing was sent. Replay"
+                    " on another, or give --allow-captured-address twice if it is not production"
+                )
+    return None

@@ -1,0 +1,241 @@
+"""What a request carries: every value that an earlier response may have supplied, and how to put another there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+import msgspec
+
+from capture.exchange import Request, header
+from replay.coding import decode_body, encode_body
+from replay.place import Place
+from replay.supply import json_leaves
+
+__all__ = ["carried_values", "replace_values"]
+
+_BODY_MAX = 4 << 20
+_FIELDS_MAX = 2000
+_PLAIN = (
+    "host user-agent accept accept-encoding accept-language accept-charset connection keep-alive content-length"
+    " content-type content-encoding transfer-encoding cache-control pragma date dnt origin referer te trailer upgrade"
+    " upgrade-insecure-requests via x-forwarded-for x-forwarded-proto x-forwarded-host forwarded expect range"
+    " if-modified-since if-unmodified-since traceparent tracestate baggage sec-fetch-site sec-fetch-mode sec-fetch-dest"
+    " sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform priority max-forwards cookie"
+)
+_PLAIN_HEADERS = frozenset(_PLAIN.split())
+_SCHEMED = re.compile(r"(?i)(bearer|token|jwt|apikey|dpop) +(\S+)\Z")
+_BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
+_PART_NAME = re.compile(rb'(?i)\bname="([^"]*)"')
+
+
+def carried_values(request: Request) -> list[tuple[Place, str]]:
+    """Place and value of everything that may have come from a response; numbers as their digits. Never raises."""
+    found: list[tuple[Place, str]] = []
+    path, _, query = request.target.partition("?")
+    if "://" in path:
+        path = "/" + path.split("://", 1)[1].partition("/")[2]
+    for index, segment in enumerate(path.split("/")[1:]):
+        if segment:
+            found.append((Place("path", (index,)), unquote(segment)))
+    if query:
+        found += _fields("query", query)
+    seen: dict[str, int] = {}
+    for name, value in request.headers:
+        lower = name.lower()
+        if lower == "cookie":
+            found += [(Place("cookie", (key,)), content) for key, content, _ in _cookies(value)]
+        elif lower not in _PLAIN_HEADERS:
+            nth = seen.get(lower, 0)
+            seen[lower] = nth + 1
+            match = _SCHEMED.match(value)
+            found.append((Place("header", (lower, nth)), match[2] if match else value))
+    if request.body:
+        found += _body_values(request)
+    return [(place, value) for place, value in found[:_FIELDS_MAX] if value]
+
+
+def _cookies(value: str) -> Iterator[tuple[str, str, str]]:
+    """Name, value and the text of each pair of a Cookie header."""
+    for pair in value.split(";"):
+        name, equals, content = pair.partition("=")
+        if equals:
+            yield name.strip(), content.strip(), pair
+
+
+def _fields(kind: str, text: str) -> list[tuple[Place, str]]:
+    seen: dict[str, int] = {}
+    found = []
+    for pair in text.split("&")[:_FIELDS_MAX]:
+        name, equals, value = pair.partition("=")
+        name = unquote_plus(name)
+        nth = seen.get(name, 0)
+        seen[name] = nth + 1
+        if equals:
+            found.append((Place(kind, (name, nth)), unquote_plus(value)))
+    return found
+
+
+def _body_values(request: Request) -> Iterator[tuple[Place, str]]:
+    assert request.body is not None
+    body = decode_body(request.body, header(request.headers, "content-encoding"), _BODY_MAX)
+    if body is None or len(body) > _BODY_MAX:
+        return
+    kind = (header(request.headers, "content-type") or "").lower()
+    if "json" in kind or (not kind and body[:1] in b"{["):
+        yield from json_leaves(body)
+    elif "x-www-form-urlencoded" in kind:
+        yield from _fields("form", body.decode("latin-1"))
+    elif "multipart/" in kind:
+        for place, start, end in _parts(body, header(request.headers, "content-type") or ""):
+            yield place, body[start:end].decode("utf-8", "replace")
+
+
+def _parts(body: bytes, content_type: str) -> Iterator[tuple[Place, int, int]]:
+    """Place, start and end of each short text part of a multipart body (RFC 7578)."""
+    match = _BOUNDARY.search(content_type)
+    if match is None:
+        return
+    mark = b"--" + match[1].encode("latin-1")
+    seen: dict[str, int] = {}
+    at = body.find(mark)
+    while at >= 0:
+        head_end = body.find(b"\r\n\r\n", at)
+        after = body.find(b"\r\n" + mark, at + len(mark))
+        if head_end < 0 or after < 0:
+            return
+        head = body[at:head_end]
+        name_match = _PART_NAME.search(head)
+        if name_match is not None and b"filename=" not in head.lower() and after - head_end < 8192:
+            name = name_match[1].decode("utf-8", "replace")
+            nth = seen.get(name, 0)
+            seen[name] = nth + 1
+            yield Place("part", (name, nth)), head_end + 4, after
+        at = after + 2
+
+
+def replace_values(request: Request, values: dict[Place, tuple[str, str]]) -> Request:
+    """The request with other values at some places; everything else keeps its bytes.
+
+    values: place to (the value that stands there now, the one to put there). As many headers come out as go in;
+    Content-Length fits the body. A JSON body is changed in its text where the value stands there once, else it is
+    written anew without white space.
+    """
+    target, headers, body = request.target, list(request.headers), request.body
+    by_kind: dict[str, dict[Place, tuple[str, str]]] = {}
+    for place, pair in values.items():
+        by_kind.setdefault(place.kind, {})[place] = pair
+    if "path" in by_kind:
+        target = _with_path(target, by_kind["path"])
+    if "query" in by_kind:
+        path, _, query = target.partition("?")
+        target = f"{path}?{_with_fields('query', query, by_kind['query'])}"
+    if "header" in by_kind or "cookie" in by_kind:
+        headers = _with_headers(headers, by_kind.get("header", {}), by_kind.get("cookie", {}))
+    if body and not by_kind.keys().isdisjoint(("json", "form", "part")):
+        body = _with_body(request, body, by_kind)
+        headers = [
+            (name, str(len(body))) if name.lower() == "content-length" else (name, value) for name, value in headers
+        ]
+    return Request(
+        request.method, target, request.version, tuple(headers), body, len(body or b""), False, request.trailers
+    )
+
+
+def _with_path(target: str, values: dict[Place, tuple[str, str]]) -> str:
+    path, mark, query = target.partition("?")
+    origin = ""
+    if "://" in path:
+        scheme, _, rest = path.partition("://")
+        host, _, path = rest.partition("/")
+        origin, path = f"{scheme}://{host}", f"/{path}"
+    segments = path.split("/")
+    for place, (_, value) in values.items():
+        segments[int(place.path[0]) + 1] = quote(value, safe="!$&'()*+,;=:@~-._")
+    return f"{origin}{'/'.join(segments)}{mark}{query}"
+
+
+def _with_fields(kind: str, text: str, values: dict[Place, tuple[str, str]]) -> str:
+    seen: dict[str, int] = {}
+    pairs = []
+    for pair in text.split("&"):
+        name, equals, _ = pair.partition("=")
+        key = unquote_plus(name)
+        nth = seen.get(key, 0)
+        seen[key] = nth + 1
+        new = values.get(Place(kind, (key, nth)))
+        pairs.append(pair if new is None or not equals else f"{name}={quote_plus(new[1], safe='~-._')}")
+    return "&".join(pairs)
+
+
+def _with_headers(
+    headers: list[tuple[str, str]],
+    values: dict[Place, tuple[str, str]],
+    cookies: dict[Place, tuple[str, str]],
+) -> list[tuple[str, str]]:
+    seen: dict[str, int] = {}
+    changed = []
+    for name, value in headers:
+        lower = name.lower()
+        nth = seen.get(lower, 0)
+        seen[lower] = nth + 1
+        new = values.get(Place("header", (lower, nth)))
+        if lower == "cookie" and cookies:
+            for key, content, pair in _cookies(value):
+                swap = cookies.get(Place("cookie", (key,)))
+                if swap is not None and content == swap[0]:
+                    value = value.replace(pair, pair.replace(f"={content}", f"={swap[1]}", 1), 1)
+        elif new is not None:
+            match = _SCHEMED.match(value)
+            value = f"{value[: match.start(2)]}{new[1]}" if match else new[1]
+        changed.append((name, _header_safe(value)))
+    return changed
+
+
+def _header_safe(value: str) -> str:
+    """What a build answered must not begin a new header line in a request."""
+    return re.sub(r"[\x00\r\n]", " ", value).encode("latin-1", "replace").decode("latin-1")
+
+
+def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tuple[str, str]]]) -> bytes:
+    codings = header(request.headers, "content-encoding")
+    decoded = decode_body(body, codings, _BODY_MAX)
+    if decoded is None:
+        return body
+    if "json" in by_kind:
+        changed = _with_json(decoded, by_kind["json"])
+    elif "form" in by_kind:
+        changed = _with_fields("form", decoded.decode("latin-1"), by_kind["form"]).encode("latin-1")
+    else:
+        changed = decoded
+        content_type = header(request.headers, "content-type") or ""
+        for place, start, end in reversed(list(_parts(decoded, content_type))):
+            if place in by_kind["part"]:
+                changed = changed[:start] + by_kind["part"][place][1].encode() + changed[end:]
+    again = encode_body(changed, codings)
+    return body if again is None else again
+
+
+def _with_json(body: bytes, values: dict[Place, tuple[str, str]]) -> bytes:
+    texts = {json.dumps(old): json.dumps(new) for old, new in values.values()}
+    plain = body.decode("utf-8", "surrogateescape")
+    if len(texts) == len(values) and all(plain.count(old) == 1 for old in texts):
+        # In one pass, so that what was put in is not itself replaced.
+        plain = re.sub("|".join(map(re.escape, texts)), lambda match: texts[match[0]], plain)
+        return plain.encode("utf-8", "surrogateescape")
+    document = msgspec.json.decode(body)
+    for place, (_, new) in values.items():
+        document = _put(document, place.path, new)
+    return msgspec.json.encode(document)
+
+
+def _put(document: Any, path: tuple[Any, ...], new: str) -> Any:
+    if not path:
+        if isinstance(document, int) and not isinstance(document, bool) and re.fullmatch(r"-?\d{1,30}", new):
+            return int(new)
+        return new
+    document[path[0]] = _put(document[path[0]], path[1:], new)
+    return document

@@ -1,0 +1,141 @@
+"""What every client shares: the address of a build, the bounds of one request, and the job that it answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from capture.errors import UsageError
+from capture.exchange import Request, Response
+from replay.outcome import Failure, FailureKind
+
+__all__ = ["Client", "Endpoint", "Job", "Limits", "endpoint_of"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a build listens. unix: path of its socket, then host and port only name it. authority: as in Host."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    unix: str | None = None
+
+    @property
+    def tls(self) -> bool:
+        """True where the connection is encrypted."""
+        return self.scheme == "https"
+
+    @property
+    def address(self) -> str:
+        """host:port, IPv6 addresses in brackets; for messages and for comparison with Exchange.server."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def endpoint_of(url: str) -> Endpoint:
+    """The endpoint of `http://host[:port]`, `https://...`, `h2c://...` or `http+unix://%2Fpath%2Fto.sock`.
+
+    Raises UsageError naming the address where it is none of these, or has a path, a query or credentials.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is not an address of a build: {error}") from None
+    if parts.scheme not in ("http", "https", "h2c", "http+unix"):
+        raise UsageError(f"{url!r} is not an address of a build; write http://HOST[:PORT] or https://HOST[:PORT]")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:
+        raise UsageError(
+            f"{url!r}: give the address alone, without a path, a query or credentials; the log has the targets"
+            " and [build.NAME.headers] in the configuration the credentials"
+        )
+    if parts.scheme == "http+unix":
+        return Endpoint("http", "localhost", 0, "localhost", unquote(parts.netloc))
+    standard = 443 if parts.scheme == "https" else 80
+    if port == 0:
+        raise UsageError(f"{url!r}: port 0 is not an address; name the port that the build listens on")
+    host = parts.hostname
+    shown = f"[{host}]" if ":" in host else host
+    authority = shown if port is None or port == standard else f"{shown}:{port}"
+    return Endpoint(parts.scheme, host, port or standard, authority)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of a client: times in ns, counts per build, bytes per response."""
+
+    timeout_ns: int = 30_000_000_000
+    first_byte_timeout_ns: int = 30_000_000_000
+    connect_timeout_ns: int = 5_000_000_000
+    body_bytes_max: int = 16 << 20
+    head_bytes_max: int = 256 << 10
+    connections_max: int = 256
+    insecure: bool = False
+    ca_file: str | None = None
+
+
+class Job:
+    """One request on its way through a client, and in the end what came of it.
+
+    The caller sets request and done; done(job) is called exactly once, on the loop, with response or failure set.
+    sent_ns stays None where not one byte was handed to a connection. Times as in `Outcome`.
+    """
+
+    __slots__ = (
+        "attempts",
+        "deadline_ns",
+        "done",
+        "end_ns",
+        "failure",
+        "first_byte_ns",
+        "payload",
+        "received_bytes",
+        "request",
+        "response",
+        "reused",
+        "sent_bytes",
+        "sent_ns",
+    )
+
+    def __init__(self, request: Request, done: Callable[[Job], None]) -> None:
+        self.request = request
+        self.done = done
+        self.payload: bytes = b""
+        self.sent_ns: int | None = None
+        self.first_byte_ns: int | None = None
+        self.end_ns = 0
+        self.deadline_ns = 0
+        self.response: Response | None = None
+        self.failure: Failure | None = None
+        self.attempts = 1
+        self.reused = False
+        self.sent_bytes = 0
+        self.received_bytes = 0
+
+    def answer(self, response: Response, at_ns: int) -> None:
+        """End with a response."""
+        self.response = response
+        self.end_ns = at_ns
+        self.done(self)
+
+    def fail(self, kind: FailureKind, phase: str, detail: str, at_ns: int, partial: Response | None = None) -> None:
+        """End with a failure."""
+        self.failure = Failure(kind, phase, detail, partial)
+        self.end_ns = at_ns
+        self.done(self)
+
+
+class Client(Protocol):
+    """Performs requests on one build; every implementation passes the same conformance suite."""
+
+    async def open(self) -> None:
+        """Begin; needs the running loop."""
+
+    def perform(self, job: Job) -> None:
+        """Send the job's request, exactly as it is, and call job.done once, from the loop, also on every failure."""
+
+    async def close(self) -> None:
+        """Close all connections; jobs still under way end as failures first."""

@@ -1,0 +1,341 @@
+"""The byte-exact HTTP/1.1 client: requests go out as they were recorded, over a bounded pool of kept connections."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import deque
+from typing import cast
+
+from capture.clock import Clock
+from capture.exchange import Request
+from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge
+from replay.clients.base import Endpoint, Job, Limits
+from replay.outcome import FailureKind
+
+__all__ = ["WireClient", "encode_request", "tls_context"]
+
+
+def encode_request(request: Request) -> bytes:
+    """The request on the wire (RFC 9112), its header lines in their order and spelling.
+
+    The body goes as one chunk where the headers say `Transfer-Encoding: chunked`, else as it is; the caller has made
+    Content-Length fit. Text is latin-1, one code point a byte.
+    """
+    headers = request.headers
+    lines = [f"{request.method} {request.target} {request.version}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    body = request.body
+    if not body and not request.trailers:
+        if any(name.lower() == "transfer-encoding" for name, _ in headers):
+            return head + b"0\r\n\r\n"
+        return head
+    if any(name.lower() == "transfer-encoding" for name, _ in headers):
+        trailers = "".join(f"{name}: {value}\r\n" for name, value in request.trailers).encode("latin-1")
+        chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return b"%b%b0\r\n%b\r\n" % (head, chunk, trailers)
+    return head + (body or b"")
+
+
+def tls_context(limits: Limits, alpn: list[str] | None = None) -> ssl.SSLContext:
+    """A client context that verifies name and certificate unless limits.insecure."""
+    context = ssl.create_default_context(cafile=limits.ca_file)
+    if limits.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    return context
+
+
+class _Connection(asyncio.Protocol):
+    """One kept connection; carries one request at a time, never pipelined."""
+
+    __slots__ = ("client", "job", "reader", "transport", "used")
+
+    def __init__(self, client: WireClient) -> None:
+        self.client = client
+        self.transport: asyncio.Transport | None = None
+        self.job: Job | None = None
+        self.reader: AnswerReader | None = None
+        self.used = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def start(self, job: Job) -> None:
+        """Send the job's request now."""
+        client = self.client
+        self.job = job
+        job.reused = self.used
+        self.used = True
+        limits = client.limits
+        self.reader = AnswerReader(job.request.method, limits.body_bytes_max, limits.head_bytes_max)
+        payload = job.payload
+        job.sent_bytes = len(payload)
+        job.sent_ns = now = client.now_ns()
+        job.deadline_ns = now + limits.timeout_ns
+        assert self.transport is not None
+        self.transport.write(payload)
+
+    def data_received(self, data: bytes) -> None:
+        job = self.job
+        if job is None:
+            # Bytes that nobody asked for: this connection can no longer be trusted to be in step.
+            self.client.discard(self)
+            return
+        now = self.client.now_ns()
+        if job.first_byte_ns is None:
+            job.first_byte_ns = now
+        job.received_bytes += len(data)
+        reader = self.reader
+        assert reader is not None
+        try:
+            response = reader.feed(data)
+        except MalformedAnswer as error:
+            self.give_up(job, "malformed", "body" if reader.partial() else "first_byte", str(error))
+            return
+        except TooLarge as error:
+            self.give_up(job, "too_large", "body" if reader.partial() else "first_byte", str(error))
+            return
+        if response is None:
+            return
+        self.job = None
+        if reader.keep_alive and not reader.rest:
+            self.client.release(self)
+        else:
+            self.client.discard(self)
+        job.answer(response, now)
+
+    def give_up(self, job: Job, kind: FailureKind, phase: str, detail: str) -> None:
+        """End the job with a failure and throw the connection away."""
+        reader = self.reader
+        self.job = None
+        self.client.discard(self)
+        partial = reader.partial() if reader is not None else None
+        job.fail(kind, phase, detail, self.client.now_ns(), partial)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        job, reader = self.job, self.reader
+        self.job = None
+        self.client.discard(self)
+        if job is None:
+            return
+        now = self.client.now_ns()
+        assert reader is not None
+        if job.first_byte_ns is None:
+            if job.reused and job.attempts == 1:
+                # The build closed a kept connection just when it was used again: not an answer to this request.
+                job.attempts = 2
+                job.sent_ns = None
+                self.client.redo(job)
+                return
+            detail = str(exc) if exc else "the connection was closed without an answer"
+            job.fail("reset", "first_byte", detail, now)
+            return
+        if exc is not None:
+            job.fail("reset", "body", str(exc) or type(exc).__name__, now, reader.partial())
+            return
+        response = reader.eof()
+        if response is not None:
+            job.answer(response, now)
+            return
+        partial = reader.partial()
+        where = "body" if partial is not None else "head"
+        job.fail("cut", "body", f"the connection was closed before the end of the {where}", now, partial)
+
+
+class WireClient:
+    """A `Client` for one build; see `Client` for the contract.
+
+    clock: times of the jobs come from it. Connections are kept and used again, last in first out, at most
+    limits.connections_max at once; jobs beyond that wait their turn inside the client.
+    """
+
+    def __init__(self, endpoint: Endpoint, limits: Limits, clock: Clock) -> None:
+        self.endpoint = endpoint
+        self.limits = limits
+        self.now_ns = clock.now_ns
+        self._idle: list[_Connection] = []
+        self._all: set[_Connection] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._opening = 0
+        self._waiting: deque[Job] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._context: ssl.SSLContext | None = None
+        self._closed = False
+        shortest = min(limits.timeout_ns, limits.first_byte_timeout_ns)
+        self._tick_s = min(max(shortest / 20e9, 0.005), 0.1)
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self.endpoint.tls:
+            self._context = tls_context(self.limits)
+        self._timer = self._loop.call_later(self._tick_s, self._sweep)
+
+    def perform(self, job: Job) -> None:
+        job.payload = encode_request(job.request)
+        if self._idle:
+            self._idle.pop().start(job)
+        else:
+            self._waiting.append(job)
+            self._connect()
+
+    def redo(self, job: Job) -> None:
+        """Perform a job again on a new connection, before those that wait."""
+        self._waiting.appendleft(job)
+        self._connect()
+
+    def release(self, connection: _Connection) -> None:
+        """A connection has answered and can be used again."""
+        if self._waiting:
+            connection.start(self._waiting.popleft())
+        else:
+            self._idle.append(connection)
+
+    def discard(self, connection: _Connection) -> None:
+        """Close a connection; nothing happens where that was done."""
+        if connection not in self._all:
+            return
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if connection.transport is not None:
+            connection.transport.abort()
+        if self._waiting:
+            self._connect()
+
+    def _connect(self) -> None:
+        """Open one more connection where jobs wait that none is being opened for."""
+        if self._closed or self._opening >= len(self._waiting):
+            return
+        if len(self._all) + self._opening >= self.limits.connections_max:
+            return
+        assert self._loop is not None
+        self._opening += 1
+        task = self._loop.create_task(self._open_connection())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _open_connection(self) -> None:
+        connection = _Connection(self)
+        phase = ["connect"]
+        failure: tuple[FailureKind, str]
+        try:
+            try:
+                async with asyncio.timeout(self.limits.connect_timeout_ns / 1e9):
+                    await self._dial(connection, phase)
+            finally:
+                self._opening -= 1
+        except TimeoutError:
+            failure = ("timeout", f"no connection within {self.limits.connect_timeout_ns / 1e9:g} s")
+        except socket.gaierror as error:
+            failure = ("dns", f"{self.endpoint.host}: {error.strerror or error}")
+        except ssl.SSLError as error:
+            failure = ("tls", getattr(error, "verify_message", "") or error.reason or str(error))
+        except ConnectionRefusedError:
+            failure = ("refused", f"{self.endpoint.address} refused the connection")
+        except OSError as error:
+            if phase[0] == "tls":
+                failure = ("tls", f"the connection ended in the handshake: {error.strerror or error}")
+            elif error.errno in (errno.ECONNRESET, errno.EPIPE):
+                failure = ("reset", error.strerror or str(error))
+            else:
+                failure = ("refused", error.strerror or str(error))
+        else:
+            self._all.add(connection)
+            if not (self._closed or connection.transport is None or connection.transport.is_closing()):
+                self.release(connection)
+                return
+            self.discard(connection)
+            phase[0] = "send"
+            failure = ("reset", "the connection was closed as soon as it was accepted")
+        # Only one job fails for one connection that could not be made; the next one tries anew.
+        if self._waiting:
+            self._waiting.popleft().fail(failure[0], phase[0], failure[1], self.now_ns())
+        if self._waiting:
+            assert self._loop is not None
+            self._loop.call_soon(self._connect)
+
+    async def _dial(self, connection: _Connection, phase: list[str]) -> None:
+        loop, endpoint = self._loop, self.endpoint
+        assert loop is not None
+        if endpoint.unix is not None:
+            await loop.create_unix_connection(lambda: connection, endpoint.unix)
+            return
+        if not endpoint.tls:
+            await loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
+            return
+        # In two steps, so that a failure can be told to be the connection's or the handshake's.
+        sock = await self._connect_socket(loop)
+        phase[0] = "tls"
+        try:
+            await loop.create_connection(
+                lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.host
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _connect_socket(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        infos = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
+        last: OSError | None = None
+        for family, kind, proto, _, address in infos:
+            sock = socket.socket(family, kind, proto)
+            sock.setblocking(False)
+            try:
+                await loop.sock_connect(sock, address)
+            except OSError as error:
+                sock.close()
+                last = error
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                return sock
+        raise last or socket.gaierror(socket.EAI_NONAME, "no address")
+
+    def _sweep(self) -> None:
+        """End what has run out of time; runs every tick, so that no request needs a timer of its own."""
+        now = self.now_ns()
+        limits = self.limits
+        for connection in list(self._all):
+            job = connection.job
+            if job is None:
+                continue
+            assert job.sent_ns is not None
+            if now >= job.deadline_ns:
+                seconds = limits.timeout_ns / 1e9
+                phase = "first_byte" if job.first_byte_ns is None else "body"
+                connection.give_up(job, "timeout", phase, f"no complete answer within {seconds:g} s")
+            elif job.first_byte_ns is None and now - job.sent_ns >= limits.first_byte_timeout_ns:
+                seconds = limits.first_byte_timeout_ns / 1e9
+                connection.give_up(job, "timeout", "first_byte", f"no byte of an answer within {seconds:g} s")
+        assert self._loop is not None
+        if not self._closed:
+            self._timer = self._loop.call_later(self._tick_s, self._sweep)
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._connecting):
+            task.cancel()
+        if self._connecting:
+            await asyncio.gather(*self._connecting, return_exceptions=True)
+        for connection in list(self._all):
+            job = connection.job
+            if job is not None:
+                connection.give_up(job, "cut", "body" if job.first_byte_ns else "first_byte", "the replay was ended")
+            self.discard(connection)
+        while self._waiting:
+            self._waiting.popleft().fail("refused", "connect", "the replay was ended", self.now_ns())
+        # One turn of the loop, so that aborted transports are gone before it is closed.
+        await asyncio.sleep(0)

@@ -1,0 +1,146 @@
+"""The command of the replay room: `replay` performs a log on the current and the candidate builds; a thin shell."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from capture.cli import Command, is_url, settings_of
+from capture.config import Settings, build
+from capture.errors import RunFailed
+from replay.builds import builds_of
+from replay.run import Run
+from replay.run_replay import run_replay
+from replay.settings import ReplayConfig
+
+__all__ = ["OPTIONAL", "SEVERAL", "replay", "replay_from_flags", "replay_options"]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_COUNT = click.IntRange(min=1)
+
+SEVERAL = {"--candidate": is_url}
+OPTIONAL = {"--reference": is_url}
+"""For `Command(several=SEVERAL, optional=OPTIONAL)` of every command that takes `replay_options`."""
+
+
+def replay_options(function: _Function) -> _Function:
+    """Add the options that `replay` and `check` share; `replay_from_flags` takes their values."""
+    options = (
+        click.option("--current", required=True, metavar="URL", help="The build that is in production."),
+        click.option(
+            "--candidate",
+            multiple=True,
+            required=True,
+            metavar="[NAME=]URL...",
+            help="A build to judge; several may be given.",
+        ),
+        click.option(
+            "--reference",
+            is_flag=False,
+            flag_value="",
+            metavar="[URL]",
+            help="Perform the current build a second time, here or at URL, to measure what it does to itself.",
+        ),
+        click.option("--run", "run_dir", required=True, type=click.Path(path_type=Path), help="Directory of the run."),
+        click.option("--speed", type=_POSITIVE, metavar="X", help="As recorded, X times as fast."),
+        click.option("--rate", type=_POSITIVE, metavar="N", help="N requests a second, whatever the builds do."),
+        click.option(
+            "--concurrency", type=_COUNT, metavar="N", help="N pairs in flight; the default is a closed loop of 8."
+        ),
+        click.option("--allow-writes", is_flag=True, default=None, help="Send methods that may change something, too."),
+        click.option(
+            "--allow-captured-address",
+            count=True,
+            help="Given twice: a build may be the address that the log was captured from.",
+        ),
+        click.option("--limit", type=_COUNT, metavar="N", help="Only the first N exchanges of the log."),
+        click.option("--loop", type=_COUNT, metavar="N", help="Perform the log N times."),
+        click.option("--duration", "duration_s", type=_POSITIVE, metavar="SECONDS", help="Begin nothing new after it."),
+        click.option(
+            "--warmup",
+            type=click.FloatRange(0, 1, max_open=True),
+            metavar="SHARE",
+            help="Share that timings leave out.",
+        ),
+        click.option("--timeout", "timeout_s", type=_POSITIVE, metavar="SECONDS", help="For a whole answer (30)."),
+        click.option("--seed", type=int, metavar="N", help="Of the shuffled order of builds."),
+        click.option("--keep-host", is_flag=True, default=None, help="Send the recorded Host, not the build's."),
+        click.option("--insecure", is_flag=True, default=None, help="Do not verify certificates."),
+        click.option("--preflight/--no-preflight", default=None, help="See that every build is there before sending."),
+        click.option("--preflight-path", metavar="PATH", help="GET it on every build first; it must answer below 500."),
+        click.option("--bind/--no-bind", default=None, help="Replace tokens and ids by what each build answered."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def replay_from_flags(
+    settings: Settings,
+    log: str,
+    *,
+    current: str,
+    candidate: tuple[str, ...],
+    reference: str | None,
+    run_dir: Path,
+    **flags: Any,
+) -> Run:
+    """What `replay` does, from the values of `replay_options`. Raises as `run_replay` does."""
+    flags["allow_captured_address"] = flags.get("allow_captured_address") or None
+    config = build(ReplayConfig, "replay", settings, flags)
+    builds = builds_of(current, candidate, reference, settings, os.environ)
+    watch = None
+    if sys.stderr.isatty():
+        from replay.progress import Progress
+
+        watch = Progress
+    return run_replay(config, log, builds, run_dir, watch=watch)
+
+
+@click.command(cls=Command, several=SEVERAL, optional=OPTIONAL)
+@click.argument("log", metavar="DIR")
+@replay_options
+@click.pass_context
+def replay(ctx: click.Context, /, log: str, **flags: Any) -> None:
+    """Perform the log in DIR on the current build and every candidate, at nearly the same moment, and keep what came.
+
+    Only methods that read are sent, unless --allow-writes is given. `understudy diff RUN` then says what differs. Exit
+    codes: 0 performed, 2 wrong use or bad input, 4 the run itself failed or was ended early.
+    """
+    run = replay_from_flags(settings_of(ctx), log, **flags)
+    for line in summary(run):
+        click.echo(line)
+    if run.partial:
+        raise RunFailed(
+            f"{run.path}: the run is partial ({run.manifest.get('partial_reason')}); it can be read as it is"
+        )
+
+
+def summary(run: Run) -> list[str]:
+    """The lines that the command prints: the ledger, build by build, and what to know about the timings."""
+    ledger, manifest = run.ledger, run.manifest
+    skipped = " ".join(f"{reason}={count}" for reason, count in ledger["skipped"].items())
+    total_skipped = sum(ledger["skipped"].values())
+    lines = [
+        f"run {run.path}: planned={ledger['planned']} sent={ledger['sent']} skipped={total_skipped}"
+        + (f" ({skipped})" if skipped else "")
+    ]
+    for item in run.builds:
+        name = item["name"]
+        failed = " ".join(f"{kind}={count}" for kind, count in ledger["failed"][name].items())
+        bound = manifest["bindings"]
+        lines.append(
+            f"  {name:12} answered={ledger['answered'][name]} failed={sum(ledger['failed'][name].values())}"
+            + (f" ({failed})" if failed else "")
+            + f" bound={bound['resolved'][name]}"
+            + (f" unresolved={bound['unresolved'][name]}" if bound["unresolved"][name] else "")
+        )
+    if manifest["generator"]["late"]:
+        lines.append(f"  timings do not count: {manifest['generator']['why']}")
+    return lines

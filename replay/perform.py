@@ -1,0 +1,519 @@
+"""The performance: every planned request goes to all builds at nearly the same moment, and each gets one outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+
+from capture.clock import Clock
+from capture.exchange import Request, header
+from replay.bind import Binder, Link
+from replay.clients.base import Client, Job
+from replay.histogram import Histogram
+from replay.outcome import Binding, Failure, Outcome, Performance, Role
+from replay.pace import Closed, Pace, due_ns
+from replay.plan import Planned
+from replay.rewrite import Template, template, trace_parent
+from replay.supplies import Supplies
+
+__all__ = ["Options", "Performer", "Stage"]
+
+_SLICE = 128
+_TICK_S = 0.05
+_CONNECTING = ("connect", "tls")
+
+
+class Stage:
+    """One build on which the plan is performed. authority: for Host; None keeps the recorded one."""
+
+    __slots__ = ("answered", "authority", "breaker", "client", "failed", "injected", "name", "role", "row")
+
+    def __init__(
+        self, name: str, role: Role, client: Client, authority: str | None, injected: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.role: Role = role
+        self.client = client
+        self.authority = authority
+        self.injected = injected or {}
+        self.answered = 0
+        self.failed: Counter[str] = Counter()
+        self.row = 0
+        self.breaker: Failure | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What a performance needs besides plan, stages and pace. run_id: first half of the marker."""
+
+    run_id: str
+    seed: int = 1
+    waiting_max: int = 10_000
+    held_bytes_max: int = 256 << 20
+    pair_wait_ns: int = 1_000_000_000
+    breaker_failures: int = 10
+    duration_ns: int | None = None
+
+
+class _Pair:
+    """One planned request under way. blocked: per build, how many earlier requests it still waits for."""
+
+    __slots__ = (
+        "begun",
+        "blocked",
+        "dependents",
+        "due_ns",
+        "iteration",
+        "left",
+        "links",
+        "orders",
+        "outcomes",
+        "planned",
+        "ready_ns",
+        "template",
+    )
+
+    def __init__(self, planned: Planned, iteration: int, due_ns: int, builds: int) -> None:
+        self.planned = planned
+        self.iteration = iteration
+        self.links: tuple[Link, ...] = ()
+        self.due_ns = due_ns
+        self.ready_ns = due_ns
+        self.left = builds
+        self.outcomes: list[Outcome | None] = [None] * builds
+        self.blocked: list[int] | None = None
+        self.begun: list[bool] | None = None
+        self.dependents: list[_Pair] | None = None
+        self.orders: tuple[int, ...] = ()
+        self.template: Template | None = None
+
+    @property
+    def bytes(self) -> int:
+        exchange = self.planned.exchange
+        response = exchange.response
+        return len(exchange.request.body or b"") + (len(response.body or b"") if response is not None else 0) + 1024
+
+
+class Performer:
+    """Performs one plan once. `perform` runs it; `stop` ends it early, and what is in flight is finished.
+
+    record: takes each Performance as it is completed, in no particular order; it must not block. clear: False while
+    the recorder is behind, then nothing new is begun. The counts may be read at any time.
+    """
+
+    def __init__(
+        self,
+        stages: list[Stage],
+        pace: Pace,
+        options: Options,
+        clock: Clock,
+        record: Callable[[Performance], None],
+        binder: Binder | None = None,
+        clear: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.sent = 0
+        self.skipped: Counter[str] = Counter()
+        self.splits = 0
+        self.held_back_ns = 0
+        self.lateness = Histogram()
+        self.own_lateness = Histogram()
+        self.loop_lag = Histogram()
+        self.exhausted = False
+        self.stopped = ""
+        self.started_ns = 0
+        self.busy_share = 0.0
+        self.stages = stages
+        self._pace = pace
+        self._options = options
+        self._clock = clock
+        self._record = record
+        self._binder = binder
+        self.supplies = Supplies(len(stages), options.held_bytes_max)
+        self._clear = clear
+        self._random = random.Random(options.seed)
+        self._orders = _orders(len(stages), self._random)
+        self._plan: Iterator[tuple[int, Planned]] = iter(())
+        self._next: tuple[int, Planned] | None = None
+        self._unfinished: dict[tuple[int, int], _Pair] = {}
+        self._split: dict[tuple[int, int], _Pair] = {}
+        self._ready: deque[_Pair] = deque()
+        self._held_bytes = 0
+        self._active = 0
+        self._admitted = 0
+        self._base_offset_ns = 0
+        self._last_offset_ns = 0
+        self._iteration = 0
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._done: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def planned(self) -> int:
+        """Requests that have their fate: sent or skipped."""
+        return self.sent + sum(self.skipped.values())
+
+    @property
+    def active(self) -> int:
+        """Pairs in flight."""
+        return self._active
+
+    def stop(self, why: str) -> None:
+        """Begin nothing new; `perform` returns when what is in flight is done. Safe to call more than once."""
+        if not self.stopped:
+            self.stopped = why
+        self._wake()
+
+    async def perform(self, plan: Iterator[tuple[int, Planned]]) -> None:
+        """Perform (iteration, planned) in order; returns when every one that was begun has all its outcomes.
+
+        Raises what the plan raises (a damaged log), after what is in flight is done.
+        """
+        loop = asyncio.get_running_loop()
+        self._plan = plan
+        self._next = None
+        self._done = loop.create_future()
+        self.started_ns = self._clock.now_ns()
+        cpu, wall = time.thread_time_ns(), time.monotonic_ns()
+        ticker = loop.create_task(self._tick())
+        try:
+            self._wake()
+            await self._done
+        finally:
+            ticker.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+        self.busy_share = (time.thread_time_ns() - cpu) / max(time.monotonic_ns() - wall, 1)
+        if self._error is not None:
+            raise self._error
+
+    # -- the pump: what may begin now, begins -----------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._done is not None and not self._done.done():
+            self._pump()
+
+    def _pump(self) -> None:
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            again = self._pump_once()
+        finally:
+            self._pumping = False
+        if again:
+            asyncio.get_running_loop().call_soon(self._wake)
+        elif self._over() and self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def _over(self) -> bool:
+        if self._active or not (self.exhausted or self.stopped):
+            return False
+        return bool(self.stopped) or not (self._unfinished or self._ready)
+
+    def _pump_once(self) -> bool:
+        """True where there may be more to begin at once."""
+        for _ in range(_SLICE):
+            if self._ready:
+                pair = self._ready.popleft()
+                if not self.stopped or pair.begun is not None:
+                    self._begin(pair)
+                continue
+            if self.stopped or self.exhausted or not self._admit_next():
+                return False
+        return True
+
+    def _admit_next(self) -> bool:
+        """Take the next of the plan where it is due and there is room; False where it is not."""
+        options = self._options
+        if self._next is None:
+            self._next = self._read_plan()
+            if self._next is None:
+                return False
+        iteration, planned = self._next
+        if planned.skipped is not None:
+            self._next = None
+            self._note(planned, iteration)
+            self._skip(planned, iteration, planned.skipped)
+            return True
+        if len(self._unfinished) >= options.waiting_max or self._held_bytes >= options.held_bytes_max:
+            return False
+        if not self._clear():
+            return False
+        now = self._clock.now_ns()
+        if isinstance(self._pace, Closed):
+            if self._active >= self._pace.in_flight:
+                return False
+            due = now
+        else:
+            scheduled = due_ns(self._pace, self.started_ns, self._admitted, self._offset_ns(iteration, planned))
+            assert scheduled is not None
+            due = scheduled
+        if options.duration_ns is not None and max(due, now) - self.started_ns >= options.duration_ns:
+            self.exhausted = True
+            return False
+        if due > now:
+            self._arm(due - now)
+            return False
+        self._next = None
+        self._admitted += 1
+        pair = _Pair(planned, iteration, due, len(self.stages))
+        pair.links = self._note(planned, iteration)
+        self._admit(pair)
+        return True
+
+    def _read_plan(self) -> tuple[int, Planned] | None:
+        try:
+            return next(self._plan)
+        except StopIteration:
+            self.exhausted = True
+        except Exception as error:  # noqa: BLE001  kept, and raised by perform() once what is in flight is done
+            self._error = error
+            self.stopped = "the log could not be read further"
+        return None
+
+    def _note(self, planned: Planned, iteration: int) -> tuple[Link, ...]:
+        return () if self._binder is None else self._binder.note(planned, iteration)
+
+    def _offset_ns(self, iteration: int, planned: Planned) -> int:
+        if iteration != self._iteration:
+            self._iteration = iteration
+            self._base_offset_ns += self._last_offset_ns
+        self._last_offset_ns = planned.offset_ns
+        return self._base_offset_ns + planned.offset_ns
+
+    def _arm(self, delay_ns: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # The loop's timers count milliseconds; rounding up keeps it from spinning through the last one.
+        self._timer = asyncio.get_running_loop().call_later(-(-delay_ns // 1_000_000) / 1e3, self._wake)
+
+    def _admit(self, pair: _Pair) -> None:
+        key = (pair.iteration, pair.planned.position)
+        self._unfinished[key] = pair
+        self._held_bytes += pair.bytes
+        waits = [
+            other
+            for position in pair.planned.waits_for
+            if (other := self._unfinished.get((pair.iteration, position))) is not None
+        ]
+        if not waits:
+            self._begin(pair)
+            return
+        pair.blocked = [0] * len(self.stages)
+        for other in waits:
+            if other.dependents is None:
+                other.dependents = []
+            other.dependents.append(pair)
+            for index, outcome in enumerate(other.outcomes):
+                pair.blocked[index] += outcome is None
+        if not all(pair.blocked):
+            self._split[key] = pair
+
+    # -- one pair ----------------------------------------------------------------------------------------------------
+
+    def _begin(self, pair: _Pair) -> None:
+        """Send to every build that is ready and was not sent to yet; to all of them, in the usual case."""
+        stages = self.stages
+        planned = pair.planned
+        now = self._clock.now_ns()
+        if pair.begun is None:
+            if self._all_broken():
+                self._finish_skipped(pair, "breaker")
+                return
+            if pair.links and not self._resolvable(pair):
+                self._finish_skipped(pair, "unresolved_binding")
+                return
+            if isinstance(self._pace, Closed):
+                pair.due_ns = pair.ready_ns = now
+            pair.begun = [False] * len(stages)
+            pair.template = template(planned.exchange)
+            pair.orders = self._orders[_mix(self._options.seed, pair.iteration, planned.position) % len(self._orders)]
+            self._active += 1
+            self.own_lateness.add(now - max(pair.due_ns, pair.ready_ns))
+        blocked = pair.blocked
+        for order, index in enumerate(pair.orders):
+            if not pair.begun[index] and (blocked is None or not blocked[index]):
+                pair.begun[index] = True
+                self._send(pair, index, order)
+
+    def _send(self, pair: _Pair, index: int, order: int) -> None:
+        stage = self.stages[index]
+        ready = pair.template
+        assert ready is not None
+        if stage.breaker is not None:
+            now = self._clock.now_ns()
+            outcome = Outcome(
+                stage.name, stage.role, pair.due_ns, None, None, now, None, stage.breaker, order, attempts=0
+            )
+            self._take(pair, index, outcome)
+            return
+        exchange = pair.planned.exchange
+        bound: Request | None = None
+        bindings: tuple[Binding, ...] = ()
+        if pair.links:
+            bound, bindings = self.supplies.bind(ready.request, pair.links, exchange.session, pair.iteration, index)
+        if stage.injected:
+            bindings += tuple(Binding(f"header:{name.lower()}", f"injected:{name}") for name in stage.injected)
+        traceparent = trace_parent(self._random.getrandbits(192), header(exchange.request.headers, "traceparent"))
+        request = ready.for_build(
+            stage.authority, f"{self._options.run_id}/{exchange.id}", traceparent, stage.injected, bound
+        )
+
+        def done(job: Job) -> None:
+            outcome = Outcome(
+                stage.name, stage.role, pair.due_ns, job.sent_ns, job.first_byte_ns, job.end_ns,
+                job.response, job.failure, order, job.reused, job.attempts, job.sent_bytes, job.received_bytes,
+                bindings, traceparent,
+            )  # fmt: skip
+            self._take(pair, index, outcome)
+
+        stage.client.perform(Job(request, done))
+
+    def _take(self, pair: _Pair, index: int, outcome: Outcome) -> None:
+        """Note what one build did, and let go what waited for it."""
+        stage = self.stages[index]
+        failure = outcome.failure
+        if failure is None:
+            stage.answered += 1
+            stage.row = 0
+        else:
+            stage.failed[failure.kind] += 1
+            self._count_failure(stage, failure)
+        if outcome.sent_ns is not None:
+            self.lateness.add(outcome.sent_ns - pair.due_ns)
+        pair.outcomes[index] = outcome
+        pair.left -= 1
+        if self._binder is not None:
+            self.supplies.keep(pair.planned.exchange, pair.planned.position, pair.iteration, index, outcome)
+        if pair.dependents is not None:
+            self._release(pair, index)
+        if not pair.left:
+            self._finish(pair)
+        self._wake()
+
+    def _count_failure(self, stage: Stage, failure: Failure) -> None:
+        if failure.phase == "breaker":
+            return
+        if failure.phase not in _CONNECTING:
+            stage.row = 0
+            return
+        stage.row += 1
+        if stage.row >= self._options.breaker_failures and stage.breaker is None:
+            stage.breaker = Failure(
+                failure.kind, "breaker", f"not sent after {stage.row} connections in a row failed: {failure.detail}"
+            )
+
+    def _release(self, pair: _Pair, index: int) -> None:
+        now = self._clock.now_ns()
+        for other in pair.dependents or ():
+            blocked = other.blocked
+            assert blocked is not None
+            blocked[index] -= 1
+            if blocked[index]:
+                continue
+            key = (other.iteration, other.planned.position)
+            if other.begun is not None:
+                self._ready.append(other)
+            elif not any(blocked):
+                self._split.pop(key, None)
+                other.blocked = None
+                other.ready_ns = now
+                self._ready.append(other)
+            elif key not in self._split:
+                other.ready_ns = now
+                self._split[key] = other
+
+    def _finish(self, pair: _Pair) -> None:
+        self._active -= 1
+        self._forget(pair)
+        self.sent += 1
+        performance = Performance(
+            pair.planned.position,
+            pair.planned.exchange,
+            tuple(outcome for outcome in pair.outcomes if outcome is not None),
+            None,
+            pair.iteration,
+        )
+        self._record(performance)
+
+    def _finish_skipped(self, pair: _Pair, reason: str) -> None:
+        self._forget(pair)
+        for other in pair.dependents or ():
+            blocked = other.blocked
+            if blocked is None:
+                continue
+            for index in range(len(blocked)):
+                blocked[index] -= pair.outcomes[index] is None
+            if not any(blocked):
+                self._split.pop((other.iteration, other.planned.position), None)
+                other.blocked = None
+                other.ready_ns = self._clock.now_ns()
+                self._ready.append(other)
+        self._skip(pair.planned, pair.iteration, reason)
+        self._wake()
+
+    def _skip(self, planned: Planned, iteration: int, reason: str) -> None:
+        self.skipped[reason] += 1
+        self._record(Performance(planned.position, planned.exchange, (), reason, iteration))
+
+    def _forget(self, pair: _Pair) -> None:
+        key = (pair.iteration, pair.planned.position)
+        del self._unfinished[key]
+        self._split.pop(key, None)
+        self._held_bytes -= pair.bytes
+
+    def _resolvable(self, pair: _Pair) -> bool:
+        """False where the current or the reference build lacks a value that this request needs.
+
+        A candidate that lacks it is sent the recorded value: that it gave none is its own difference, and what follows
+        shows as a consequence.
+        """
+        session, blocked = pair.planned.exchange.session, pair.blocked
+        return all(
+            self.supplies.resolvable(pair.links, session, pair.iteration, index)
+            for index, stage in enumerate(self.stages)
+            if stage.role != "candidate" and (blocked is None or not blocked[index])
+        )
+
+    def _all_broken(self) -> bool:
+        """True where nothing could be compared any more: no candidate, or no current build, is sent to."""
+        candidates = [stage for stage in self.stages if stage.role == "candidate"]
+        return (bool(candidates) and all(stage.breaker for stage in candidates)) or any(
+            stage.breaker for stage in self.stages if stage.role == "current"
+        )
+
+    async def _tick(self) -> None:
+        """Let builds that are ready go on without those that are not, after the bound; measure the loop's lag."""
+        while True:
+            before = self._clock.now_ns()
+            await asyncio.sleep(_TICK_S)
+            now = self._clock.now_ns()
+            self.loop_lag.add(now - before - int(_TICK_S * 1e9))
+            for key, pair in list(self._split.items()):
+                if now - max(pair.ready_ns, pair.due_ns) >= self._options.pair_wait_ns and not self.stopped:
+                    del self._split[key]
+                    self.splits += 1
+                    self.held_back_ns = max(self.held_back_ns, now - pair.ready_ns)
+                    self._ready.append(pair)
+            self._wake()
+
+
+def _orders(builds: int, chance: random.Random) -> list[tuple[int, ...]]:
+    """All orders of a few builds, or a sample of the orders of many."""
+    if builds <= 5:
+        return list(itertools.permutations(range(builds)))
+    return [tuple(chance.sample(range(builds), builds)) for _ in range(256)]
+
+
+def _mix(seed: int, iteration: int, position: int) -> int:
+    """A number that looks random and depends on nothing else (splitmix64), so that a run can be done again."""
+    x = (seed * 0x9E3779B97F4A7C15 + iteration * 0xD1B54A32D192ED03 + position + 1) & 0xFFFFFFFFFFFFFFFF
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return x ^ (x >> 31)

@@ -1,0 +1,151 @@
+"""From recorded exchanges in time order to planned requests: sessions, what waits for what, or why one is skipped."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from capture.exchange import Exchange, header
+
+__all__ = ["MARKER", "SAFE_METHODS", "SKIP_REASONS", "Planned", "Planner", "skip_reason"]
+
+MARKER = "X-Understudy-Replay"
+"""The header that every replayed request carries: RUN/EXCHANGE."""
+
+SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"))
+"""Methods that are defined to be read-only (RFC 9110 section 9.2.1, and QUERY)."""
+
+SKIP_REASONS = {
+    "breaker": "every candidate, or the current build, had refused too many connections in a row",
+    "captured_address": "it was captured from the address of one of the builds",
+    "captured_by_replay": "it carries the marker of a replay",
+    "connect_or_upgrade": "CONNECT, or a change of protocol, after which the bytes are not HTTP",
+    "incomplete_request": "the capture did not see the request whole",
+    "invalid_request": "the method, the target or a header cannot be put on the wire safely",
+    "no_body": "the source could not see the request's body",
+    "truncated_body": "the request's body is longer than the capture kept",
+    "unresolved_binding": "no build gave the value that this request needs",
+    "unsafe_method": "the method may change something, and writes were not allowed",
+}
+"""Every reason for which a planned request is not sent, and what it means."""
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_TARGET = re.compile(r"[^\x00-\x20\x7f]+\Z")
+_OVERLAP_MAX = 256
+_VALUE_BAD = re.compile(r"[\x00\r\n]")
+
+
+class Planned(msgspec.Struct, frozen=True, gc=False):
+    """One recorded exchange and what is to be done with it.
+
+    position: place in the plan, from 0. offset_ns: ns since the first exchange of the log, >= 0. waits_for:
+    positions of the same session that had been answered when this one began, without those that another of them
+    already waited for. skipped: None, or a key of SKIP_REASONS.
+    """
+
+    position: int
+    exchange: Exchange
+    offset_ns: int
+    waits_for: tuple[int, ...] = ()
+    skipped: str | None = None
+
+
+def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
+    """Why this exchange cannot or may not be sent again; None where it can. An incomplete response is no reason."""
+    request = exchange.request
+    response = exchange.response
+    if header(request.headers, MARKER) is not None:
+        return "captured_by_replay"
+    upgrade = header(request.headers, "upgrade")
+    if (
+        request.method == "CONNECT"
+        or (response is not None and response.status == 101)
+        or (upgrade is not None and "websocket" in upgrade.lower())
+    ):
+        return "connect_or_upgrade"
+    if request.truncated:
+        return "truncated_body"
+    if request.body is None:
+        return "no_body"
+    if exchange.incomplete_reason is not None and exchange.times.request_end is None:
+        return "incomplete_request"
+    if not (
+        _TOKEN.match(request.method)
+        and _TARGET.match(request.target)
+        and all(_TOKEN.match(name.lstrip(":")) and not _VALUE_BAD.search(value) for name, value in request.headers)
+    ):
+        return "invalid_request"
+    if not allow_writes and request.method not in SAFE_METHODS:
+        return "unsafe_method"
+    return None
+
+
+class Planner:
+    """Plans a stream of exchanges in bounded memory; one use, for one pass over a log.
+
+    The exchanges must come in order of request_start. sessions_max: sessions remembered at once; the one that was
+    used longest ago is forgotten first, and `forgotten` counts those that came back after it.
+    """
+
+    def __init__(self, allow_writes: bool = False, sessions_max: int = 20_000) -> None:
+        self.forgotten = 0
+        self._allow_writes = allow_writes
+        self._sessions_max = sessions_max
+        self._open: OrderedDict[str, list[tuple[int, int, int]]] = OrderedDict()
+        self._evicted: OrderedDict[str, None] = OrderedDict()
+
+    def plan(self, exchanges: Iterable[Exchange]) -> Iterator[Planned]:
+        """One Planned for each exchange, in the same order."""
+        first_ns: int | None = None
+        latest = 0
+        for position, exchange in enumerate(exchanges):
+            start = exchange.times.request_start
+            if first_ns is None:
+                first_ns = start
+            # Logs of several machines can step back by their clocks' difference; the schedule does not.
+            latest = max(latest, start - first_ns)
+            reason = skip_reason(exchange, self._allow_writes)
+            if reason is not None:
+                yield Planned(position, exchange, latest, (), reason)
+                continue
+            yield Planned(position, exchange, latest, self._happens_before(exchange, position), None)
+
+    def _happens_before(self, exchange: Exchange, position: int) -> tuple[int, ...]:
+        """Positions that must be answered first, and remember this one for those that follow."""
+        times = exchange.times
+        start = times.request_start
+        earlier = self._open.get(exchange.session)
+        if earlier is None:
+            earlier = self._remember(exchange.session)
+        else:
+            self._open.move_to_end(exchange.session)
+        ended = [entry for entry in earlier if entry[2] <= start]
+        waits_for: tuple[int, ...] = ()
+        if ended:
+            # What ended before another ended one began is waited for through that other one.
+            last_start = max(entry[1] for entry in ended)
+            direct = [entry for entry in ended if entry[2] > last_start or entry[1] == last_start]
+            waits_for = tuple(entry[0] for entry in direct)
+            if len(direct) < len(ended):
+                earlier[:] = [entry for entry in earlier if entry[2] > start or entry in direct]
+        if times.response_end is not None:
+            earlier.append((position, start, times.response_end))
+            if len(earlier) > _OVERLAP_MAX:
+                del earlier[0]
+        return waits_for
+
+    def _remember(self, session: str) -> list[tuple[int, int, int]]:
+        if session in self._evicted:
+            self.forgotten += 1
+            del self._evicted[session]
+        if len(self._open) >= self._sessions_max:
+            name, _ = self._open.popitem(last=False)
+            self._evicted[name] = None
+            if len(self._evicted) > 10 * self._sessions_max:
+                self._evicted.popitem(last=False)
+        entries: list[tuple[int, int, int]] = []
+        self._open[session] = entries
+        return entries

@@ -1,0 +1,69 @@
+"""The preflight: is every build there before anything is sent to any of them?"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+
+from capture.clock import Clock
+from capture.errors import RunFailed
+from capture.exchange import Request
+from replay.builds import Build
+from replay.clients.base import Job, Limits
+from replay.clients.wire import WireClient, tls_context
+
+__all__ = ["preflight"]
+
+
+async def preflight(builds: Sequence[Build], limits: Limits, path: str | None = None) -> None:
+    """Connect to every build and close again; with a path, GET it and expect a status below 500.
+
+    Raises RunFailed naming each build that does not answer.
+    """
+    found = await asyncio.gather(*(_problem(build, limits, path) for build in builds))
+    problems = [f"{build.name} {build.url}: {problem}" for build, problem in zip(builds, found, strict=True) if problem]
+    if problems:
+        raise RunFailed(
+            f"the preflight failed, nothing was sent: {'; '.join(problems)}. Start it, or give --no-preflight"
+        )
+
+
+async def _problem(build: Build, limits: Limits, path: str | None) -> str | None:
+    endpoint = build.endpoint
+    try:
+        async with asyncio.timeout(limits.connect_timeout_ns / 1e9):
+            if endpoint.unix is not None:
+                _, writer = await asyncio.open_unix_connection(endpoint.unix)
+            else:
+                context = tls_context(limits) if endpoint.tls else None
+                _, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
+            writer.transport.abort()
+    except TimeoutError:
+        return f"no connection within {limits.connect_timeout_ns / 1e9:g} s"
+    except ConnectionRefusedError:
+        return "refuses connections"
+    except socket.gaierror as error:
+        return f"the name does not resolve: {error.strerror}"
+    except ssl.SSLError as error:
+        return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None if path is None else await _get(build, limits, path)
+
+
+async def _get(build: Build, limits: Limits, path: str) -> str | None:
+    client = WireClient(build.endpoint, limits, Clock())
+    answered: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+    await client.open()
+    try:
+        headers = (("Host", build.host or build.endpoint.authority), ("Accept", "*/*"), *build.headers.items())
+        client.perform(Job(Request("GET", path, "HTTP/1.1", headers), answered.set_result))
+        job = await answered
+    finally:
+        await client.close()
+    if job.failure is not None:
+        return f"GET {path}: {job.failure.kind}: {job.failure.detail}"
+    assert job.response is not None
+    return f"GET {path} answers {job.response.status}" if job.response.status >= 500 else None

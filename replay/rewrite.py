@@ -1,0 +1,190 @@
+"""The documented changes that a recorded request undergoes before it is sent: Host, framing, marker, trace."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Mapping
+
+from capture.exchange import Exchange, Headers, Request
+from replay.plan import MARKER
+
+__all__ = ["HOP_BY_HOP", "Template", "recode", "template", "trace_parent"]
+
+HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "http2-settings"))
+"""Headers about the recorded connection (RFC 9110 section 7.6.1), which are not sent again."""
+
+_DECODED = "body decoded"
+
+
+class Template:
+    """A recorded request made ready for sending, but for what differs between builds.
+
+    request: with hop-by-hop headers removed and framing that fits the body. host: index of its Host header.
+    traceparent: index of its traceparent header, -1 where it is to be appended.
+    """
+
+    __slots__ = ("host", "request", "traceparent")
+
+    def __init__(self, request: Request, host: int, traceparent: int) -> None:
+        self.request = request
+        self.host = host
+        self.traceparent = traceparent
+
+    def for_build(
+        self, authority: str | None, marker: str, traceparent: str, injected: Mapping[str, str], request: Request | None
+    ) -> Request:
+        """The request as one build gets it.
+
+        authority: for Host, None keeps the recorded one. injected: headers by name, in place of recorded ones of that
+        name or after all others. request: the template's request with values bound, None where none were; it must
+        have as many headers.
+        """
+        base = request if request is not None else self.request
+        headers = list(base.headers)
+        if authority is not None:
+            headers[self.host] = (headers[self.host][0], authority)
+        if self.traceparent >= 0:
+            headers[self.traceparent] = (headers[self.traceparent][0], traceparent)
+        else:
+            headers.append(("traceparent", traceparent))
+        headers.append((MARKER, marker))
+        if injected:
+            headers = _inject(headers, injected)
+        return Request(
+            base.method, base.target, base.version, tuple(headers), base.body, base.body_bytes, False, base.trailers
+        )
+
+
+def template(exchange: Exchange) -> Template:
+    """Everything that is the same for all builds. Pure; the exchange must have no reason to be skipped."""
+    request = exchange.request
+    body = request.body or b""
+    removed = HOP_BY_HOP
+    for name, value in request.headers:
+        if len(name) == 10 and name.lower() == "connection":
+            removed = removed | {token.strip().lower() for token in value.split(",")} - {"host", "cookie"}
+    chunked = False
+    headers: list[tuple[str, str]] = []
+    host = traceparent = -1
+    length_at = -1
+    for name, value in request.headers:
+        lower = name.lower()
+        if lower in removed or name[:1] == ":":
+            continue
+        if lower == "transfer-encoding":
+            if not chunked:
+                headers.append((name, "chunked"))
+            chunked = True
+            continue
+        if lower == "content-length":
+            if length_at >= 0:
+                continue
+            length_at = len(headers)
+        elif lower == "host" and host < 0:
+            host = len(headers)
+        elif lower == "traceparent":
+            traceparent = len(headers)
+        headers.append((name, value))
+    body, headers = _encoded_again(exchange, body, headers)
+    version = request.version
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        version = "HTTP/1.1"
+        headers = _joined_cookies(headers)
+        chunked = chunked and request.version.startswith("HTTP/1")
+    headers = _framed(headers, body, chunked)
+    if host < 0 or headers[host][0].lower() != "host" or length_at >= 0 or version != request.version:
+        host, traceparent = _find(headers, "host"), _find(headers, "traceparent")
+    if host < 0:
+        headers.insert(0, ("Host", _authority(request.headers)))
+        host, traceparent = 0, _find(headers, "traceparent")
+    ready = Request(
+        request.method,
+        request.target,
+        version,
+        tuple(headers),
+        body,
+        len(body),
+        False,
+        request.trailers if chunked else (),
+    )
+    return Template(ready, host, traceparent)
+
+
+def trace_parent(random_bits: int, recorded: str | None) -> str:
+    """A new W3C traceparent from 192 random bits; sampled, or as the recorded one said."""
+    flags = recorded[-2:] if recorded is not None and len(recorded) == 55 else "01"
+    trace, span = random_bits >> 64 or 1, random_bits & 0xFFFFFFFFFFFFFFFF or 1
+    return f"00-{trace:032x}-{span:016x}-{flags}"
+
+
+def recode(body: bytes, coding: str) -> bytes | None:
+    """The body under one content coding, the same bytes each time; None where this module cannot encode it."""
+    match coding:
+        case "gzip" | "x-gzip":
+            return gzip.compress(body, 6, mtime=0)
+        case "deflate":
+            return zlib.compress(body)
+        case "identity" | "":
+            return body
+        case _:
+            return None
+
+
+def _find(headers: list[tuple[str, str]], name: str) -> int:
+    return next((index for index, (key, _) in enumerate(headers) if key.lower() == name), -1)
+
+
+def _authority(headers: Headers) -> str:
+    return next((value for name, value in headers if name.lower() in (":authority", "host")), "localhost")
+
+
+def _inject(headers: list[tuple[str, str]], injected: Mapping[str, str]) -> list[tuple[str, str]]:
+    for name, value in injected.items():
+        index = _find(headers, name.lower())
+        if index < 0:
+            headers.append((name, value))
+            continue
+        lower = name.lower()
+        headers = [pair for at, pair in enumerate(headers) if at == index or pair[0].lower() != lower]
+        headers[index] = (headers[index][0], value)
+    return headers
+
+
+def _encoded_again(
+    exchange: Exchange, body: bytes, headers: list[tuple[str, str]]
+) -> tuple[bytes, list[tuple[str, str]]]:
+    """Where redaction decoded the body to look into it, encode it again, or say that it is not encoded."""
+    if not any(note.startswith(_DECODED) and "response" not in note for note in exchange.notes):
+        return body, headers
+    at = _find(headers, "content-encoding")
+    if at < 0:
+        return body, headers
+    again = recode(body, headers[at][1].strip().lower())
+    if again is None:
+        return body, headers[:at] + headers[at + 1 :]
+    return again, headers
+
+
+def _joined_cookies(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """HTTP/2 may split Cookie into several fields; HTTP/1.1 has one (RFC 9113 section 8.2.3)."""
+    crumbs = [value for name, value in headers if name.lower() == "cookie"]
+    if len(crumbs) < 2:
+        return headers
+    at = _find(headers, "cookie")
+    rest = [pair for pair in headers if pair[0].lower() != "cookie"]
+    rest.insert(at, (headers[at][0], "; ".join(crumbs)))
+    return rest
+
+
+def _framed(headers: list[tuple[str, str]], body: bytes, chunked: bool) -> list[tuple[str, str]]:
+    """Content-Length that fits the body, or none beside Transfer-Encoding (RFC 9112 section 6.2)."""
+    at = _find(headers, "content-length")
+    if chunked:
+        return headers if at < 0 else [pair for pair in headers if pair[0].lower() != "content-length"]
+    if at >= 0:
+        if headers[at][1] != str(len(body)):
+            headers[at] = (headers[at][0], str(len(body)))
+    elif body:
+        headers.append(("Content-Length", str(len(body))))
+    return headers

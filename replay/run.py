@@ -1,0 +1,214 @@
+"""The run directory: a manifest, and every planned request with what came of it on each build, in segments."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from capture.errors import BadInput, RunFailed
+from capture.log.reader import read_records
+from capture.log.segment import RecordTooLarge, RecordWriter
+from capture.settings import LogConfig
+from replay.outcome import Performance
+
+__all__ = ["FORMAT", "MANIFEST_NAME", "RECORD_KIND", "VERSION", "Run", "RunWriter", "empty_ledger", "open_run"]
+
+FORMAT = "understudy-run"
+VERSION = 1
+MANIFEST_NAME = "manifest.json"
+RECORD_KIND = "performance"
+_SEGMENTS = "performances"
+_QUEUE_MAX = 4096
+_FLUSH_S = 1.0
+
+
+def empty_ledger(builds: list[str]) -> dict[str, Any]:
+    """The ledger of the contract before anything happened."""
+    return {
+        "planned": 0,
+        "sent": 0,
+        "skipped": {},
+        "answered": dict.fromkeys(builds, 0),
+        "failed": {name: {} for name in builds},
+    }
+
+
+class RunWriter:
+    """Writes one run; used from one thread, while a thread of its own compresses and writes.
+
+    directory: made; its parent must be there. manifest: as described in docs/run-format.md, without what only the end
+    knows; it is written at once, so that a run that was killed says what it was. Raises RunFailed where the directory
+    cannot be written.
+    """
+
+    def __init__(self, directory: Path, manifest: dict[str, Any], log_config: LogConfig | None = None) -> None:
+        self.directory = directory
+        self.manifest = {"format": FORMAT, "version": VERSION, **manifest, "ended": None, "partial": True}
+        self.error: str | None = None
+        self._queue: queue.SimpleQueue[tuple[Performance, int] | None] = queue.SimpleQueue()
+        self._config = log_config or LogConfig(compact=False)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._write_manifest()
+            self._writer = RecordWriter(directory / _SEGMENTS, Performance, RECORD_KIND, self._config, {})
+        except OSError as error:
+            raise RunFailed(f"{directory}: the run cannot be written: {error.strerror}") from error
+        self._thread = threading.Thread(target=self._work, name="run-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def clear(self) -> bool:
+        """False while the disk is behind; then nothing new should begin. Raises RunFailed where it has failed."""
+        if self.error is not None:
+            raise RunFailed(self.error)
+        return self._queue.qsize() < _QUEUE_MAX
+
+    def record(self, performance: Performance) -> None:
+        """Take one performance; returns at once."""
+        at_ns = performance.outcomes[0].planned_ns if performance.outcomes else performance.exchange.times.request_start
+        self._queue.put((performance, at_ns))
+
+    def close(self, final: Mapping[str, Any]) -> None:
+        """Write what is waiting, then the manifest with what only the end knows. Raises RunFailed."""
+        self._queue.put(None)
+        self._thread.join()
+        if self.error is None:
+            try:
+                self._writer.close()
+            except OSError as error:
+                self.error = f"{self.directory}: the run cannot be written: {error.strerror}"
+        self.manifest.update(final)
+        if self.error is not None:
+            self.manifest.update(partial=True, partial_reason=self.error)
+        with contextlib.suppress(OSError) if self.error is not None else contextlib.nullcontext():
+            self._write_manifest()
+        if self.error is not None:
+            raise RunFailed(self.error)
+
+    def _work(self) -> None:
+        writer = self._writer
+        while True:
+            try:
+                item = self._queue.get(timeout=_FLUSH_S)
+            except queue.Empty:
+                self._attempt(writer.flush)
+                continue
+            if item is None:
+                return
+            if self.error is None:
+                self._attempt(writer.write, *item)
+
+    def _attempt(self, step: Any, *args: Any) -> None:
+        try:
+            step(*args)
+        except OSError as error:
+            self.error = f"{self.directory}: the run cannot be written: {error.strerror}"
+        except RecordTooLarge as error:
+            self.error = f"{self.directory}: {error}; lower [replay] body_bytes_max"
+
+    def _write_manifest(self) -> None:
+        """Whole or not at all."""
+        text = json.dumps(self.manifest, indent=2, sort_keys=True) + "\n"
+        descriptor, temporary = tempfile.mkstemp(prefix=".manifest-", dir=self.directory)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.directory / MANIFEST_NAME)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+class Run:
+    """A run that was read: its manifest, and its performances as a stream."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any], key: bytes | None = None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._key = key
+        self._counted: dict[str, Any] | None = None
+
+    @property
+    def builds(self) -> list[dict[str, str]]:
+        """name, role and url of each build, in the order of every performance's outcomes."""
+        return list(self.manifest["builds"])
+
+    @property
+    def partial(self) -> bool:
+        """True where the run did not come to its end: interrupted, killed, or out of disk."""
+        return bool(self.manifest["partial"])
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """planned, sent, skipped, answered, failed, as the contract has them.
+
+        As the manifest says, or counted from the records where the run was killed before it could say.
+        """
+        if self.manifest.get("ledger") is not None:
+            return dict(self.manifest["ledger"])
+        if self._counted is None:
+            self._counted = _count(self.performances(), [build["name"] for build in self.builds])
+        return self._counted
+
+    def performances(self) -> Iterator[Performance]:
+        """Every planned request once, in the order of completion, read in bounded memory."""
+        if (self.path / _SEGMENTS).is_dir():
+            yield from read_records(self.path / _SEGMENTS, Performance, RECORD_KIND, key=self._key)
+
+
+def open_run(path: Path | str, *, key: bytes | None = None) -> Run:
+    """Open the run at `path`. Raises BadInput, one line, where there is none or it is of a newer version."""
+    directory = Path(path)
+    place = directory / MANIFEST_NAME
+    try:
+        manifest = json.loads(place.read_bytes())
+    except FileNotFoundError:
+        what = "not a run (no manifest.json)" if directory.is_dir() else "no such run"
+        raise BadInput(f"{path}: {what}; name the directory that was given as --run") from None
+    except (ValueError, OSError, RecursionError) as error:
+        raise BadInput(f"{place}: cannot be read: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BadInput(f"{place}: not the manifest of a run")
+    version = manifest.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise BadInput(f"{place}: version {version!r} is not one of a run")
+    if version > VERSION:
+        raise BadInput(
+            f"{place}: a run of version {version}, this program reads up to {VERSION}; use a newer understudy"
+        )
+    builds = manifest.get("builds")
+    if not isinstance(builds, list) or not all(isinstance(build, dict) and "name" in build for build in builds):
+        raise BadInput(f"{place}: the list of builds is missing")
+    manifest.setdefault("partial", True)
+    return Run(directory, manifest, key)
+
+
+def _count(performances: Iterator[Performance], names: list[str]) -> dict[str, Any]:
+    ledger = empty_ledger(names)
+    skipped: Counter[str] = Counter()
+    failed: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for performance in performances:
+        ledger["planned"] += 1
+        if performance.skipped is not None:
+            skipped[performance.skipped] += 1
+            continue
+        ledger["sent"] += 1
+        for outcome in performance.outcomes:
+            if outcome.failure is None:
+                ledger["answered"][outcome.build] += 1
+            else:
+                failed[outcome.build][outcome.failure.kind] += 1
+    ledger["skipped"] = dict(sorted(skipped.items()))
+    ledger["failed"] = {name: dict(sorted(kinds.items())) for name, kinds in failed.items()}
+    return ledger

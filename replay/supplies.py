@@ -1,0 +1,133 @@
+"""What the builds answered so far in the sessions under way, from which bound values are taken; bounded."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+
+from capture.exchange import Exchange, Request, Response
+from replay.bind import Link
+from replay.carry import replace_values
+from replay.outcome import Binding, Outcome
+from replay.place import Place, shape_of
+from replay.supply import supplied_values
+
+__all__ = ["Supplies", "value_answered"]
+
+_SESSION_POSITIONS_MAX = 4096
+
+
+def value_answered(response: Response | None, place: Place, recorded: str) -> str | None:
+    """What a build answered at a place; None where it did not answer or has nothing there.
+
+    Where the recorded value itself still stands at the place, or at the same place of another element of the list, the
+    build is taken to know it, and it stays.
+    """
+    if response is None:
+        return None
+    values = supplied_values(response)
+    answered = values.get(place)
+    if answered == recorded:
+        return recorded
+    shape = shape_of(place)
+    if shape != place and any(value == recorded and shape_of(other) == shape for other, value in values.items()):
+        return recorded
+    return answered
+
+
+class _Session:
+    __slots__ = ("answers", "bytes", "known")
+
+    def __init__(self) -> None:
+        self.answers: OrderedDict[int, list[Response | None]] = OrderedDict()
+        self.known: dict[tuple[int, int, Place, str], str | None] = {}
+        self.bytes = 0
+
+
+class Supplies:
+    """Answers of every build by session and position. builds: how many. bytes_max: of bodies kept, over all sessions.
+
+    The session that was used longest ago is forgotten first. Counts: `resolved` and `unresolved` by build index, one
+    for each link; `forgotten` sessions.
+    """
+
+    def __init__(self, builds: int, bytes_max: int) -> None:
+        self.resolved: Counter[int] = Counter()
+        self.unresolved: Counter[int] = Counter()
+        self.forgotten = 0
+        self._builds = builds
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._sessions: OrderedDict[tuple[int, str], _Session] = OrderedDict()
+
+    def keep(self, exchange: Exchange, position: int, iteration: int, index: int, outcome: Outcome) -> None:
+        """Remember what the build of that index answered."""
+        response = outcome.response
+        if response is None:
+            return
+        key = (iteration, exchange.session)
+        session = self._sessions.get(key)
+        if session is None:
+            session = self._sessions[key] = _Session()
+        else:
+            self._sessions.move_to_end(key)
+        answers = session.answers.get(position)
+        if answers is None:
+            answers = session.answers[position] = [None] * self._builds
+        answers[index] = response
+        size = len(response.body or b"") + 512
+        session.bytes += size
+        self._bytes += size
+        if len(session.answers) > _SESSION_POSITIONS_MAX:
+            _, dropped = session.answers.popitem(last=False)
+            freed = sum(len(r.body or b"") + 512 for r in dropped if r is not None)
+            session.bytes -= freed
+            self._bytes -= freed
+        while self._bytes > self._bytes_max and len(self._sessions) > 1:
+            _, oldest = self._sessions.popitem(last=False)
+            self._bytes -= oldest.bytes
+            self.forgotten += 1
+
+    def value(self, link: Link, session: str, iteration: int, index: int) -> tuple[str, str] | None:
+        """(value, origin) of a link on one build; None where no source of it was answered there."""
+        kept = self._sessions.get((iteration, session))
+        if kept is None:
+            return None
+        for source in link.sources:
+            answers = kept.answers.get(source.position)
+            if answers is None:
+                continue
+            key = (source.position, index, source.place, link.value)
+            if key in kept.known:
+                found = kept.known[key]
+            else:
+                found = kept.known[key] = value_answered(answers[index], source.place, link.value)
+            if found is not None:
+                return found, f"{source.exchange_id} {source.place.text()}"
+        return None
+
+    def resolvable(self, links: tuple[Link, ...], session: str, iteration: int, index: int) -> bool:
+        """True where the build of that index has an answer for every link."""
+        return all(self.value(link, session, iteration, index) is not None for link in links)
+
+    def bind(
+        self, request: Request, links: tuple[Link, ...], session: str, iteration: int, index: int
+    ) -> tuple[Request | None, tuple[Binding, ...]]:
+        """The request with this build's values, None where all stay as recorded, and what was bound to what.
+
+        A link that cannot be resolved on this build keeps the recorded value; its binding's origin begins with
+        "unresolved:" and names the source that was wanted, so that what follows can be told to be a consequence.
+        """
+        changes: dict[Place, tuple[str, str]] = {}
+        bindings = []
+        for link in links:
+            found = self.value(link, session, iteration, index)
+            if found is None:
+                self.unresolved[index] += 1
+                first = link.sources[0]
+                bindings.append(Binding(link.place.text(), f"unresolved:{first.exchange_id} {first.place.text()}"))
+                continue
+            self.resolved[index] += 1
+            bindings.append(Binding(link.place.text(), found[1]))
+            if found[0] != link.value:
+                changes[link.place] = (link.value, found[0])
+        return (replace_values(request, changes) if changes else None), tuple(bindings)

@@ -1,0 +1,174 @@
+"""What a response supplies: every value in it that a later request of the same session might carry, and its place."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from capture.exchange import Response, header
+from replay.coding import decode_body
+from replay.place import Place, Step
+
+__all__ = ["LEAVES_MAX", "json_leaves", "jwt_claims", "supplied_values"]
+
+LEAVES_MAX = 5000
+"""Values looked at in one response; what lies beyond is not bound."""
+
+_BODY_MAX = 4 << 20
+_DEPTH_MAX = 64
+_TEXT_MAX = 4096
+_VALUE_MAX = 8192
+_PLAIN = (
+    "date server connection keep-alive transfer-encoding content-length content-type content-encoding content-language"
+    " cache-control expires age vary via pragma allow accept-ranges content-range set-cookie trailer upgrade warning"
+    " retry-after strict-transport-security content-security-policy x-content-type-options x-frame-options"
+    " x-xss-protection referrer-policy permissions-policy alt-svc server-timing last-modified"
+)
+_PLAIN_HEADERS = frozenset(_PLAIN.split())
+_JWT = re.compile(r"[A-Za-z0-9_-]{4,}\.([A-Za-z0-9_-]{4,})\.[A-Za-z0-9_-]*\Z")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}\Z")
+
+
+def supplied_values(response: Response) -> dict[Place, str]:
+    """Place to value, in document order, at most LEAVES_MAX; numbers as their digits. Pure; never raises."""
+    found: dict[Place, str] = {}
+    for place, value in _walk(response):
+        if 0 < len(value) <= _VALUE_MAX:
+            found.setdefault(place, value)
+            if len(found) >= LEAVES_MAX:
+                break
+    return found
+
+
+def _walk(response: Response) -> Iterator[tuple[Place, str]]:
+    seen: dict[str, int] = {}
+    for name, value in response.headers:
+        lower = name.lower()
+        if lower == "set-cookie":
+            pair = value.partition(";")[0]
+            cookie, equals, content = pair.partition("=")
+            if equals:
+                yield Place("cookie", (cookie.strip(),)), content.strip()
+        elif lower not in _PLAIN_HEADERS:
+            nth = seen.get(lower, 0)
+            seen[lower] = nth + 1
+            yield from _expand(Place("header", (lower, nth)), value)
+    if not response.body or response.truncated:
+        return
+    body = decode_body(response.body, header(response.headers, "content-encoding"), _BODY_MAX)
+    if body is None or len(body) > _BODY_MAX:
+        return
+    kind = (header(response.headers, "content-type") or "").lower()
+    if "json" in kind or (not kind and body[:1] in b"{["):
+        for place, value in json_leaves(body):
+            yield from _expand(place, value)
+    elif "html" in kind:
+        yield from _html(body)
+    elif kind.startswith("text/plain") and len(body) <= _TEXT_MAX:
+        yield from _expand(Place("text", ()), body.decode("utf-8", "replace").strip())
+
+
+def json_leaves(body: bytes) -> Iterator[tuple[Place, str]]:
+    """Strings and integers of a JSON document with their places; nothing where it is not JSON."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    yield from _leaves(document, (), 0)
+
+
+def _leaves(value: Any, path: tuple[Step, ...], depth: int) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, str):
+        yield Place("json", path), value
+    elif isinstance(value, dict):
+        if depth < _DEPTH_MAX:
+            for key, item in value.items():
+                yield from _leaves(item, (*path, key), depth + 1)
+    elif isinstance(value, list):
+        if depth < _DEPTH_MAX:
+            for index, item in enumerate(value):
+                yield from _leaves(item, (*path, index), depth + 1)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield Place("json", path), str(value)
+
+
+def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
+    """The value, and what is inside it where it is a URL, a JWT or base64 of JSON."""
+    yield place, value
+    if value[:1] == "/" or value[:8].lower().startswith(("http://", "https://")):
+        yield from _url(place, value)
+    elif value[:1] == "<" and ">" in value and place.kind == "header":
+        yield from _url(place, value[1 : value.index(">")])  # Link: </items?cursor=x>; rel="next" (RFC 8288)
+    elif (claims := jwt_claims(value)) is not None:
+        for name, claim in claims.items():
+            if isinstance(claim, str) or (isinstance(claim, int) and not isinstance(claim, bool)):
+                yield Place(place.kind, place.path, ("jwt", name)), str(claim)
+    elif len(value) >= 16 and _BASE64.match(value):
+        try:
+            inside = base64.b64decode(
+                value + "=" * (-len(value) % 4), altchars=b"-_" if set("-_") & set(value) else None
+            )
+        except (binascii.Error, ValueError):
+            return
+        if inside[:1] == b"{":
+            for leaf, text in json_leaves(inside):
+                yield Place(place.kind, place.path, ("base64", *leaf.path)), text
+
+
+def _url(place: Place, value: str) -> Iterator[tuple[Place, str]]:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return
+    for index, segment in enumerate(parts.path.split("/")[1:]):
+        if segment:
+            yield Place(place.kind, place.path, ("path", index)), unquote(segment)
+    seen: dict[str, int] = {}
+    for name, text in parse_qsl(parts.query, keep_blank_values=True, max_num_fields=None):
+        nth = seen.get(name, 0)
+        seen[name] = nth + 1
+        yield Place(place.kind, place.path, ("query", name, nth)), text
+
+
+def jwt_claims(value: str) -> dict[str, Any] | None:
+    """The claims of a JSON Web Token (RFC 7519), its signature not looked at; None where it is not one."""
+    match = _JWT.match(value) if value[:1] == "e" else None
+    if match is None:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(match[1] + "=" * (-len(match[1]) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+    return claims if isinstance(claims, dict) else None
+
+
+def _html(body: bytes) -> Iterator[tuple[Place, str]]:
+    """Values of hidden fields, of meta elements that name a token, and what links and forms point to."""
+    from selectolax.lexbor import LexborHTMLParser
+
+    tree = LexborHTMLParser(body)
+    seen: dict[tuple[str, str], int] = {}
+
+    def place(tag: str, name: str) -> Place:
+        nth = seen.get((tag, name), 0)
+        seen[(tag, name)] = nth + 1
+        return Place("html", (tag, name, nth))
+
+    for node in tree.css("input[type=hidden], meta[name], a[href], form[action]"):
+        attributes = node.attributes
+        name = attributes.get("name") or ""
+        if node.tag == "input":
+            yield place("input", name), attributes.get("value") or ""
+        elif node.tag == "meta":
+            if "token" in name.lower() or "csrf" in name.lower():
+                yield place("meta", name), attributes.get("content") or ""
+        else:
+            link = attributes.get("href" if node.tag == "a" else "action") or ""
+            yield from _url(place(node.tag or "", ""), link)
