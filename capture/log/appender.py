@@ -7,6 +7,7 @@ its writer lives, so that a reader can tell a segment that is being written from
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -85,6 +86,8 @@ class Appender:
 
     def append(self, data: bytes) -> int:
         """Add all of `data` at the end; returns the offset where it begins."""
+        if os.fstat(self._fd).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "the segment was deleted while it was written", str(self.path))
         start, at = self.end, self.end
         view = memoryview(data)
         try:

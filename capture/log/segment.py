@@ -133,7 +133,6 @@ class RecordWriter(Generic[T]):
         self._budget = DiskBudget(directory, config.disk_bytes_max, config.when_full)
         self.segments_sealed: list[Path] = []
         self.bytes_written = 0
-        directory.mkdir(parents=True, exist_ok=True)
         self._open()
 
     @property
@@ -254,15 +253,19 @@ class RecordWriter(Generic[T]):
     def abandon(self) -> int:
         """Give up what is held and leave the open segment as it is, for a file that has become unusable.
 
-        Returns how many records were held and are lost; the next record begins a new segment.
+        Returns how many records are lost: those held, and those written where the file itself is gone. The next
+        record begins a new segment.
         """
         lost, self._block = self._block.count, _Block()
         if self._segment is not None:
+            if not self._segment.file.path.exists():
+                lost += self._segment.records
             self._segment.file.close()
             self._segment = None
         return lost
 
     def _open(self) -> _Segment:
+        self.directory.mkdir(parents=True, exist_ok=True)
         now = self._now_ns()
         salt = b"" if self._key is None else os.urandom(SALT_BYTES)
         segment_id = new_segment_id(now)
