@@ -1,1 +1,1 @@
-"""."""
+"""The third room: from a run to what behaves differently, how sure that is, and a verdict."""
