@@ -25,6 +25,7 @@ __all__ = ["Options", "Performer", "Stage"]
 
 _SLICE = 128
 _TICK_S = 0.05
+_STALL_NS = 5_000_000
 _CONNECTING = ("connect", "tls")
 
 
@@ -127,6 +128,8 @@ class Performer:
         self.stopped = ""
         self.started_ns = 0
         self.busy_share = 0.0
+        self.stalled_ns = 0
+        self.wall_ns = 0
         self.stages = stages
         self._pace = pace
         self._options = options
@@ -188,7 +191,8 @@ class Performer:
             ticker.cancel()
             if self._timer is not None:
                 self._timer.cancel()
-        self.busy_share = (time.thread_time_ns() - cpu) / max(time.monotonic_ns() - wall, 1)
+        self.wall_ns = time.monotonic_ns() - wall
+        self.busy_share = (time.thread_time_ns() - cpu) / max(self.wall_ns, 1)
         if self._error is not None:
             raise self._error
 
@@ -494,7 +498,10 @@ class Performer:
             before = self._clock.now_ns()
             await asyncio.sleep(_TICK_S)
             now = self._clock.now_ns()
-            self.loop_lag.add(now - before - int(_TICK_S * 1e9))
+            lag = now - before - int(_TICK_S * 1e9)
+            self.loop_lag.add(lag)
+            if lag > _STALL_NS:
+                self.stalled_ns += lag
             for key, pair in list(self._split.items()):
                 if now - max(pair.ready_ns, pair.due_ns) >= self._options.pair_wait_ns and not self.stopped:
                     del self._split[key]

@@ -318,6 +318,7 @@ def _final(
             "why": late,
             "own_lateness": performer.own_lateness.as_dict(),
             "loop_lag": performer.loop_lag.as_dict(),
+            "stalled_ns": performer.stalled_ns,
             "busy_share": round(performer.busy_share, 4),
         },
         "pairing": {
@@ -337,11 +338,11 @@ def _final(
 def _late(performer: Performer) -> str | None:
     """Why the timings of this run say more about the generator than about the builds; None where they do not."""
     own = performer.own_lateness.quantile(0.99)
-    lag = performer.loop_lag.quantile(0.99)
+    stalled = performer.stalled_ns / max(performer.wall_ns, 1)
     if own > 10_000_000:
         return f"one request in a hundred was begun {own / 1e6:.1f} ms or more after it was due"
-    if lag > 20_000_000:
-        return f"the generator's loop was held up for {lag / 1e6:.1f} ms or more in one of a hundred turns"
-    if performer.busy_share > 0.9 and performer.sent:
+    if stalled > 0.5 and performer.sent:
+        return f"the generator's loop was held up for {stalled:.0%} of the time"
+    if performer.busy_share > 0.95 and performer.sent:
         return f"the generator used {performer.busy_share:.0%} of a core"
     return None
