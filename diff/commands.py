@@ -16,13 +16,14 @@ from capture.cli import Command, settings_of
 from capture.config import Settings, build
 from capture.errors import RunFailed
 from diff.compare_command import compare
+from diff.inspect_commands import query, show
 from diff.report.model import Report
 from diff.rules import read_rules
 from diff.settings import DiffConfig
 from diff.verdict import EXIT_CODES
 from replay.commands import OPTIONAL, SEVERAL, replay_from_flags, replay_options
 
-__all__ = ["check", "compare", "diff", "judge_run", "report_options", "write_reports"]
+__all__ = ["check", "compare", "diff", "judge_run", "query", "report_options", "show", "write_reports"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -30,7 +30,7 @@ from diff.timing import RouteTimes, judge_timing
 from diff.verdict import Circumstances, judge_candidate, worst
 from replay.outcome import Outcome, Performance
 
-__all__ = ["PairFate", "Subject", "judge"]
+__all__ = ["PairFate", "Subject", "compare_options", "judge"]
 
 _ROUTES_TIMED_MAX = 2000
 
@@ -83,6 +83,8 @@ class _Candidate:
 class PairFate:
     """What one pair showed, told while judging goes on: what it means is known when the report is.
 
+    candidate: "" for a planned request that was not sent; then it is told once, and not_comparable says why.
+
     shown: the changes that no rule explains; explained: a rule explained some; not_comparable: why there was nothing to
     compare, else None.
     """
@@ -123,18 +125,16 @@ def judge(
     routes = _learn_routes(subject, config)
     ledger, coverage = Ledger(), CoverageCounter()
     candidates = [_Candidate(name, config, rules, today) for name in subject.candidates]
-    options = CompareOptions(
-        strict_numbers=config.strict_numbers,
-        body_bytes_max=config.body_bytes_max,
-        differences_max=config.differences_max,
-    )
+    options = compare_options(config)
     recorded = 0
     for performance in subject.performances():
         ledger.add(performance)
         exchange = performance.exchange
         route = routes.of(exchange.request.method, exchange.request.target)
         coverage.add(exchange, route, performed=performance.skipped is None)
-        if performance.skipped is None:
+        if performance.skipped is not None:
+            watch(PairFate("", performance, route, not_comparable=performance.skipped))
+        else:
             pair = _Pair(performance, route, subject, options)
             recorded += pair.has_recorded
             for candidate in candidates:
@@ -153,6 +153,15 @@ def judge(
     if not reports:
         reasons.append("the run has no candidate")
     return Report(worst(report.verdict for report in reports.values()), tuple(reasons), ledger, reports)
+
+
+def compare_options(config: DiffConfig) -> CompareOptions:
+    """How outcomes are compared under that configuration."""
+    return CompareOptions(
+        strict_numbers=config.strict_numbers,
+        body_bytes_max=config.body_bytes_max,
+        differences_max=config.differences_max,
+    )
 
 
 def _learn_routes(subject: Subject, config: DiffConfig) -> Routes:

@@ -216,16 +216,25 @@ def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence) -> Doubt:
         return _without_witness(key, tally, change)
     excluded = clopper_pearson(min(odd.candidate, route.pairs), route.pairs)[1]
     if tally.witnessed:
-        why = (
-            f"noise: the current build differs from itself here as well, in {tally.witnessed} of {route.pairs} pairs; "
-            f"the candidate alone in {odd.candidate}"
-        )
-        return Doubt(key, change.kind, tally.count, f"{why}; a change in more than {excluded:.1%} of pairs is excluded")
+        return Doubt(key, change.kind, tally.count, _noise(tally, route.pairs))
     why = (
         f"{odd.candidate} of {route.pairs} pairs, never in the current build alone: too few to tell from chance; "
         f"a change in more than {excluded:.1%} of pairs is excluded"
     )
     return Doubt(key, change.kind, tally.count, why, _grave(key, tally, change, route.pairs))
+
+
+def _noise(tally: PathTally, pairs: int) -> str:
+    odd = tally.odd
+    why = f"noise: the current build differs from itself here as well, in {tally.witnessed} of {pairs} pairs"
+    if tally.agreed_differ >= 0.9 * pairs:
+        return f"{why}; one value cannot be told from another, only their class, and that they vary, was compared"
+    # How much more often the candidate alone could differ than the witness alone does, at two standard errors.
+    excess = max(0, odd.candidate - odd.witness) + 2 * math.sqrt(odd.candidate + odd.witness + 1)
+    return (
+        f"{why}; the candidate alone in {odd.candidate}, the witness alone in {odd.witness}; "
+        f"a change in more than {min(1.0, excess / pairs):.1%} of pairs is excluded"
+    )
 
 
 def _without_witness(key: GroupKey, tally: PathTally, change: Change) -> Doubt:

@@ -1,0 +1,133 @@
+"""One exchange for a person: as captured, what each build answered, what differs and why it was judged so. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from capture.clock import rfc3339
+from capture.exchange import Headers, Request, Response
+from diff.compare import CompareOptions, compare_outcomes
+from diff.difference import format_path, jsonable
+from diff.evidence import Shown
+from diff.judge import PairFate
+from diff.noise import GroupKey, seen_of
+from diff.report.escape import shown, visible
+from diff.report.model import CandidateReport, Report
+from replay.outcome import Outcome, Performance
+
+__all__ = ["show_lines"]
+
+_DIFFERENCES_MAX = 100
+
+
+def show_lines(
+    performance: Performance,
+    fates: Iterable[PairFate],
+    report: Report,
+    current: str,
+    options: CompareOptions,
+    *,
+    body_chars_max: int = 2000,
+) -> Iterator[str]:
+    """Lines without line feeds, everything captured escaped.
+
+    fates: what judging said of this performance, one for each candidate. body_chars_max: how much of a body is shown.
+    """
+    exchange = performance.exchange
+    place = f"place {performance.position} of the plan"
+    yield f"exchange {visible(exchange.id)}  session {visible(exchange.session)}  {place}"
+    captured = rfc3339(exchange.times.request_start)
+    yield f"captured {captured} by {visible(exchange.source)}, kept with {exchange.kept_with:g}"
+    yield ""
+    yield from _request(exchange.request, body_chars_max)
+    if exchange.response is not None:
+        yield ""
+        yield "recorded response"
+        yield from _response(exchange.response, body_chars_max)
+    if performance.skipped is not None:
+        yield ""
+        yield f"not sent: {visible(performance.skipped)}"
+        return
+    for outcome in performance.outcomes:
+        yield ""
+        yield from _outcome(outcome, body_chars_max)
+    for fate in fates:
+        yield ""
+        yield from _judgement(fate, report.candidates[fate.candidate], current, options)
+
+
+def _judgement(fate: PairFate, candidate: CandidateReport, current: str, options: CompareOptions) -> Iterator[str]:
+    verdict, findings = fate.verdict(candidate)
+    yield f"{visible(fate.candidate)} against {visible(current)}: {verdict}"
+    if fate.not_comparable is not None:
+        yield f"  {visible(fate.not_comparable)}"
+    mine, other = fate.performance.outcome_of(current), fate.performance.outcome_of(fate.candidate)
+    if mine is None or other is None:
+        return
+    by_id = {finding.id: finding for finding in candidate.findings}
+    why = {doubt.key: doubt.why for doubt in candidate.suppressed}
+    comparison = compare_outcomes(mine, other, options)
+    judged = {one.key for one in fate.shown}
+    for difference in comparison.differences[:_DIFFERENCES_MAX]:
+        seen = seen_of(difference, mine.end_ns)
+        key = GroupKey(fate.route, seen.path)
+        left = "(absent)" if difference.kind == "extra" else shown(jsonable(difference.left), 120)
+        right = "(absent)" if difference.kind == "missing" else shown(jsonable(difference.right), 120)
+        yield f"  {visible(format_path(difference))}: {difference.kind}, {left} -> {right}"
+        found = candidate.places.get(Shown(key, seen.change)) or candidate.places.get(Shown(key, None))
+        if found is not None and found in by_id:
+            finding = by_id[found]
+            yield f"      finding {found} ({finding.severity}): {finding.count} of {finding.pairs} pairs"
+        elif key in why:
+            yield f"      not claimed: {visible(why[key], 300)}"
+        elif key not in judged:
+            yield "      not judged: explained by a rule, or it follows from a greater difference of this pair"
+    if len(comparison.differences) > _DIFFERENCES_MAX:
+        yield f"  and {len(comparison.differences) - _DIFFERENCES_MAX} more differences"
+    for text in (*comparison.notes, *(f"limit: {limit}" for limit in comparison.limits)):
+        yield f"  {visible(text, 300)}"
+    for identity in findings:
+        for one in by_id[identity].explained_by[:1]:
+            yield (
+                f"  {identity}: {one.inside:.0%} of its pairs have {visible(one.dimension)}: {visible(one.value)}, "
+                f"{one.outside:.0%} of the rest"
+            )
+
+
+def _outcome(outcome: Outcome, body_chars_max: int) -> Iterator[str]:
+    took = f"{outcome.latency_ns / 1e6:.2f} ms" if outcome.latency_ns is not None else "never sent"
+    yield f"{outcome.role} {visible(outcome.build)}: {took} ({outcome.latency_from_plan_ns / 1e6:.2f} ms from the plan)"
+    for binding in outcome.bindings:
+        yield f"  replaced {visible(binding.place)} by what came of {visible(binding.origin)}"
+    if outcome.failure is not None:
+        failure = outcome.failure
+        yield f"  no answer: {failure.kind} at {visible(failure.phase)}: {visible(failure.detail)}"
+    elif outcome.response is not None:
+        yield from _response(outcome.response, body_chars_max)
+
+
+def _request(request: Request, body_chars_max: int) -> Iterator[str]:
+    yield f"  {visible(request.method, 40)} {visible(request.target, 1000)} {visible(request.version, 20)}"
+    yield from _message(request.headers, request.body, request.body_bytes, request.truncated, body_chars_max)
+
+
+def _response(response: Response, body_chars_max: int) -> Iterator[str]:
+    yield f"  {visible(response.version, 20)} {response.status} {visible(response.reason)}"
+    yield from _message(response.headers, response.body, response.body_bytes, response.truncated, body_chars_max)
+
+
+def _message(
+    headers: Headers, body: bytes | None, body_bytes: int, truncated: bool, body_chars_max: int
+) -> Iterator[str]:
+    for name, value in headers:
+        yield f"  {visible(name)}: {visible(value, 500)}"
+    if body is None:
+        yield f"  (body of {body_bytes} bytes was not recorded)"
+    elif body:
+        cut = f", cut to {len(body)}" if truncated else ""
+        yield f"  ({body_bytes} bytes{cut})"
+        text = body[: 4 * body_chars_max].decode("utf-8", "replace")
+        for line in text[:body_chars_max].splitlines():
+            yield f"  {visible(line, body_chars_max)}"
+        if len(text) > body_chars_max:
+            yield "  …"
