@@ -21,6 +21,7 @@ _CACHED_LENGTH_MAX = 4096
 
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
 _UPPER = _LOWER.upper()
+_HEX_DIGITS = "0123456789abcdef"
 _KEPT = frozenset("-_./+=@:,; \t\r\n%&?#\"'<>()[]{}\\|")
 _OTHER = "!*~^$"
 
@@ -140,7 +141,9 @@ class Pseudonyms:
         if match := _PREFIX.match(value):
             return match.group() + self._classes("key", value, value[match.end() :])
         if _HEX.fullmatch(value):
-            return self._hex("hex", value, value)
+            plain = value.lower()
+            made = self._hex("hex", plain)
+            return made if value == plain else made.upper()
         if match := _EMAIL.fullmatch(value):
             return self._email(value, match)
         if depth < 3:
@@ -174,25 +177,24 @@ class Pseudonyms:
                 return made
         return made
 
-    def _hex(self, kind: str, seed: str, shape: str) -> str:
+    def _hex(self, kind: str, plain: str) -> str:
+        """Other hexadecimal digits for those of `plain`, which is in lower case; everything else in it stays."""
         for attempt in range(8):
-            stream = self._stream(f"{kind}{attempt or ''}", seed, len(shape))
+            stream = self._stream(f"{kind}{attempt or ''}", plain, len(plain))
             made = "".join(
                 [
-                    char
-                    if char not in "0123456789abcdefABCDEF"
-                    else ("0123456789abcdef"[byte & 15] if not char.isupper() else "0123456789ABCDEF"[byte & 15])
-                    for char, byte in zip(shape, stream, strict=True)
+                    _HEX_DIGITS[byte & 15] if char in _HEX_DIGITS else char
+                    for char, byte in zip(plain, stream, strict=True)
                 ]
             )
-            if made != shape:
-                return made
+            if made != plain:
+                break
         return made
 
     def _uuid(self, value: str) -> str:
         """Version and variant stay (RFC 9562 section 4), case follows the first letter."""
         plain = value.lower()
-        made = self._hex("uuid", plain, plain)
+        made = self._hex("uuid", plain)
         variant = plain[19]
         if variant in "89ab":
             variant = "89ab"[int(made[19], 16) & 3]
@@ -338,6 +340,6 @@ def _from_base64(text: str) -> str | None:
 def _to_base64(text: str, like: str) -> str:
     """base64 of `text` in the alphabet and with the padding of `like`."""
     made = base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
-    if "-" in like or "_" in like or ("+" not in like and "/" not in like and "=" not in like):
+    if "-" in like or "_" in like or (len(like) % 4 and "+" not in like and "/" not in like):
         made = made.replace("+", "-").replace("/", "_")
     return made if like.endswith("=") else made.rstrip("=")

@@ -6,11 +6,15 @@ import codecs
 import re
 from collections.abc import Callable
 
+import msgspec
+
 from capture.redact.detect import may_hold
 from capture.redact.fields import redact_form, shown
 from capture.redact.found import Found
 from capture.redact.json_text import json_names, redact_json
 from capture.redact.markup import redact_markup
+from capture.redact.pairs import redact_text
+from capture.redact.text import redact_csv, redact_events
 
 __all__ = ["BodyKind", "kind_of", "redact_body", "seek_body"]
 
@@ -20,20 +24,11 @@ _PART_NAME = re.compile(rb"(?:^|;)\s*name\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;
 _PART_TYPE = re.compile(rb"^content-type\s*:\s*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _PART_DISPOSITION = re.compile(rb"^content-disposition\s*:\s*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _ASCII_LIKE = frozenset(("utf-8", "ascii", "iso8859-1", "cp1252", "iso8859-15"))
-_LINE_PAIR = re.compile(
-    r"(?<![\w.-])([\"']?)([A-Za-z_][\w.-]{0,63})\1([ \t]{0,8}[:=][ \t]{0,8})"
-    r"(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s&,;\"'<>{}]+)"
-)
-_STEMS = re.compile(
-    r"pass|pwd|secret|token|jwt|key|auth|ssn|cvv|cvc|credential|session|sid|otp|pin|iban|card|sig|csrf|xsrf|code|"
-    r"hmac|account|routing|ticket|assertion|saml|mnemonic|seed|license|dsn|connection|number|no\b|num|tax|national|"
-    r"mfa|bearer|nino|csc|sort|anti",
-    re.IGNORECASE,
-)
 _MULTIPART_DEPTH_MAX = 3
+_VALIDATE = msgspec.json.Decoder(msgspec.Raw).decode
 
 BodyKind = str
-"""One of "json", "lines", "events", "form", "multipart", "xml", "html", "text", "binary"."""
+"""One of "json", "lines", "events", "form", "multipart", "xml", "html", "csv", "text", "binary"."""
 
 
 def kind_of(content_type: str, body: bytes) -> BodyKind:
@@ -58,9 +53,22 @@ def kind_of(content_type: str, body: bytes) -> BodyKind:
         return "json"
     if head == b"<" and (not media or media.startswith("text/")):
         return "xml"
-    if media.startswith("text/") or (not media and b"\0" not in body[:1024]):
+    if media in ("text/csv", "text/tab-separated-values"):
+        return "csv"
+    if media.startswith("text/"):
         return "text"
-    return "binary"
+    if b"\0" in body[:1024] or media.startswith(("image/", "audio/", "video/", "font/", "application/grpc")):
+        return "binary"
+    return "text" if _is_utf8(body) else "binary"
+
+
+def _is_utf8(body: bytes) -> bool:
+    """True where the first KiB is UTF-8 text, but for a character cut at its end."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(body[:1024])
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) -> bytes | None:
@@ -69,23 +77,27 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
     body: decoded of its content coding. The text encoding is that of the media type's charset, else UTF-8; bytes that
     do not fit it stay as they are.
     """
-    kind = kind_of(content_type, body)
-    if kind == "json" and not found.rules.strict and _json_is_clean(body, found):
-        return body
+    encoding = _encoding(content_type, body)
+    plain = encoding == "utf-8"
+    kind = kind_of(content_type, body if plain else _as_utf8(body, encoding))
     if kind == "multipart":
         return _multipart(body, content_type, found, depth)
-    if found.rules.strict and kind in ("text", "html", "binary", "events"):
+    search = not plain or may_hold(body)
+    if found.rules.strict:
         media = content_type.partition(";")[0].strip().lower()
-        return body if media in found.rules.keep["body"] else None
-    encoding = _encoding(content_type, body)
-    if kind == "binary" and not may_hold(body):
+        if kind in ("text", "html", "binary", "events", "csv"):
+            return body if media in found.rules.keep["body"] else None
+    elif not search and (kind == "binary" or (kind == "json" and _json_is_clean(body, found))):
         return body
     try:
-        text = body.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
+        text = body.decode(encoding, "surrogateescape" if plain else "strict")
     except UnicodeDecodeError:
         encoding = "latin-1"
         text = body.decode(encoding)
-    made = _READERS[kind](text, found)
+    if kind == "json":
+        made = redact_json(text, found, search=search or "\\" in text)
+    else:
+        made = _READERS[kind](text, found)
     if made == text:
         return body
     try:
@@ -94,32 +106,34 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
         return None
 
 
-def seek_body(body: bytes, found: Found) -> bytes:
+def seek_body(body: bytes, found: Found, spellings: list[tuple[str, str]]) -> bytes:
     """`body` with the secrets that were met anywhere in this exchange replaced; the same object where it has none."""
     text = body.decode("utf-8", "surrogateescape")
-    made = found.seek(text, "body")
+    made = found.seek(text, "body", spellings)
     return body if made == text else made.encode("utf-8", "surrogateescape")
 
 
 def _json_is_clean(body: bytes, found: Found) -> bool:
-    """True where no name in the text is a secret's and no detector can find anything; the fast way of most bodies."""
-    if found.rules.json_secret or b"\\" in body or may_hold(body):
+    """True where no name in the text is a secret's; the fast way of most bodies. Only for texts without detections."""
+    if found.rules.json_secret or b"\\" in body:
         return False
-    clean = found.rules.clean_names
     names = json_names(body)
-    if names <= clean:
-        return True
-    for name in names - clean:
-        text = name.decode("utf-8", "replace")
-        if found.rules.names.may_be_field(text):
-            return False
-        found.rules.add_clean(name)
+    if names is None or not found.rules.clean.covers(names):
+        return False
+    try:
+        _VALIDATE(body)  # names without quotes are no JSON, and would have been missed
+    except msgspec.DecodeError:
+        return False
     return True
 
 
+def _as_utf8(body: bytes, encoding: str) -> bytes:
+    return body[:256].decode(encoding, "ignore").encode()
+
+
 def _encoding(content_type: str, body: bytes) -> str:
-    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff") and len(body) % 2 == 0:
+        return "utf-16-le" if body[0] == 0xFF else "utf-16-be"
     match = _CHARSET.search(content_type)
     if match is None:
         return "utf-8"
@@ -129,10 +143,6 @@ def _encoding(content_type: str, body: bytes) -> str:
     except LookupError:
         return "utf-8"
     return "utf-8" if name in _ASCII_LIKE else name
-
-
-def _json(text: str, found: Found) -> str:
-    return redact_json(text, found)
 
 
 def _lines(text: str, found: Found) -> str:
@@ -148,38 +158,7 @@ def _xml(text: str, found: Found) -> str:
 
 
 def _html(text: str, found: Found) -> str:
-    return _text(redact_markup(text, found, "html"), found, False) if _STEMS.search(text) else _text(text, found, True)
-
-
-def _events(text: str, found: Found) -> str:
-    """Server-sent events (WHATWG HTML 9.2): the data lines that hold JSON are read as such."""
-    parts = []
-    for line in re.split(r"(\r\n|\r|\n)", text):
-        if line.startswith("data:") and line[5:].lstrip()[:1] in ("{", "["):
-            parts.append("data:" + redact_json(line[5:], found, "events"))
-        else:
-            parts.append(_text(line, found, True))
-    return "".join(parts)
-
-
-def _text(text: str, found: Found, pairs: bool = True) -> str:
-    """Plain text: what detectors know, and `name: value` or `name=value` with the name of a secret."""
-    if pairs and _STEMS.search(text):
-        text = _LINE_PAIR.sub(lambda match: _line_pair(match, found), text)
-    return found.scrub(text, "body")
-
-
-def _line_pair(match: re.Match[str], found: Found) -> str:
-    quote, name, mark, value = match.groups()
-    if not found.rules.names.field(name) or name in found.rules.keep["form"]:
-        return match.group()
-    if value.lower() in ("true", "false", "null", "none", "bearer", "basic"):
-        return match.group()
-    if value[0] in "\"'" and value[-1] == value[0] and len(value) > 1:
-        value = value[0] + found.replace(value[1:-1], f"text:{name}") + value[0]
-    else:
-        value = found.replace(value, f"text:{name}")
-    return f"{quote}{name}{quote}{mark}{value}"
+    return redact_markup(text, found, "html")
 
 
 def _multipart(body: bytes, content_type: str, found: Found, depth: int) -> bytes | None:
@@ -219,12 +198,12 @@ def _part(head: bytes, content: bytes, found: Found, depth: int) -> bytes | None
 
 
 _READERS: dict[BodyKind, Callable[[str, Found], str]] = {
-    "json": _json,
     "lines": _lines,
-    "events": _events,
+    "events": redact_events,
     "form": _form,
     "xml": _xml,
     "html": _html,
-    "text": _text,
+    "text": redact_text,
+    "csv": redact_csv,
     "binary": lambda text, found: found.scrub(text, "body"),
 }

@@ -24,11 +24,19 @@ class Hit(NamedTuple):
 
 Detector = Callable[[str], Iterator[Hit]]
 
-_DIGITS = bytes.maketrans(b"0123456789", b"0" * 10)
-_DIGIT_RUN = b"0" * 12
-_ALNUM = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+_DIGITS = b"0123456789"
+_UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_ALNUM = _DIGITS + _UPPER + _UPPER.lower() + b"_"
+_SHAPES = bytes.maketrans(_DIGITS + _UPPER + b" ", b"0" * 10 + b"A" * 26 + b"-")
 _WORDS = bytes.maketrans(_ALNUM, b"a" * len(_ALNUM))
-_LONG_WORD = b"a" * 16
+_LONG_WORD = b"a" * 15
+_LONG_NUMBER = b"0" * 13
+_SIGNS = re.compile(
+    rb"eyJ|PRIVATE KEY|A(?:KIA|SIA|ROA|IDA|Iza)|gh[pousr]_|github_pat|glpat-|xox|_live_|_test_|sk-|whsec_|SG\.|npm_"
+    rb"|pypi-|dop_v1|shp|hf_|ya29"
+)
+_IBAN_SIGN = re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}")
+_PAIR_SIGN = re.compile(rb"[A-Za-z0-9_\]]=[^\s=\"'&}]")
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(.{1,65536}?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\Z)",
@@ -55,7 +63,7 @@ _CARD = re.compile(
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?= ?[A-Z0-9]{4})", re.ASCII)
 _MAIL_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+'-")
 _MAIL_DOMAIN = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
-_PAIR = re.compile(r"(?<=[?&;#])([\w.\[\]-]{1,64})=([^&\s\"'<>#;\\]{1,8192})", re.ASCII)
+_PAIR = re.compile(r"(?:(?<=[?&;#\s\"'(,])|^)([\w.\[\]-]{1,64})=([^&\s\"'<>#;\\]{1,8192})", re.ASCII)
 _IBAN_LENGTHS_TEXT = """AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20
 EG29 ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21
 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19
@@ -64,44 +72,50 @@ _IBAN_LENGTHS = {word[:2]: int(word[2:]) for word in _IBAN_LENGTHS_TEXT.split()}
 """Length of an IBAN by country, from the registry of ISO 13616."""
 
 
-def may_hold(data: bytes) -> bool:
+def may_hold(data: bytes, pairs: bool = True) -> bool:
     """False where no detector can find anything in `data`, quickly; True says nothing.
 
-    For text in an encoding that contains ASCII. Looks for what all forms have in common: `@`, `=`, a long run of
-    digits or of letters and digits, the word `bearer` or `basic` before a value.
+    pairs: whether `name=value` counts as something to be found; not where the caller looks at the names itself. For
+    text in an encoding that contains ASCII. Looks for what the forms have in common before it looks for the forms: `@`,
+    `=`, long runs of digits, groups of digits, long words (of which every private key has some), two words.
     """
-    if b"@" in data or b"=" in data or b"%40" in data:
+    if b"@" in data or (pairs and b"=" in data and _PAIR_SIGN.search(data)) or (b"%" in data and b"%40" in data):
         return True
-    if _LONG_WORD in data.translate(_WORDS):
-        return True
-    bare = data.translate(_DIGITS, b" -")
-    place = bare.find(_DIGIT_RUN)
+    if len(data) < 10:
+        return False
+    shapes = data.translate(_SHAPES)
+    place = shapes.find(_LONG_NUMBER)
     while place >= 0:
-        end = place + 12
-        while bare[end : end + 1] == b"0":
-            end += 1
-        # Thirteen digits that begin with a one are a time in milliseconds, and no card begins so.
-        if end - place != 13 or data.translate(None, b" -")[place] != 49:
+        # No card begins with another digit, and times in milliseconds (thirteen digits from a one on) are common.
+        if data[place] in b"23456":
             return True
-        place = bare.find(_DIGIT_RUN, end)
+        place = shapes.find(_LONG_NUMBER, place + 13)
+    if b"0000-0000-0000-0" in shapes or b"0000-000000-0000" in shapes:
+        return True
+    if b"AA00-" in shapes and _IBAN_SIGN.search(data):
+        return True
+    if _LONG_WORD in data.translate(_WORDS) and (_SIGNS.search(data) or _IBAN_SIGN.search(data)):
+        return True
     lower = data.lower()
-    return b"bearer" in lower or b"basic " in lower or b"-----begin" in lower
+    return b"bearer" in lower or b"basic " in lower
 
 
 def scan(text: str, names: Names, enabled: Callable[[str], bool]) -> list[Hit]:
     """All secrets found in `text`, in order and without overlap; where two overlap the surer form wins."""
     hits: list[Hit] = []
-    for kind, finder in _FINDERS:
-        if enabled(kind):
-            hits += [hit for hit in finder(text) if not _overlaps(hit, hits)]
+    taken = bytearray()
+    finders = [finder(text) for kind, finder in _FINDERS if enabled(kind)]
     if "=" in text and enabled("query"):
-        hits += [hit for hit in _pairs(text, names) if not _overlaps(hit, hits)]
+        finders.append(_pairs(text, names))
+    for finder in finders:
+        for hit in finder:
+            if not taken:
+                taken = bytearray(len(text))
+            if taken.find(1, hit.start, hit.end) < 0:
+                taken[hit.start : hit.end] = b"\1" * (hit.end - hit.start)
+                hits.append(hit)
     hits.sort()
     return hits
-
-
-def _overlaps(hit: Hit, hits: list[Hit]) -> bool:
-    return any(hit.start < other.end and other.start < hit.end for other in hits)
 
 
 def _private_keys(text: str) -> Iterator[Hit]:

@@ -16,6 +16,10 @@ _OPEN_COOKIE = re.compile(
     r"[0-9]{1,2}|true|false|yes|no|on|off|null|none|all|dark|light|auto|accepted|denied|granted|asc|desc|grid|list|"
     r"[a-z]{2}(?:[-_][A-Za-z]{2})?|[A-Z]{2,3}"
 )
+_HARMLESS = re.compile(
+    r"[^@%=]{0,9}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{1,3}(?:\.\d{1,3}){3}", re.ASCII
+)
+_LONG_PROTOCOL = re.compile(r"(?=[^\s,]*\d)(?=[^\s,]*[A-Za-z])[^\s,]{12,}")
 _PATH_WORD = re.compile(r"[A-Za-z][A-Za-z_.~-]{0,31}|v\d{1,3}|\d{1,3}|")
 _PATH_PARAMETER = re.compile(r"(?<=;)([\w.-]{1,64})=([^;/]*)")
 
@@ -39,6 +43,8 @@ def redact_header(name: str, value: str, found: Found) -> str:
     if lower == "set-cookie":
         return _set_cookie(value, found)
     place = f"header:{lower}"
+    if lower == "sec-websocket-protocol":
+        return _LONG_PROTOCOL.sub(lambda match: found.replace(match.group(), place), value)
     if rules.names.header(lower):
         return found.credentials(value, place)
     if rules.strict and lower not in STRICT_HEADERS:
@@ -48,7 +54,7 @@ def redact_header(name: str, value: str, found: Found) -> str:
     if lower in LOCATION_HEADERS and "?" in value:
         address, mark, query = value.partition("?")
         value = address + mark + redact_form(query, found, "query", place)
-    if may_hold(value.encode("utf-8", "surrogatepass")):
+    if _HARMLESS.fullmatch(value) is None and may_hold(value.encode("utf-8", "surrogatepass")):
         return found.scrub(value, place)
     return value
 
@@ -96,12 +102,18 @@ def shown(name: str, found: Found) -> str:
 def redact_target(target: str, found: Found) -> str:
     """The request target (RFC 9112 section 3.2): query fields by name and form, path segments by form."""
     path, mark, query = target.partition("?")
+    plain = not found.rules.strict and ";" not in path and "%" not in target and "+" not in query
+    if plain and not may_hold(target.encode("utf-8", "surrogatepass"), pairs=False):
+        return path + mark + redact_form(query, found, "query", search=False) if mark else target
     if ";" in path:
         path = _PATH_PARAMETER.sub(lambda match: _path_parameter(match, found), path)
     if found.rules.strict:
         path = "/".join([_path_segment(part, n, found) for n, part in enumerate(path.split("/"))])
     elif may_hold(path.encode("utf-8", "surrogatepass")):
-        path = "/".join([found.scrub(part, f"path[{n}]") for n, part in enumerate(path.split("/"))])
+        if "://" in path:
+            path = found.scrub(path, "target")
+        else:
+            path = "/".join([found.scrub(part, f"path[{n}]") for n, part in enumerate(path.split("/"))])
     return path + mark + redact_form(query, found, "query") if mark else path
 
 
@@ -119,43 +131,41 @@ def _path_segment(part: str, n: int, found: Found) -> str:
     return found.replace(part, f"path[{n}]")
 
 
-def redact_form(text: str, found: Found, kind: str, place: str = "") -> str:
-    """`name=value&name=value` with secret values replaced; kind is "query" or "form". Spelling of the rest stays."""
-    names, keep, strict = found.rules.names, found.rules.keep[kind], found.rules.strict
+def redact_form(text: str, found: Found, kind: str, place: str = "", search: bool = True) -> str:
+    """`name=value&name=value` with secret values replaced; kind is "query" or "form". Spelling of the rest stays.
+
+    place: how the places are listed; "" for `kind:NAME`. search: False where no detector can find anything.
+    """
+    rules = found.rules
+    names, keep = rules.names, rules.keep[kind]
+    if search:
+        decoded = unquote(text.replace("+", " ")) if "%" in text or "+" in text else text
+        search = may_hold(decoded.encode("utf-8", "surrogatepass"), pairs=decoded is not text)
     parts = text.split("&")
     for n, pair in enumerate(parts):
         name, equals, value = pair.partition("=")
         if "%" in name or "+" in name:
             name = unquote(name.replace("+", " "))
         if not equals:
-            if may_hold(pair.encode("utf-8", "surrogatepass")):
+            if search:
                 parts[n] = found.scrub(pair, place or f"{kind}:")
-            continue
-        if not value:
-            continue
-        if name in keep:
+        elif name in keep:
             found.keep(value)
             found.keep(unquote(value))
-        elif strict or names.query(name):
+        elif value and (rules.strict or names.query(name)):
             made = found.replace(value.replace("+", "%20"), place or f"{kind}:{shown(name, found)}")
             parts[n] = pair[: len(pair) - len(value)] + (made.replace("%20", "+") if "+" in value else made)
-        else:
-            parts[n] = _detected(pair, value, place or f"{kind}:{shown(name, found)}", found)
+        elif search:
+            parts[n] = _searched(pair, value, place or f"{kind}:{shown(name, found)}", found)
     return "&".join(parts)
 
 
-def _detected(pair: str, value: str, place: str, found: Found) -> str:
+def _searched(pair: str, value: str, place: str, found: Found) -> str:
     """A pair whose name is harmless, with the secrets that its name and value hold replaced."""
-    name = pair[: len(pair) - len(value) - 1]
-    if may_hold(name.encode("utf-8", "surrogatepass")):
-        name = found.scrub(name, place)
+    name = found.scrub(pair[: len(pair) - len(value) - 1], place)
     if "%" not in value and "+" not in value:
-        if may_hold(value.encode("utf-8", "surrogatepass")):
-            value = found.scrub(value, place)
-        return f"{name}={value}"
+        return f"{name}={found.scrub(value, place)}"
     text = unquote(value.replace("+", " "))
-    if not may_hold(text.encode("utf-8", "surrogatepass")):
-        return f"{name}={value}"
     made = found.scrub(text, place)
     if made == text:
         return f"{name}={value}"

@@ -115,14 +115,19 @@ class Found:
         parts.append(text[end:])
         return "".join(parts)
 
-    def seek(self, text: str, place: str) -> str:
-        """`text` with every secret of this exchange replaced, as it is, percent-encoded, in base64 or in JSON."""
-        for value, made in self.sought.items():
-            if value in self._kept:
-                continue
-            for was, now in _spellings(value, made):
-                if was in text:
-                    text = self._replaced(text, was, now, place)
+    def spellings(self) -> list[tuple[str, str]]:
+        """Every secret that was met, as it is, percent-encoded, in base64 and in JSON, each with its pseudonym so."""
+        made: list[tuple[str, str]] = []
+        for value, pseudonym in self.sought.items():
+            if value not in self._kept:
+                made += _spellings(value, pseudonym)
+        return made
+
+    def seek(self, text: str, place: str, spellings: list[tuple[str, str]]) -> str:
+        """`text` with every one of those secrets replaced, where it stands as a word of its own."""
+        for was, now in spellings:
+            if was in text:
+                text = self._replaced(text, was, now, place)
         return text
 
     def _replaced(self, text: str, was: str, now: str, place: str) -> str:

@@ -12,21 +12,31 @@ from collections.abc import Iterator
 
 from capture.redact.detect import may_hold
 from capture.redact.found import Found
+from capture.redact.pairs import redact_pairs
 from capture.redact.rules import json_place
 
 __all__ = ["json_names", "redact_json"]
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_LABELLED = re.compile(r'"(?:value|val|values|content|text)"\s*:')
+_STRIDE = re.compile(
+    r'"([^"\\]*)"\s*:\s*(?:"[^"\\]*"|-?\d[\d.eE+-]*|true|false|null)(?=\s*[,}])\s*(,?)|' + _TOKEN.pattern, re.DOTALL
+)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _WORDS = frozenset(("true", "false", "null"))
+_LABELS = frozenset(("name", "key", "field", "header", "param", "id"))
+_VALUES = frozenset(("value", "val", "values", "content", "text"))
 _NESTED_MAX = 3
 _DEPTH_SHOWN = 64
 
 
 class _Frame:
-    """One open container: its kind, where it stands now, and whether all that is in it is secret."""
+    """One open container: its kind, where it stands now, and whether all that is in it is secret.
 
-    __slots__ = ("expects_key", "is_object", "key", "secret", "step")
+    label: in an object like {"name": "Authorization", "value": ...} whether the name is a secret's.
+    """
+
+    __slots__ = ("expects_key", "is_object", "key", "label", "secret", "step")
 
     def __init__(self, is_object: bool, secret: bool, key: str) -> None:
         self.is_object = is_object
@@ -34,33 +44,41 @@ class _Frame:
         self.expects_key = is_object
         self.step: str | int = "" if is_object else 0
         self.key = key
+        self.label = False
 
 
-def json_names(body: bytes) -> set[bytes]:
+def json_names(body: bytes) -> set[bytes] | None:
     """The names in a JSON text, quickly: what stands in quotes before a colon; may hold others, misses none.
 
-    White space before a colon is rare; a text that has it gives the one name b'" :', which no caller knows.
+    None for a text that has white space before a colon, which is rare.
     """
-    if (b'" ' in body and (b'" :' in body or b'"  ' in body)) or b'"\t' in body or b'"\n:' in body or b'"\r' in body:
-        return {b'" :'}
+    if b" :" in body:
+        return None
+    for space in (b"\t", b"\n", b"\r"):
+        if space in body and space + b":" in body:
+            return None
     return {piece[piece.rfind(b'"') + 1 :] for piece in body.split(b'":')[:-1]}
 
 
-def redact_json(text: str, found: Found, kind: str = "json", lines: bool = False, nested: int = 0) -> str:
+def redact_json(
+    text: str, found: Found, kind: str = "json", lines: bool = False, nested: int = 0, search: bool = True
+) -> str:
     """`text` with its secret values replaced by pseudonyms.
 
     kind: how places are listed, "json" gives json:$['token']. lines: several texts, one a line; the place begins with
-    the line's index. nested: how many strings this text is inside of.
+    the line's index. nested: how many strings this text is inside of. search: False where it is known that no detector
+    finds anything, so that only names count.
     """
-    return "".join(_Scanner(found, kind, lines, nested).pieces(text))
+    return "".join(_Scanner(found, kind, lines, nested, search).pieces(text))
 
 
 class _Scanner:
     """Walks the tokens of one text and keeps the path to where it is."""
 
-    __slots__ = ("_found", "_kind", "_lines", "_nested", "_stack", "_top")
+    __slots__ = ("_found", "_kind", "_lines", "_nested", "_search", "_stack", "_top")
 
-    def __init__(self, found: Found, kind: str, lines: bool, nested: int) -> None:
+    def __init__(self, found: Found, kind: str, lines: bool, nested: int, search: bool) -> None:
+        self._search = search
         self._found = found
         self._kind = kind
         self._lines = lines
@@ -69,32 +87,61 @@ class _Scanner:
         self._top = 0
 
     def pieces(self, text: str) -> Iterator[str]:
+        """The whole text, piece by piece, secrets replaced."""
+        rules = self._found.rules
+        quick = not (self._search or rules.strict or rules.json_keep or rules.json_secret or _LABELLED.search(text))
+        if not quick:
+            yield from self._walk(text)
+            return
+        # Nothing but names counts: members with a plain scalar are stepped over in one stride.
+        stack, is_secret = self._stack, rules.names.field
         end = 0
-        stack = self._stack
+        for match in _STRIDE.finditer(text):
+            key = match.group(1)
+            if key is not None:
+                frame = stack[-1] if stack else None
+                if frame is not None and frame.expects_key and not frame.secret and not is_secret(key, frame.key):
+                    frame.step = key
+                    frame.expects_key = match.group(2) == ","
+                    continue
+            yield text[end : match.start()]
+            end = match.end()
+            if key is None:
+                yield self._token(match.group())
+            else:
+                yield from self._walk(match.group())
+        yield text[end:]
+
+    def _walk(self, text: str) -> Iterator[str]:
+        end = 0
         for match in _TOKEN.finditer(text):
-            token = match.group()
-            first = token[0]
             if match.start() > end:
                 yield text[end : match.start()]
             end = match.end()
-            if first in "{[":
-                self._open(first == "{")
-            elif first in "}]":
-                if stack:
-                    stack.pop()
-                self._count_top()
-            elif first == ",":
-                self._next()
-            elif first == ":":
-                if stack:
-                    stack[-1].expects_key = False
-            elif stack and stack[-1].expects_key:
-                token = self._name(stack[-1], token)
-            else:
-                token = self._value(token)
-                self._count_top()
-            yield token
+            yield self._token(match.group())
         yield text[end:]
+
+    def _token(self, token: str) -> str:
+        """What is written for the next token."""
+        stack = self._stack
+        first = token[0]
+        if first == ",":
+            self._next()
+        elif first == ":":
+            if stack:
+                stack[-1].expects_key = False
+        elif first in "{[":
+            self._open(first == "{")
+        elif first in "}]":
+            if stack:
+                stack.pop()
+            self._count_top()
+        elif stack and stack[-1].expects_key:
+            return self._name(stack[-1], token)
+        else:
+            token = self._value(token)
+            self._count_top()
+        return token
 
     def _open(self, is_object: bool) -> None:
         secret = self._secret_here() if self._stack else self._found.rules.strict
@@ -123,7 +170,7 @@ class _Scanner:
     def _name(self, frame: _Frame, token: str) -> str:
         """A key: remembered for what follows, and searched itself."""
         name = _decoded(token) if token[0] == '"' else token.strip("'")
-        if may_hold(name.encode("utf-8", "surrogatepass")):
+        if self._search and len(name) >= 6 and may_hold(name.encode("utf-8", "surrogatepass")):
             made = self._found.scrub(name, f"{self._kind}:{json_place(self._path()[:-1])}(name)")
             if made != name:
                 frame.step = made
@@ -141,7 +188,9 @@ class _Scanner:
             return True
         if rules.json_secret and rules.hides_json(self._path()[1 if self._lines else 0 :]):
             return True
-        return frame is not None and isinstance(frame.step, str) and rules.names.field(frame.step, frame.key)
+        if frame is None or not isinstance(frame.step, str):
+            return False
+        return rules.names.field(frame.step, frame.key) or (frame.label and frame.step in _VALUES)
 
     def _value(self, token: str) -> str:
         found, rules = self._found, self._found.rules
@@ -154,7 +203,7 @@ class _Scanner:
             return self._secret(token)
         if token[0] == '"':
             return self._text(token)
-        if len(token) >= 12 and may_hold(token.encode("utf-8", "surrogatepass")):
+        if self._search and len(token) >= 12 and may_hold(token.encode("utf-8", "surrogatepass")):
             return found.scrub(token, self._place())
         return token
 
@@ -185,15 +234,21 @@ class _Scanner:
 
     def _text(self, token: str) -> str:
         """A string that is not secret by name: searched, and read as JSON where it holds some."""
+        frame = self._stack[-1] if self._stack else None
+        if frame is not None and frame.step in _LABELS:
+            label = token.strip('"')
+            frame.label = self._found.rules.names.query(label) or self._found.rules.names.header(label.lower())
         if len(token) < 8:
             return token
         value = _decoded(token)
         if value[0:1] in ("{", "[") and self._nested < _NESTED_MAX and '"' in value:
             made = redact_json(value, self._found, self._kind, False, self._nested + 1)
-        elif may_hold(value.encode("utf-8", "surrogatepass")):
-            made = self._found.scrub(value, self._place())
         else:
-            return token
+            made = value
+            if ":" in value or "=" in value:
+                made = redact_pairs(value, self._found, self._place())
+            if self._search and may_hold(made.encode("utf-8", "surrogatepass")):
+                made = self._found.scrub(made, self._place())
         return token if made == value else _encoded(made, token)
 
 

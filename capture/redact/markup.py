@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterator
 
 from capture.redact.found import Found
+from capture.redact.pairs import redact_text
 
 __all__ = ["redact_markup"]
 
+_SCRIPT = re.compile(r"(<(script|style)\b[^>]*>)(.*?)(?=</\2\b|\Z)", re.DOTALL | re.IGNORECASE)
 _TOKEN = re.compile(r"<!--.*?(?:-->|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z)|<[!?/]?[^<>]*>?|[^<]+", re.DOTALL)
 _NAME = re.compile(r"</?\s*([^\s/>]+)")
 _ATTRIBUTE = re.compile(r"([^\s=/<>\"']+)(\s*=\s*)(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
@@ -25,7 +27,16 @@ def redact_markup(text: str, found: Found, kind: str) -> str:
     Secret by name are: the text of an element, an attribute, and in an element that has a `name` (or `id`, `property`,
     `key`) attribute with such a name also its `value` and `content` and its text. Everything else is searched.
     """
-    return "".join(_pieces(text, found, kind))
+    if kind != "html":
+        return "".join(_pieces(text, found, kind))
+    parts: list[str] = []
+    end = 0
+    for match in _SCRIPT.finditer(text):
+        parts += _pieces(text[end : match.end(1)], found, kind)
+        parts.append(redact_text(match.group(3), found))
+        end = match.end()
+    parts += _pieces(text[end:], found, kind)
+    return "".join(parts)
 
 
 def _pieces(text: str, found: Found, kind: str) -> Iterator[str]:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TypeVar
 
-__all__ = ["LOCATION_HEADERS", "PLAIN_HEADERS", "SECRET_HEADERS", "STRICT_HEADERS", "Names", "words_of"]
+__all__ = [
+    "LOCATION_HEADERS",
+    "PLAIN_HEADERS",
+    "PLAIN_SPELLINGS",
+    "SECRET_HEADERS",
+    "STRICT_HEADERS",
+    "Names",
+    "words_of",
+]
 
 
 def _listed(text: str) -> frozenset[str]:
@@ -33,6 +42,9 @@ PLAIN_HEADERS = _listed(
     "date content-length last-modified expires age if-modified-since if-unmodified-since accept-ranges"
 )
 """Headers whose grammar leaves no room for a secret; their values are not searched."""
+
+PLAIN_SPELLINGS = PLAIN_HEADERS | frozenset(name.title() for name in PLAIN_HEADERS)
+"""The same in the two usual spellings, for a quick look-up."""
 
 LOCATION_HEADERS = frozenset(("location", "referer", "content-location", "refresh", "link", "origin", "sourcemap"))
 """Headers that hold addresses, whose query fields count by name."""
@@ -79,6 +91,7 @@ _LAST_TWO = frozenset(
     user-code confirmation-code reset-code key-id credit-card debit-card card-cvc
     """)
 )
+_FIRST = frozenset(pair[0] for pair in _LAST_TWO)
 _SECOND = frozenset(pair[1] for pair in _LAST_TWO)
 _INSIDE = re.compile(r"passw(?:or)?d|secret|credential|apikey|accesstoken|refreshtoken|authtoken|privatekey|creditcard")
 _HARMLESS_FIRST = frozenset(("is", "has", "had", "can", "must", "need", "needs", "show", "use", "max", "min"))
@@ -120,12 +133,17 @@ class Names:
             _remember(self._fields, asked, found)
         return found
 
-    def may_be_field(self, name: str) -> bool:
-        """False for a name that is no secret's whatever object it stands in."""
+    def pairs(self, names: Iterable[str]) -> bool:
+        """True where one of the names may be a secret's inside an object of another one, as `number` in `card`."""
+        words = [words_of(name[:256]) for name in names]
+        outer = {word[-1].removesuffix("s") for word in words if word}
+        inner = {word[0] for word in words if len(word) == 1}
+        return any(first in outer and second in inner for first, second in _LAST_TWO)
+
+    def may_pair(self, name: str) -> bool:
+        """True for a name that can be either half of such a pair."""
         words = words_of(name[:256])
-        if len(words) == 1 and words[0] in _SECOND:
-            return True
-        return name == '" :' or self.field(name)
+        return bool(words) and (words[-1].removesuffix("s") in _FIRST or (len(words) == 1 and words[0] in _SECOND))
 
     def query(self, name: str) -> bool:
         """True for the name of a secret query or form field; `code` and `key` count here and not in JSON."""

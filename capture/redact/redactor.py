@@ -9,13 +9,13 @@ from urllib.parse import unquote
 
 import msgspec
 
-from capture.exchange import Exchange, Headers, Request, Response, header
+from capture.exchange import Exchange, Headers, Request, Response
 from capture.pseudonym import Pseudonyms
 from capture.redact.body import redact_body, seek_body
 from capture.redact.coding import codings_of, decode
-from capture.redact.detect import may_hold
 from capture.redact.fields import redact_header, redact_target
 from capture.redact.found import Found
+from capture.redact.names import PLAIN_SPELLINGS
 from capture.redact.rules import Rules
 from capture.settings import RedactConfig
 
@@ -24,6 +24,9 @@ __all__ = ["Redactor"]
 _M = TypeVar("_M", Request, Response)
 
 _CLEAN_MAX = 8192
+_CLEAN_BODIES_MAX = 512
+_CLEAN_BODY_MAX = 4096
+_CLEAN_PER_NAME_MAX = 256
 _CLEAN_LENGTH_MAX = 512
 _KNOWN_MAX = 16384
 _KNOWN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w.~+/=-]{16,256}", re.ASCII)
@@ -38,7 +41,7 @@ class Redactor:
     where a body could not be made safe and is None.
     """
 
-    __slots__ = ("_bytes_max", "_clean", "_known", "_pseudonyms", "_rules")
+    __slots__ = ("_bytes_max", "_clean", "_clean_bodies", "_clean_counts", "_known", "_pseudonyms", "_rules")
 
     def __init__(self, config: RedactConfig, pseudonyms: Pseudonyms) -> None:
         """Raises UsageError for a rule that is not understood."""
@@ -46,6 +49,8 @@ class Redactor:
         self._pseudonyms = pseudonyms
         self._bytes_max = config.decoded_bytes_max
         self._clean: set[tuple[str, str]] = set()
+        self._clean_bodies: set[tuple[str, bytes]] = set()
+        self._clean_counts: dict[str, int] = {}
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def redact(self, exchange: Exchange) -> Exchange:
@@ -59,10 +64,14 @@ class Redactor:
         made = self._message(request, found, notes)
         if target is not request.target:
             made = msgspec.structs.replace(made, target=target)
+        if len(request.method) > 12:
+            made = msgspec.structs.replace(made, method=found.scrub(request.method, "method"))
         response = exchange.response
         if response is not None:
             found.side = "response"
             made_response: Response | None = self._message(response, found, notes)
+            if made_response is not None and len(response.reason) > 12:
+                made_response = msgspec.structs.replace(made_response, reason=found.scrub(response.reason, "reason"))
         else:
             made_response = None
         if found.sought:
@@ -81,13 +90,6 @@ class Redactor:
     def _target(self, target: str, found: Found) -> str:
         if self._known and (query := _LONG_PART.search(target)) is not None:
             target = self._known_parts(target, found, query.start())
-        if (
-            "?" not in target
-            and ";" not in target
-            and not self._rules.strict
-            and not may_hold(target.encode("utf-8", "surrogatepass"))
-        ):
-            return target
         made = redact_target(target, found)
         return target if made == target else made
 
@@ -126,25 +128,40 @@ class Redactor:
             return headers
         made: list[tuple[str, str]] = []
         changed = False
+        known = self._clean_counts
         for field in headers:
             if field not in clean:
                 name, value = field
-                new = redact_header(name, value, found)
-                if new != value:
-                    field = (name, new)
+                new = value if name in PLAIN_SPELLINGS else redact_header(name, value, found)
+                plain = name if name in known else found.scrub(name, "header name")
+                if new != value or plain != name:
+                    field = (plain, new)
                     changed = True
-                elif len(value) <= _CLEAN_LENGTH_MAX and name.lower() not in self._rules.keep["header"]:
-                    if len(clean) >= _CLEAN_MAX:
-                        clean.clear()
-                    clean.add(field)
+                else:
+                    self._remember_clean(field)
             made.append(field)
         return tuple(made) if changed else headers
+
+    def _remember_clean(self, field: tuple[str, str]) -> None:
+        """Header fields come again and again; of names whose values are new each time only the first few are kept."""
+        name, value = field
+        count = self._clean_counts.get(name, 0)
+        if count >= _CLEAN_PER_NAME_MAX or len(value) > _CLEAN_LENGTH_MAX or name.lower() in self._rules.keep["header"]:
+            return
+        if len(self._clean) >= _CLEAN_MAX:
+            self._clean.clear()
+            self._clean_counts.clear()
+            count = 0
+        self._clean.add(field)
+        self._clean_counts[name] = count + 1
 
     def _body(self, message: _M, found: Found, notes: list[str]) -> bytes | None:
         body = message.body
         assert body is not None
-        codings = codings_of(message.headers)
-        content_type = header(message.headers, "content-type") or ""
+        content_type, codings = _content(message.headers)
+        alike = (content_type, body)
+        if not codings and alike in self._clean_bodies:
+            return body
         plain = body
         if codings:
             decoded = decode(body, codings, self._bytes_max)
@@ -159,6 +176,10 @@ class Redactor:
             found.note("body")
             return None
         if made is plain or made == plain:
+            if not codings and len(body) <= _CLEAN_BODY_MAX and not self._rules.json_keep:
+                if len(self._clean_bodies) >= _CLEAN_BODIES_MAX:
+                    self._clean_bodies.clear()
+                self._clean_bodies.add(alike)
             return body
         if codings:
             notes.append(f"{found.side} body decoded: {', '.join(codings)}")
@@ -168,35 +189,37 @@ class Redactor:
         self, request: Request, response: Response | None, found: Found, notes: list[str]
     ) -> tuple[Request, Response | None]:
         """What the secrets of this exchange left elsewhere in it: echoed in a page, in a path, in a header."""
+        spellings = found.spellings()
         found.side = "request"
-        target = found.seek(request.target, "target")
-        request = self._sought(request, found, notes)
+        target = found.seek(request.target, "target", spellings)
+        request = self._sought(request, found, notes, spellings)
         if target != request.target:
             request = msgspec.structs.replace(request, target=target)
         if response is not None:
             found.side = "response"
-            response = self._sought(response, found, notes)
+            response = self._sought(response, found, notes, spellings)
         return request, response
 
-    def _sought(self, message: _M, found: Found, notes: list[str]) -> _M:
-        keep = self._rules.keep["header"]
-        headers = tuple(
-            [
-                (name, found.seek(value, f"header:{name.lower()}"))
-                if len(value) >= 6 and name.lower() not in keep
-                else (name, value)
-                for name, value in message.headers
-            ]
-        )
+    def _sought(self, message: _M, found: Found, notes: list[str], spellings: list[tuple[str, str]]) -> _M:
+        headers = message.headers
+        together = "\n".join([value for _, value in headers])
+        if any(was in together for was, _ in spellings):
+            keep = self._rules.keep["header"]
+            headers = tuple(
+                [
+                    (name, value if name.lower() in keep else found.seek(value, f"header:{name.lower()}", spellings))
+                    for name, value in headers
+                ]
+            )
         body = message.body
         if body:
-            codings = codings_of(message.headers)
+            codings = _content(message.headers)[1]
             was_decoded = any(note.startswith(f"{found.side} body decoded") for note in notes)
             plain: bytes | None = body
             if codings and not was_decoded:
                 plain = decode(body, codings, self._bytes_max).body
             if plain:
-                made = seek_body(plain, found)
+                made = seek_body(plain, found, spellings)
                 if made is not plain:
                     body = made
                     if codings and not was_decoded:
@@ -204,3 +227,15 @@ class Redactor:
         if headers == message.headers and body is message.body:
             return message
         return msgspec.structs.replace(message, headers=headers, body=body)
+
+
+def _content(headers: Headers) -> tuple[str, tuple[str, ...]]:
+    """Media type ("" where none is given) and content codings of a message."""
+    content_type = ""
+    coded = False
+    for name, value in headers:
+        if len(name) == 12 and name.lower() == "content-type":
+            content_type = content_type or value
+        elif len(name) == 16 and name.lower() == "content-encoding":
+            coded = True
+    return content_type, codings_of(headers) if coded else ()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from capture.config import nearest
 from capture.errors import UsageError
+from capture.redact.clean import CleanNames
 from capture.redact.names import Names
 from capture.settings import RedactConfig
 
@@ -16,7 +17,6 @@ DETECTORS = ("private_key", "jwt", "bearer", "basic", "url_password", "api_key",
 """What is looked for wherever it stands; `keep = ["detector:email"]` turns one off."""
 
 _KINDS = ["header", "cookie", "query", "form", "json", "xml", "path", "detector", "body"]
-_CLEAN_MAX = 8192
 _STEP = re.compile(r"(\.\.)?(?:\.?([A-Za-z_][\w-]*|\*)|\[(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|(\d+)|(\*))\])")
 
 
@@ -84,7 +84,7 @@ def _quoted(name: str) -> str:
 class Rules:
     """The checked rules of one configuration."""
 
-    __slots__ = ("clean_names", "json_keep", "json_secret", "keep", "mode", "names", "strict")
+    __slots__ = ("clean", "json_keep", "json_secret", "keep", "mode", "names", "strict")
 
     def __init__(self, config: RedactConfig) -> None:
         """Raises UsageError for a rule that is not understood."""
@@ -109,15 +109,8 @@ class Rules:
                 fields.add(rule)
         self.json_keep = tuple(json_keep)
         self.json_secret = tuple(json_secret)
-        self.clean_names: set[bytes] = set()
         self.names = Names(frozenset(fields), frozenset(config.headers))
-
-    def add_clean(self, name: bytes) -> None:
-        """Remember, bounded, a JSON name that is nobody's secret, so that bodies which have no other pass quickly."""
-        if len(self.clean_names) >= _CLEAN_MAX:
-            self.clean_names.clear()
-        if len(name) <= 128:
-            self.clean_names.add(name)
+        self.clean = CleanNames(self.names)
 
     def detects(self, detector: str) -> bool:
         """True where that detector is on."""

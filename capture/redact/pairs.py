@@ -1,0 +1,45 @@
+"""Redaction of plain text: `name: value` and `name=value` with the name of a secret, and what detectors know."""
+
+from __future__ import annotations
+
+import re
+
+from capture.redact.found import Found
+
+__all__ = ["redact_pairs", "redact_text"]
+
+_LINE_PAIR = re.compile(
+    r"(?<![\w.-])([\"']?)([A-Za-z_][\w.-]{0,63})\1([ \t]{0,8}[:=][ \t]{0,8})"
+    r"(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s&,;\"'<>{}]+)"
+)
+_STEMS = re.compile(
+    r"pass|pwd|secret|token|jwt|key|auth|ssn|cvv|cvc|credential|session|sid|otp|pin|iban|card|sig|csrf|xsrf|code|"
+    r"hmac|account|routing|ticket|assertion|saml|mnemonic|seed|license|dsn|connection|number|no\b|num|tax|national|"
+    r"mfa|bearer|nino|csc|sort|anti",
+    re.IGNORECASE,
+)
+
+
+def redact_text(text: str, found: Found) -> str:
+    """`text` without the secrets that stand in it by name or by form."""
+    return found.scrub(redact_pairs(text, found), "body")
+
+
+def redact_pairs(text: str, found: Found, place: str = "text") -> str:
+    """`text` with the values of secret names replaced; places are listed as `place:NAME`."""
+    if not _STEMS.search(text):
+        return text
+    return _LINE_PAIR.sub(lambda match: _pair(match, found, place), text)
+
+
+def _pair(match: re.Match[str], found: Found, place: str) -> str:
+    quote, name, mark, value = match.groups()
+    if not found.rules.names.field(name) or name in found.rules.keep["form"]:
+        return match.group()
+    if value.lower() in ("true", "false", "null", "none", "bearer", "basic", "digest"):
+        return match.group()
+    if value[0] in "\"'" and value[-1] == value[0] and len(value) > 1:
+        value = value[0] + found.replace(value[1:-1], f"{place}:{name}") + value[0]
+    else:
+        value = found.replace(value, f"{place}:{name}")
+    return f"{quote}{name}{quote}{mark}{value}"
