@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 import msgspec
@@ -46,8 +47,12 @@ class Comparison(msgspec.Struct, frozen=True, gc=False):
 _EQUAL = Comparison()
 
 
-def compare_outcomes(current: Outcome, candidate: Outcome, options: CompareOptions = DEFAULT_OPTIONS) -> Comparison:
+def compare_outcomes(
+    current: Outcome, candidate: Outcome, options: CompareOptions = DEFAULT_OPTIONS, target: str | None = None
+) -> Comparison:
     """What the candidate did otherwise than the current build, on one request.
+
+    target: of the request, which names the method where the call is gRPC and the options have a schema.
 
     An answer against a failure, or two failures of different kinds, is one difference at "outcome" and nothing else is
     compared. Where the class of the status differs (200 against 503) the responses are of different meaning, so the
@@ -58,6 +63,8 @@ def compare_outcomes(current: Outcome, candidate: Outcome, options: CompareOptio
         return _compare_failures(current, candidate)
     if _surely_equal(mine, other):
         return _EQUAL
+    if options.schema is not None and target in options.schema.methods:
+        options = dataclasses.replace(options, message_type=options.schema.methods[target][1])
     collector = Collector(options.differences_max)
     try:
         _compare_responses(mine, other, current.end_ns, candidate.end_ns, collector, options)

@@ -9,7 +9,10 @@ from typing import Any, Final
 import click
 
 from capture.cli import Command
-from capture.errors import BadInput
+from capture.config import nearest
+from capture.errors import BadInput, UsageError
+from diff.body.reading import Unreadable
+from diff.body.schema import Schema, parse_schema
 from diff.compare import CompareOptions, Comparison, compare_bodies
 from diff.difference import MISSING, Difference, format_path, jsonable
 
@@ -41,21 +44,39 @@ _TYPES: Final = {
 )
 @click.option("--json", "json_output", is_flag=True, help="An array of {path, kind, left, right}.")
 @click.option("--strict-numbers", is_flag=True, help="1 and 1.0 differ.")
+@click.option(
+    "--descriptor-set",
+    type=click.Path(path_type=Path),
+    help="Types of protobuf messages, as `protoc --include_imports -o FILE` writes them.",
+)
+@click.option("--message", metavar="TYPE", help="Full name of the protobuf type of both; needs --descriptor-set.")
 @click.pass_context
 def compare(
-    ctx: click.Context, left: Path, right: Path, content_type: str | None, json_output: bool, strict_numbers: bool
+    ctx: click.Context,
+    left: Path,
+    right: Path,
+    content_type: str | None,
+    json_output: bool,
+    strict_numbers: bool,
+    descriptor_set: Path | None,
+    message: str | None,
 ) -> None:
     """Compare two bodies, by the rules that diff uses.
 
     Exit codes: 0 equal, 1 different, 2 wrong use or a file that cannot be read, 3 a limit bit before a difference was
     found.
     """
+    schema = None if descriptor_set is None else _read_schema(descriptor_set)
+    if message is not None and (schema is None or message not in schema.messages):
+        raise _unknown_message(message, descriptor_set, schema)
+    if message is not None and content_type is None:
+        content_type = "application/x-protobuf"
     comparison = compare_bodies(
         _read(left),
         _read(right),
         content_type or content_type_of(left),
         content_type or content_type_of(right),
-        CompareOptions(strict_numbers=strict_numbers),
+        CompareOptions(strict_numbers=strict_numbers, schema=schema, message_type=message),
     )
     for text in (*comparison.notes, *(f"limit: {limit}" for limit in comparison.limits)):
         click.echo(f"compare: {_printable(text)}", err=True)
@@ -102,6 +123,24 @@ def _shown(value: Any) -> str:
 
 def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _read_schema(path: Path) -> Schema:
+    try:
+        schema = parse_schema(_read(path))
+    except Unreadable as error:
+        raise BadInput(
+            f"{path}: not a descriptor set: {error}\nmake one with protoc --include_imports -o FILE"
+        ) from None
+    if not schema.messages:
+        raise BadInput(f"{path}: a descriptor set without messages\nmake one with protoc --include_imports -o FILE")
+    return schema
+
+
+def _unknown_message(message: str, path: Path | None, schema: Schema | None) -> UsageError:
+    if schema is None:
+        return UsageError(f"--message {message}: its type is not known\ngive --descriptor-set FILE as well")
+    return UsageError(f"--message {message}: not in {path}\n{nearest(message, list(schema.messages))}")
 
 
 def _read(path: Path) -> bytes:

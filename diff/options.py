@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from diff.body.schema import Schema
+
 __all__ = ["DEFAULT_OPTIONS", "CompareOptions"]
 
 
@@ -18,6 +20,8 @@ class CompareOptions:
     the list is compared by position, with a "length". depth_max: JSON below this depth is compared as text.
     list_keys: general path of a list ("$['items']") to the field that names its elements, where that was learned.
     unordered: general paths of lists that are sets: order is not compared there.
+    schema: message types of a protobuf descriptor set; message_type: the full name of the type of protobuf bodies whose
+    Content-Type does not say it. Without them protobuf is compared by field numbers.
     """
 
     strict_numbers: bool = False
@@ -27,6 +31,8 @@ class CompareOptions:
     depth_max: int = 200
     list_keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unordered: frozenset[str] = frozenset()
+    schema: Schema | None = None
+    message_type: str | None = None
 
 
 DEFAULT_OPTIONS = CompareOptions()

@@ -7,11 +7,15 @@ from typing import Any, Final, TypeAlias
 
 from diff.body.binary import compare_binary, describe
 from diff.body.form import compare_form, compare_multipart
+from diff.body.html import compare_html
 from diff.body.json_text import compare_json, looks_like_json
 from diff.body.kinds import Kind, kind_of, parse_content_type
+from diff.body.messagepack import compare_messagepack
+from diff.body.protobuf import compare_grpc, compare_protobuf
 from diff.body.reading import Unreadable
 from diff.body.records import compare_events, compare_ndjson
 from diff.body.text import compare_text, decode_text
+from diff.body.xml import compare_xml
 from diff.collector import Collector, TooManyDifferences
 from diff.difference import MISSING
 from diff.options import CompareOptions
@@ -120,6 +124,11 @@ _WAYS: Final[dict[Kind, _Compare]] = {
     "json": _without_types(compare_json),
     "ndjson": _without_types(compare_ndjson),
     "events": _without_types(compare_events),
+    "html": compare_html,
+    "xml": compare_xml,
+    "msgpack": _without_types(compare_messagepack),
+    "protobuf": compare_protobuf,
+    "grpc": _without_types(compare_grpc),
     "form": _without_types(compare_form),
     "multipart": _compare_parts,
     "text": _compare_texts,
@@ -146,9 +155,10 @@ def _compare_as(
         return
     before = len(collector.differences)
     try:
-        _WAYS.get(kind, _compare_texts)(left, right, left_type, right_type, collector, options)
-    except Unreadable as error:
+        _WAYS[kind](left, right, left_type, right_type, collector, options)
+    except (Unreadable, RecursionError) as problem:
         collector.rewind(before)
+        error = problem if isinstance(problem, Unreadable) else Unreadable(f"{kind} nested too deep")
         if kind == "json" and _try_mislabelled(compare_ndjson, left, right, collector, options):
             collector.note("not one JSON text but one a line; compared as ndjson")
         elif len(error.sides) == 1:
