@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import socket
+import struct
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from capture.log import format as log_format
 from tests.support.house import Captured, capture_shop, understudy
@@ -110,8 +112,12 @@ def test_a_port_in_use_is_one_line_that_names_it(tmp_path: Path) -> None:
 def test_a_log_of_a_newer_version_is_refused_with_advice(captured: Captured, tmp_path: Path) -> None:
     log, segment = _copy(captured, tmp_path)
     data = bytearray(segment.read_bytes())
-    place = len(log_format.MAGIC)
-    data[place] = 99
+    data[len(log_format.MAGIC)] = 99
+    # The checksum over the header is right, as it would be in a newer version.
+    (length,) = struct.unpack_from("<I", data, 12)
+    end = log_format.HEADER_FIXED_BYTES + length
+    checked = bytes(data[: log_format.HEADER_FIXED_BYTES - 8] + data[log_format.HEADER_FIXED_BYTES : end])
+    struct.pack_into("<Q", data, log_format.HEADER_FIXED_BYTES - 8, xxhash.xxh3_64_intdigest(checked))
     segment.write_bytes(bytes(data))
     for command in (["log", "stat", log], ["log", "cat", log]):
         done = understudy(*command, cwd=tmp_path)

@@ -53,7 +53,8 @@ def capture_shop(directory: Path, requests: int, seed: int = 1) -> Captured:
         args = ["capture", "relay", "--listen", "127.0.0.1:0", "--upstream", upstream, "--log", str(directory / "log")]
         args += ["--session-key", SESSION_KEY, "--config", str(directory / "understudy.toml")]
         relay = children.start("sidecar", "understudy", args, {"UNDERSTUDY_CAPTURE_REDACTION_KEY": "5a" * 32})
-        result = drive(f"http://{relay.address()}", requests, seed) if requests else Drive()
+        listening = relay.address()
+        result = drive(f"http://{listening}", requests, seed) if requests else Drive()
         lines = relay.stop().splitlines()
     assert (result.unexpected, dict(result.errors)) == ([], {})
     counts = assert_conserved(next(line for line in lines if line.startswith("conservation ")))
