@@ -221,8 +221,8 @@ def test_after_a_failed_write_the_record_is_still_held_and_the_file_ends_with_a_
         assert without_id(log.exchanges()) == exchanges(2)
 
 
-def test_segment_ids_sort_by_the_second_they_were_made_in() -> None:
-    ids = [new_segment_id(START_NS + n * 10**9) for n in range(100)]
+def test_segment_ids_sort_by_the_millisecond_they_were_made_in() -> None:
+    ids = [new_segment_id(START_NS + n * 10**6) for n in range(100)]
     assert ids == sorted(ids)
     assert {len(name) for name in ids} == {12}
 

@@ -25,12 +25,13 @@ __all__ = [
 ]
 
 OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX = ".open", ".seg", ".tmp"
+_SINCE_MS = 1_577_836_800_000
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as the numbers do, has no i, l, o, u
 
 
 def new_segment_id(now_ns: int) -> str:
-    """Twelve characters: seven of the second it was made in, so that ids sort by age, and five of chance (25 bits)."""
-    number = (now_ns // 1_000_000_000 & (1 << 35) - 1) << 25 | secrets.randbits(25)
+    """Twelve characters: 41 bits of the millisecond since 2020 that it was made in, so ids sort by age; 19 of chance."""
+    number = (now_ns // 1_000_000 - _SINCE_MS & (1 << 41) - 1) << 19 | secrets.randbits(19)
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(55, -1, -5))
 
 

@@ -13,7 +13,7 @@ __all__ = ["DiskBudget", "segment_files"]
 
 
 def segment_files(directory: Path) -> list[tuple[Path, int]]:
-    """(path, bytes) of every segment file, oldest first (ids sort by the second they were made in)."""
+    """(path, bytes) of every segment file, oldest first (ids sort by the millisecond they were made in)."""
     found = []
     with os.scandir(directory) as entries:
         for entry in entries:

@@ -6,6 +6,7 @@ GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_KEY and so on); nothing of the kin
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -44,15 +45,27 @@ def _connect(location: str) -> Any:
         options["mkdir"] = True
     else:
         options["retry_config"] = {"max_retries": 3, "retry_timeout": _TIMEOUT}
-        options["client_options"] = {"timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)}
+        options["client_options"] = {
+            "timeout": _TIMEOUT,
+            "connect_timeout": timedelta(seconds=5),
+            "allow_http": _plain_http_wanted(),
+        }
     try:
         return obstore.store.from_url(location, **options)
     except (obstore.exceptions.BaseError, ValueError) as error:
         raise BadInput(f"{location}: not an address of an object store: {_one_line(error)}") from None
 
 
+def _plain_http_wanted() -> bool:
+    """True where the environment names an endpoint without TLS, which is then what was meant."""
+    endpoints = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"))
+    allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
+    return allowed or any(endpoint.lower().startswith("http://") for endpoint in endpoints)
+
+
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    # What follows is the Rust library's own debug print of the same error, over many lines.
+    return " ".join(str(error).partition("Debug source:")[0].split())[:300]
 
 
 class ObjectSource:

@@ -128,7 +128,7 @@ class RecordWriter(Generic[T]):
         self._shape = shape_of(record_type)
         self._block = _Block()
         self._segment: _Segment | None = None
-        self._run, self._sequence = "", 0
+        self._run, self._sequence, self._named_ns = "", 0, 0
         self._closed = False
         self._budget = DiskBudget(directory, config.disk_bytes_max, config.when_full)
         self.segments_sealed: list[Path] = []
@@ -268,7 +268,8 @@ class RecordWriter(Generic[T]):
         self.directory.mkdir(parents=True, exist_ok=True)
         now = self._now_ns()
         salt = b"" if self._key is None else os.urandom(SALT_BYTES)
-        segment_id = new_segment_id(now)
+        self._named_ns = max(now, self._named_ns + 1_000_000)  # the ids of one writer sort, however fast it rotates
+        segment_id = new_segment_id(self._named_ns)
         self._run = self._run or segment_id
         header = pack_header(
             SegmentHeader(

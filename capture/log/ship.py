@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +50,7 @@ class Shipper:
         self._waiting = 0
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="understudy-ship", daemon=True)
         self._thread.start()
 
@@ -68,6 +68,7 @@ class Shipper:
         self._stop.set()
         self._wake.set()
         self._thread.join(drain_s)
+        self._given_up.set()
         return self._waiting
 
     def _run(self) -> None:
@@ -87,8 +88,10 @@ class Shipper:
                 self._wake.wait(_LOOK_AGAIN_S)
                 self._wake.clear()
             else:
-                # Whoever closes waits a bounded time for this thread, which is a daemon: it may go on trying.
-                time.sleep(wait_s) if last else self._stop.wait(wait_s)
+                # Whoever closes waits a bounded time for this thread, and then wants no more of it.
+                if last and self._given_up.wait(wait_s):
+                    return
+                self._stop.wait(wait_s)
                 wait_s = min(wait_s * 2, self._retry_s * _BACKOFF_MAX)
 
     def _ship_all(self) -> bool:
