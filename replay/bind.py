@@ -12,6 +12,7 @@ from capture.exchange import Exchange, Response
 from replay.carry import carried_values
 from replay.place import Place
 from replay.plan import Planned
+from replay.rewrite import body_was_decoded
 from replay.supply import supplied_values
 
 __all__ = ["Binder", "Link", "Source", "describe", "is_strong"]
@@ -107,7 +108,7 @@ class Binder:
                 self.forgotten += 1
         else:
             self._sessions.move_to_end(exchange.session)
-        carried = carried_values(exchange.request)
+        carried = carried_values(exchange.request, not body_was_decoded(exchange, "request"))
         links = tuple(
             link for place, value in carried if (link := self._link(session, exchange, place, value)) is not None
         )
@@ -142,7 +143,7 @@ class Binder:
     def _cookie(self, session: _Session, exchange: Exchange, place: Place, value: str, start: int) -> list[Source]:
         """As a cookie jar does it: the last Set-Cookie of that name, where it set this value."""
         set_before = [entry for entry in session.cookies.get(str(place.path[0]), []) if entry[1] <= start]
-        redacted = any(path.startswith("request.cookie") or path == place.text() for path in exchange.redacted)
+        redacted = f"request.cookie:{place.path[0]}" in exchange.redacted
         same = [source for source, _, content in reversed(set_before) if content == value]
         if same or not redacted:
             return same
@@ -154,7 +155,8 @@ class Binder:
         if ended is None:
             return
         around = _words(_last_static(exchange.request.target))
-        for place, value in self._values(response).items():
+        coded = not body_was_decoded(exchange, "response")
+        for place, value in self._values(response, coded).items():
             source = Source(planned.position, exchange.id, place)
             if place.kind == "cookie":
                 jar = session.cookies.setdefault(str(place.path[0]), [])
@@ -168,11 +170,11 @@ class Binder:
             if len(entries) < _SOURCES_MAX:
                 entries.append((source, ended, _words_of_supply(place, around)))
 
-    def _values(self, response: Response) -> dict[Place, str]:
+    def _values(self, response: Response, coded: bool) -> dict[Place, str]:
         key = (response.body, response.headers)
         values = self._cache.get(key)
         if values is None:
-            values = supplied_values(response)
+            values = supplied_values(response, coded)
             if len(response.body or b"") <= 64 << 10:
                 self._cache[key] = values
                 if len(self._cache) > _CACHE_MAX:

@@ -32,8 +32,11 @@ _BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 _PART_NAME = re.compile(rb'(?i)\bname="([^"]*)"')
 
 
-def carried_values(request: Request) -> list[tuple[Place, str]]:
-    """Place and value of everything that may have come from a response; numbers as their digits. Never raises."""
+def carried_values(request: Request, coded: bool = True) -> list[tuple[Place, str]]:
+    """Place and value of everything that may have come from a response; numbers as their digits. Never raises.
+
+    coded: False where the body was decoded after it was captured, whatever Content-Encoding says.
+    """
     found: list[tuple[Place, str]] = []
     path, _, query = request.target.partition("?")
     if "://" in path:
@@ -54,7 +57,7 @@ def carried_values(request: Request) -> list[tuple[Place, str]]:
             match = _SCHEMED.match(value)
             found.append((Place("header", (lower, nth)), match[2] if match else value))
     if request.body:
-        found += _body_values(request)
+        found += _body_values(request, coded)
     return [(place, value) for place, value in found[:_FIELDS_MAX] if value]
 
 
@@ -79,9 +82,9 @@ def _fields(kind: str, text: str) -> list[tuple[Place, str]]:
     return found
 
 
-def _body_values(request: Request) -> Iterator[tuple[Place, str]]:
+def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
     assert request.body is not None
-    body = decode_body(request.body, header(request.headers, "content-encoding"), _BODY_MAX)
+    body = decode_body(request.body, header(request.headers, "content-encoding") if coded else None, _BODY_MAX)
     if body is None or len(body) > _BODY_MAX:
         return
     kind = (header(request.headers, "content-type") or "").lower()

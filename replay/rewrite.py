@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Mapping
 
 from capture.exchange import Exchange, Headers, Request
+from replay.coding import encode_body
 from replay.plan import MARKER
 
-__all__ = ["HOP_BY_HOP", "Template", "recode", "template", "trace_parent"]
+__all__ = ["HOP_BY_HOP", "Template", "body_was_decoded", "template", "trace_parent"]
 
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "http2-settings"))
 """Headers about the recorded connection (RFC 9110 section 7.6.1), which are not sent again."""
-
-_DECODED = "body decoded"
 
 
 class Template:
@@ -118,17 +115,9 @@ def trace_parent(random_bits: int, recorded: str | None) -> str:
     return f"00-{trace:032x}-{span:016x}-{flags}"
 
 
-def recode(body: bytes, coding: str) -> bytes | None:
-    """The body under one content coding, the same bytes each time; None where this module cannot encode it."""
-    match coding:
-        case "gzip" | "x-gzip":
-            return gzip.compress(body, 6, mtime=0)
-        case "deflate":
-            return zlib.compress(body)
-        case "identity" | "":
-            return body
-        case _:
-            return None
+def body_was_decoded(exchange: Exchange, side: str) -> bool:
+    """True where redaction took the content coding off the body of that side, "request" or "response"."""
+    return any(note.startswith(f"{side} body decoded") for note in exchange.notes)
 
 
 def _find(headers: list[tuple[str, str]], name: str) -> int:
@@ -155,12 +144,12 @@ def _encoded_again(
     exchange: Exchange, body: bytes, headers: list[tuple[str, str]]
 ) -> tuple[bytes, list[tuple[str, str]]]:
     """Where redaction decoded the body to look into it, encode it again, or say that it is not encoded."""
-    if not any(note.startswith(_DECODED) and "response" not in note for note in exchange.notes):
+    if not body_was_decoded(exchange, "request"):
         return body, headers
     at = _find(headers, "content-encoding")
     if at < 0:
         return body, headers
-    again = recode(body, headers[at][1].strip().lower())
+    again = encode_body(body, headers[at][1])
     if again is None:
         return body, headers[:at] + headers[at + 1 :]
     return again, headers

@@ -36,10 +36,13 @@ _JWT = re.compile(r"[A-Za-z0-9_-]{4,}\.([A-Za-z0-9_-]{4,})\.[A-Za-z0-9_-]*\Z")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}\Z")
 
 
-def supplied_values(response: Response) -> dict[Place, str]:
-    """Place to value, in document order, at most LEAVES_MAX; numbers as their digits. Pure; never raises."""
+def supplied_values(response: Response, coded: bool = True) -> dict[Place, str]:
+    """Place to value, in document order, at most LEAVES_MAX; numbers as their digits. Pure; never raises.
+
+    coded: False where the body was decoded after it was captured, whatever Content-Encoding says.
+    """
     found: dict[Place, str] = {}
-    for place, value in _walk(response):
+    for place, value in _walk(response, coded):
         if 0 < len(value) <= _VALUE_MAX:
             found.setdefault(place, value)
             if len(found) >= LEAVES_MAX:
@@ -47,7 +50,7 @@ def supplied_values(response: Response) -> dict[Place, str]:
     return found
 
 
-def _walk(response: Response) -> Iterator[tuple[Place, str]]:
+def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
     seen: dict[str, int] = {}
     for name, value in response.headers:
         lower = name.lower()
@@ -62,7 +65,8 @@ def _walk(response: Response) -> Iterator[tuple[Place, str]]:
             yield from _expand(Place("header", (lower, nth)), value)
     if not response.body or response.truncated:
         return
-    body = decode_body(response.body, header(response.headers, "content-encoding"), _BODY_MAX)
+    codings = header(response.headers, "content-encoding") if coded else None
+    body = decode_body(response.body, codings, _BODY_MAX)
     if body is None or len(body) > _BODY_MAX:
         return
     kind = (header(response.headers, "content-type") or "").lower()
