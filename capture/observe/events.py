@@ -36,9 +36,9 @@ class Opaque(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """An exchange that was there and cannot be recorded, because its request was never seen; only after a gap.
+    """An exchange that was there and cannot be recorded, for want of its request's head; only where bytes were lost.
 
-    reason: "no_request".
+    reason: "gap" where the head was seen in part, "no_request" where nothing but the response was seen.
     """
 
     reason: str

@@ -99,6 +99,9 @@ class Http1Observer:
             requests.stop_body()
             owed = len(self._flights.waiting)
             self._flights.flush("gap", "gap")
+            if requests.head_begun:
+                self._flights.lost("gap")
+                owed += 1
             requests.lose()
             responses.lose(owed)
         return self._flights.take()

@@ -233,7 +233,7 @@ class RequestReader:
         """The client sends nothing any more; what it began stays waiting for its response."""
         if self.off:
             return
-        if not self.paused and self._held.strip(b"\r\n"):
+        if self.head_begun:
             self.broken("request_head_cut")
         self.stop()
         self.cut_body("request_cut")
@@ -259,6 +259,11 @@ class RequestReader:
         if body.done:
             self._body_ended(at_ns)
         return True
+
+    @property
+    def head_begun(self) -> bool:
+        """True where the start of a request was read, and not yet all of its head."""
+        return not self.paused and bool(self._held.strip(b"\r\n"))
 
     def lose(self) -> None:
         """Read nothing until a sure start."""

@@ -72,6 +72,7 @@ class ResponseReader:
                 self._orphan(data)
                 return
             self.lost = False
+            self._owed = 0
         held = self._held
         if held:
             started_ns = self._held_ns
@@ -259,7 +260,7 @@ class ResponseReader:
 
     def lose(self, owed: int) -> None:
         """Read nothing until a sure start. owed: requests given up without a response."""
-        self._owed = owed
+        self._owed += owed
         self._head = self._body = None
         self._held.clear()
         self.lost = True
