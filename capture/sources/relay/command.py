@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from typing import Any
 
@@ -36,10 +37,9 @@ def relay(ctx: click.Context, /, **arguments: Any) -> None:
     settings = settings_of(ctx)
     config = build(RelayConfig, "relay", settings, arguments)
     listen, upstream = _address(config.listen, "--listen"), _address(config.upstream, "--upstream")
-    if listen == upstream:
-        raise UsageError(f"--listen and --upstream are both {listen}; the relay would call itself")
     run = RelayRun(RelayOptions(listen, upstream), capture_settings(settings, arguments), config.drain_seconds)
     sockets = bind(listen, "--listen")
+    _refuse_itself(sockets, upstream)
     where = listen if listen.path is not None else Address(listen.host, sockets[0].getsockname()[1])
     counts = run_relay(run, sockets, lambda: _say(f"listening on {where}"))
     _say(counts.line())
@@ -49,6 +49,19 @@ def _address(text: str | None, option: str) -> Address:
     if text is None:
         raise UsageError(f"{option} is missing; give it, or {option[2:]} in [relay] of the configuration file")
     return parse_address(text, option)
+
+
+def _refuse_itself(sockets: list[socket.socket], upstream: Address) -> None:
+    """Refuse an upstream that is one of our own listeners: each connection would open the next, without end."""
+    for sock in sockets:
+        name = sock.getsockname()
+        if sock.family == socket.AF_UNIX:
+            itself = name == upstream.path
+        else:
+            every = name[0] in ("0.0.0.0", "::") and upstream.host in ("localhost", "127.0.0.1", "::1", name[0])
+            itself = upstream.path is None and name[1] == upstream.port and (every or name[0] == upstream.host)
+        if itself:
+            raise UsageError(f"--listen and --upstream are both {upstream}; the relay would call itself")
 
 
 def _say(line: str) -> None:
