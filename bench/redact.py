@@ -149,9 +149,8 @@ def main() -> None:
     base = statistics.median(times[cases[1][0]])
     for name, _, _ in cases:
         row = sorted(times[name])
-        print(
-            f"{name:36} {statistics.median(row):7.1f} us  ({row[0]:.1f} - {row[-1]:.1f})  x{row[len(row) // 2] / base:.2f}"
-        )
+        middle = statistics.median(row)
+        print(f"{name:36} {middle:7.1f} us  ({row[0]:.1f} - {row[-1]:.1f})  x{middle / base:.2f}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ _SIGNS = re.compile(
     rb"|pypi-|dop_v1|shp|hf_|ya29"
 )
 _IBAN_SIGN = re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}")
+_GROUPS = re.compile(rb"(?<![0-9A-Za-z-])[2-6][0-9]{3}([ -])[0-9]{4,6}\1[0-9]{4}")
 _PAIR_SIGN = re.compile(rb"[A-Za-z0-9_\]]=[^\s=\"'&}]")
 
 _PRIVATE_KEY = re.compile(
@@ -90,7 +91,7 @@ def may_hold(data: bytes, pairs: bool = True) -> bool:
         if data[place] in b"23456":
             return True
         place = shapes.find(_LONG_NUMBER, place + 13)
-    if b"0000-0000-0000-0" in shapes or b"0000-000000-0000" in shapes:
+    if (b"0000-0000-0000-0" in shapes or b"0000-000000-0000" in shapes) and _GROUPS.search(data):
         return True
     if b"AA00-" in shapes and _IBAN_SIGN.search(data):
         return True

@@ -53,7 +53,8 @@ def redact_header(name: str, value: str, found: Found) -> str:
         return value
     if lower in LOCATION_HEADERS and "?" in value:
         address, mark, query = value.partition("?")
-        value = address + mark + redact_form(query, found, "query", place)
+        query, sign, fragment = query.partition("#")
+        value = address + mark + redact_form(query, found, "query", place) + sign + fragment
     if _HARMLESS.fullmatch(value) is None and may_hold(value.encode("utf-8", "surrogatepass")):
         return found.scrub(value, place)
     return value

@@ -21,7 +21,7 @@ _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 class Found:
     """Collects while one exchange is redacted. `side` is "request" or "response" while that message is worked on."""
 
-    __slots__ = ("_kept", "_more", "places", "pseudonyms", "rules", "side", "sought")
+    __slots__ = ("_kept", "_made", "_more", "places", "pseudonyms", "rules", "side", "sought")
 
     def __init__(self, rules: Rules, pseudonyms: Pseudonyms) -> None:
         self.rules = rules
@@ -30,6 +30,7 @@ class Found:
         self.places: dict[str, None] = {}
         self.sought: dict[str, str] = {}
         self._kept: set[str] = set()
+        self._made: set[str] = set()
         self._more = 0
 
     def note(self, place: str) -> None:
@@ -47,12 +48,21 @@ class Found:
         return (*self.places, f"and {self._more} more") if self._more else tuple(self.places)
 
     def replace(self, value: str, place: str) -> str:
-        """The pseudonym of a secret that stands at `place`; remembers both."""
+        """The pseudonym of a secret that stands at `place`; remembers both. A pseudonym made here stays what it is."""
+        if value in self._made or ("%" in value and unquote(value) in self._made):
+            return value
         made = self.pseudonyms.of(value)
+        self._made.add(made)
         if made != value:
             self.note(place)
             if len(self.sought) < _SOUGHT_MAX and _WORDLIKE.fullmatch(value):
                 self.sought[value] = made
+        return made
+
+    def known(self, made: str, place: str) -> str:
+        """A pseudonym that an earlier exchange made, put at `place`."""
+        self._made.add(made)
+        self.note(place)
         return made
 
     def number(self, text: str, place: str) -> str:

@@ -88,8 +88,8 @@ class Redactor:
         )
 
     def _target(self, target: str, found: Found) -> str:
-        if self._known and (query := _LONG_PART.search(target)) is not None:
-            target = self._known_parts(target, found, query.start())
+        if self._known and (part := _LONG_PART.search(target)) is not None:
+            target = self._known_parts(target, found, part.start())
         made = redact_target(target, found)
         return target if made == target else made
 
@@ -100,8 +100,7 @@ class Redactor:
             known = self._known.get(unquote(match.group()))
             if known is None:
                 return match.group()
-            found.note("target(known)")
-            return known
+            return found.known(known, "target(known)")
 
         return target[:start] + _LONG_PART.sub(part, target[start:])
 
