@@ -30,6 +30,14 @@ def test_a_placeholder_may_be_a_part_of_a_segment() -> None:
     assert match((MUTANTS["value"],), _candidate(found)).right
 
 
+def test_a_change_of_several_values_of_a_placeholder_is_one_finding() -> None:
+    routes = ["GET /feeds/bags/products.xml", "GET /feeds/lamps/products.xml"]
+    found = _finding("*", "header:etag", "missing", routes=routes)
+    assert match((MUTANTS["no-tag"],), _candidate(found)).right
+    assert not match((MUTANTS["no-tag"],), _candidate({**found, "routes": [*routes, "GET /cart"]})).right
+    assert not match((MUTANTS["no-tag"],), _candidate({**found, "routes": [], "route": "*"})).right
+
+
 def test_a_missing_finding_is_wrong() -> None:
     matching = match(PLANTED, _candidate(ICON))
     assert not matching.right
