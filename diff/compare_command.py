@@ -20,6 +20,7 @@ __all__ = ["as_json", "as_text", "compare", "content_type_of"]
 
 _FILE_BYTES_MAX: Final = 1 << 30
 _SHOWN_CHARACTERS_MAX: Final = 200
+_MAKE_ONE: Final = "make one with protoc --include_imports --descriptor_set_out=FILE"
 _EXIT_CODES: Final = {"equal": 0, "different": 1, "inconclusive": 3}
 
 _TYPES: Final = {
@@ -47,7 +48,7 @@ _TYPES: Final = {
 @click.option(
     "--descriptor-set",
     type=click.Path(path_type=Path),
-    help="Types of protobuf messages, as `protoc --include_imports -o FILE` writes them.",
+    help="Types of protobuf messages, as protoc --descriptor_set_out writes them.",
 )
 @click.option("--message", metavar="TYPE", help="Full name of the protobuf type of both; needs --descriptor-set.")
 @click.pass_context
@@ -133,7 +134,7 @@ def _read_schema(path: Path) -> Schema:
             f"{path}: not a descriptor set: {error}\nmake one with protoc --include_imports -o FILE"
         ) from None
     if not schema.messages:
-        raise BadInput(f"{path}: a descriptor set without messages\nmake one with protoc --include_imports -o FILE")
+        raise BadInput(f"{path}: a descriptor set without messages\n{_MAKE_ONE}")
     return schema
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from capture.errors import BadInput
+from capture.errors import BadInput, UnderstudyError
 from diff.compare_command import compare
+from tests.support.protobuf import descriptor_set, field
 
 
 @pytest.fixture
@@ -80,3 +81,34 @@ def test_a_file_that_cannot_be_read_is_two_lines_and_exit_2(run: CliRunner, name
     assert isinstance(result.exception, BadInput)
     assert result.exception.exit_code == 2
     assert str(result.exception) == f"{name}: {why}\ncompare takes two files, each with one body"
+
+
+def test_protobuf_is_compared_by_names_with_a_descriptor_set(run: CliRunner) -> None:
+    Path("shop.desc").write_bytes(descriptor_set())
+    arguments = [*two(field(1, 5), field(1, 6)), "--json", "--descriptor-set", "shop.desc", "--message", "shop.Order"]
+    assert json.loads(run.invoke(compare, arguments).stdout) == [
+        {"path": "$['id']", "kind": "value", "left": 5, "right": 6}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--message", "shop.Order"],
+            "--message shop.Order: its type is not known\ngive --descriptor-set FILE as well",
+        ),
+        (["--descriptor-set", "shop.desc", "--message", "shop.Ordr"], "did you mean 'shop.Order'?"),
+        (["--descriptor-set", "empty"], "empty: a descriptor set without messages\nmake one with protoc"),
+        (["--descriptor-set", "left"], "left: not a descriptor set"),
+        (["--descriptor-set", "gone"], "gone: cannot be read"),
+    ],
+)
+def test_a_wrong_descriptor_set_is_said_in_two_lines(run: CliRunner, options: list[str], said: str) -> None:
+    Path("shop.desc").write_bytes(descriptor_set())
+    Path("empty").write_bytes(b"")
+    result = run.invoke(compare, [*two(b"\xff", b"\xfe"), *options])
+    assert isinstance(result.exception, UnderstudyError)
+    assert result.exception.exit_code == 2
+    assert said in str(result.exception)
+    assert str(result.exception).count("\n") == 1

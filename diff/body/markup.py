@@ -1,7 +1,9 @@
 """Trees of elements, as HTML and XML have them, and the walk that finds where two of them differ.
 
 A path goes from the root element down: the tag, then its index among the siblings of that tag; ["@name"] is an
-attribute, ["#text"] and an index a run of text: $['html']['body'][0]['a'][2]['@href'].
+attribute, ["#text"] and an index a run of text: $['html']['body'][0]['a'][2]['@href']. Where an element has become one
+of another tag, or text, the step is ["#child"] and the index among all children. Indexes are those on the left, but for
+what is extra, as everywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from diff.options import CompareOptions
 __all__ = ["Builder", "Child", "Element", "compare_elements"]
 
 _SHOWN_CHARACTERS_MAX: Final = 2000
-_ELEMENTS_MAX: Final = 500_000
+_ELEMENTS_MAX: Final = 200_000
 _WHITE: Final = re.compile(r"[ \t\n\f\r]+")
 
 
@@ -133,7 +135,7 @@ class Builder:
 def compare_elements(left: Element, right: Element, collector: Collector, options: CompareOptions) -> None:
     """Add the differences of two trees; raises TooManyDifferences. The roots' tags are part of every path."""
     if left.tag != right.tag:
-        collector.add((left.tag,), "type", left.markup(), right.markup())
+        collector.add((), "type", left.markup(), right.markup())
         return
     _Walk(collector, options).elements(left, right, (left.tag,))
 
@@ -172,20 +174,17 @@ class _Walk:
         if alignment.moved:
             add(path, "order", [_shown(child) for child in left], [_shown(child) for child in right])
         for at_left, at_right in alignment.changed:
-            self._pair(left[at_left], right[at_right], (*path, *left_steps[at_left]))
+            mine, other = left[at_left], right[at_right]
+            if left_steps[at_left][0] != right_steps[at_right][0]:
+                add((*path, "#child", at_left), "type", _shown(mine), _shown(other))
+            elif isinstance(mine, Element) and isinstance(other, Element):
+                self.elements(mine, other, (*path, *left_steps[at_left]))
+            elif mine != other:
+                add((*path, *left_steps[at_left]), "value", mine, other)
         for index in alignment.missing:
             add((*path, *left_steps[index]), "missing", _shown(left[index]))
         for index in alignment.extra:
             add((*path, *right_steps[index]), "extra", MISSING, _shown(right[index]))
-
-    def _pair(self, left: Child, right: Child, path: Path) -> None:
-        if isinstance(left, Element) and isinstance(right, Element) and left.tag == right.tag:
-            self.elements(left, right, path)
-        elif isinstance(left, str) and isinstance(right, str):
-            if left != right:
-                self._collector.add(path, "value", left, right)
-        else:
-            self._collector.add(path, "type", _shown(left), _shown(right))
 
 
 def _shown(child: Child) -> str:
