@@ -184,11 +184,11 @@ class Binder:
 
 def _words(name: str) -> frozenset[str]:
     """A name as it compares: lower case, letters and digits, singular, without a trailing "id"."""
-    plain = _NOT_A_WORD.sub("", name.lower())
+    plain = _NOT_A_WORD.sub("", name.lower().removeprefix("x-"))
     if not plain:
         return frozenset()
     forms = {plain}
-    for ending in ("ids", "id", "number", "token", "key"):
+    for ending in ("ids", "id", "uuid", "number", "token", "key"):
         if plain.endswith(ending) and len(plain) > len(ending) + 1:
             forms.add(plain[: -len(ending)])
     for form in list(forms):

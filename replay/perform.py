@@ -278,7 +278,7 @@ class Performer:
             self.exhausted = True
         except Exception as error:  # noqa: BLE001  kept, and raised by perform() once what is in flight is done
             self._error = error
-            self.stopped = "the log could not be read further"
+            self.exhausted = True
         return None
 
     def _note(self, planned: Planned, iteration: int) -> tuple[Link, ...]:

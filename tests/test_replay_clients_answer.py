@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import httptools
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ def read(data: bytes, method: str = "GET", splits: list[int] | None = None, eof:
     """Feed the bytes in pieces; the response, None where it is not complete."""
     reader = AnswerReader(method, MAX)
     marks = [0, *sorted({min(split, len(data)) for split in splits or []}), len(data)]
-    for start, end in zip(marks, marks[1:], strict=False):
+    for start, end in pairwise(marks):
         response = reader.feed(data[start:end])
         if response is not None:
             return response

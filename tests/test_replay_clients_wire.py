@@ -208,7 +208,7 @@ def test_jobs_under_way_end_when_the_client_is_closed(run: Any) -> None:
             await client.open()
             client.perform(Job(get("/silence"), ended.append))
             client.perform(Job(get("/ok"), ended.append))
-            while not rude.requests:
+            while not rude.requests:  # noqa: ASYNC110  the server runs in the same loop
                 await asyncio.sleep(0.001)
             await client.close()
         return ended

@@ -1,0 +1,86 @@
+"""Shorthand for tests that perform exchanges on servers in the same process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from capture.clock import Clock
+from capture.exchange import Exchange
+from capture.log.segment import RecordWriter
+from capture.log.writer import EXCHANGE_KIND
+from capture.settings import LogConfig
+from replay.bind import Binder
+from replay.clients.base import Limits
+from replay.clients.wire import WireClient
+from replay.outcome import Performance, Role
+from replay.pace import Closed, Pace
+from replay.perform import Options, Performer, Stage
+from replay.plan import Planner
+from tests.support.rude import Rude
+
+
+def write_log(directory: Path, exchanges: Sequence[Exchange], meta: dict[str, Any] | None = None) -> Path:
+    """A sealed log of these exchanges, with the ids that they have."""
+    writer = RecordWriter(directory, Exchange, EXCHANGE_KIND, LogConfig(), meta or {})
+    for item in exchanges:
+        writer.write(item, item.times.request_start)
+    writer.close()
+    return directory
+
+
+async def perform_on(
+    servers: dict[str, Rude],
+    exchanges: Sequence[Exchange],
+    pace: Pace | None = None,
+    limits: Limits | None = None,
+    allow_writes: bool = True,
+    bind: bool = True,
+    performer_out: list[Performer] | None = None,
+    **options: Any,
+) -> list[Performance]:
+    """Perform on servers by build name; a name that begins with "cand" is a candidate. Ledger checked."""
+    clock = Clock()
+    stages = []
+    for name, server in servers.items():
+        role: Role = "current" if name == "current" else "reference" if name == "reference" else "candidate"
+        client = WireClient(server.endpoint, limits or Limits(), clock)
+        await client.open()
+        stages.append(Stage(name, role, client, server.endpoint.authority))
+    recorded: list[Performance] = []
+    performer = Performer(
+        stages,
+        pace or Closed(4),
+        Options("run", **options),
+        clock,
+        recorded.append,
+        Binder() if bind else None,
+    )
+    if performer_out is not None:
+        performer_out.append(performer)
+    try:
+        await performer.perform((0, planned) for planned in Planner(allow_writes).plan(exchanges))
+    finally:
+        for stage in stages:
+            await stage.client.close()
+    assert_adds_up(performer, recorded)
+    return sorted(recorded, key=lambda performance: performance.position)
+
+
+def assert_adds_up(performer: Performer, recorded: Sequence[Performance]) -> None:
+    """Every planned request has one fate, every build one outcome for each that was sent; the counts say the same."""
+    sent = [performance for performance in recorded if performance.skipped is None]
+    skipped = Counter(performance.skipped for performance in recorded if performance.skipped is not None)
+    assert len({(p.iteration, p.position) for p in recorded}) == len(recorded)
+    assert performer.sent == len(sent)
+    assert performer.skipped == skipped
+    assert performer.planned == performer.sent + sum(skipped.values())
+    names = [stage.name for stage in performer.stages]
+    for performance in sent:
+        assert [outcome.build for outcome in performance.outcomes] == names
+    for index, stage in enumerate(performer.stages):
+        failed = Counter(p.outcomes[index].failure.kind for p in sent if p.outcomes[index].failure is not None)
+        assert stage.failed == failed
+        assert performer.sent == stage.answered + sum(failed.values())

@@ -1,0 +1,241 @@
+"""Correlation: the values that a response supplied are found in later requests, and look-alikes are left alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import msgspec
+import pytest
+
+from capture.exchange import Exchange, Request, Response
+from replay.bind import Binder, Link, is_strong
+from replay.place import Place
+from replay.plan import Planner
+from replay.supplies import Supplies, value_answered
+from tests.support.rude import exchange, get, json_response
+
+TOKEN = "tok_9f8e7d6c5b4a"
+OTHER = "tok_1a2b3c4d5e6f"
+
+
+def links_of(*exchanges: Exchange, exclude: tuple[str, ...] = ()) -> list[tuple[Link, ...]]:
+    binder = Binder(exclude)
+    return [binder.note(planned) for planned in Planner(allow_writes=True).plan(exchanges)]
+
+
+def shown(links: tuple[Link, ...]) -> list[tuple[str, str]]:
+    return [(link.place.text(), f"{link.sources[0].exchange_id} {link.sources[0].place.text()}") for link in links]
+
+
+def login(body: bytes, *headers: tuple[str, str]) -> Exchange:
+    return exchange(0, get("/login", method="POST"), json_response(body, *headers))
+
+
+def html(body: bytes) -> Response:
+    return Response(200, "OK", "HTTP/1.1", (("Content-Type", "text/html; charset=utf-8"),), body, len(body))
+
+
+JSON = ("Content-Type", "application/json")
+FORM = ("Content-Type", "application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize(
+    ("request_", "place"),
+    [
+        (get("/me", ("Authorization", f"Bearer {TOKEN}")), "header:authorization"),
+        (get("/me", ("X-Api-Token", TOKEN)), "header:x-api-token"),
+        (get(f"/sessions/{TOKEN}/items"), "path[1]"),
+        (get(f"/me?a=1&t={TOKEN}"), "query:t"),
+        (get("/me", JSON, method="POST", body=b'{"auth": {"t": "%b"}}' % TOKEN.encode()), "$['auth']['t']"),
+        (get("/me", FORM, method="POST", body=b"x=1&t=%b" % TOKEN.encode()), "form:t"),
+        (
+            get(
+                "/me",
+                ("Content-Type", "multipart/form-data; boundary=B"),
+                method="POST",
+                body=b'--B\r\nContent-Disposition: form-data; name="t"\r\n\r\n%b\r\n--B--\r\n' % TOKEN.encode(),
+            ),
+            "part:t",
+        ),
+    ],
+)
+def test_a_token_is_found_wherever_a_request_carries_it(request_: Request, place: str) -> None:
+    links = links_of(login(b'{"data": {"token": "%b"}}' % TOKEN.encode()), exchange(1, request_))
+    assert shown(links[1]) == [(place, "log-0 $['data']['token']")]
+
+
+def _jwt(claims: dict[str, object]) -> str:
+    parts = [json.dumps({"alg": "none"}), json.dumps(claims), "sig"]
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("response", "origin"),
+    [
+        (json_response(b'{"a": [0, {"t": "%b"}]}' % TOKEN.encode()), "$['a'][1]['t']"),
+        (json_response(b"{}", ("X-Session-Token", TOKEN)), "header:x-session-token"),
+        (json_response(b"{}", ("Location", f"/carts/{TOKEN}?x=1")), "header:location/path/1"),
+        (json_response(b"{}", ("Location", f"https://h/next?t={TOKEN}")), "header:location/query/t/0"),
+        (json_response(b"{}", ("Link", f'</items?cursor={TOKEN}>; rel="next"')), "header:link/query/cursor/0"),
+        (json_response(b'{"next": "/items?cursor=%b"}' % TOKEN.encode()), "$['next']/query/cursor/0"),
+        (html(b'<form><input type="hidden" name="csrf" value="%b"></form>' % TOKEN.encode()), "html:input:csrf:0"),
+        (html(b'<meta name="csrf-token" content="%b">' % TOKEN.encode()), "html:meta:csrf-token:0"),
+        (html(b'<a href="/carts/%b">cart</a>' % TOKEN.encode()), "html:a::0/path/1"),
+        (json_response(json.dumps({"jwt": _jwt({"sid": TOKEN})}).encode()), "$['jwt']/jwt/sid"),
+        (
+            json_response(json.dumps({"state": base64.b64encode(b'{"s": "%b"}' % TOKEN.encode()).decode()}).encode()),
+            "$['state']/base64/s",
+        ),
+        (Response(200, "", "HTTP/1.1", (("Content-Type", "text/plain"),), TOKEN.encode() + b"\n", 17), "text"),
+    ],
+)
+def test_a_token_is_found_wherever_a_response_supplies_it(response: Response, origin: str) -> None:
+    links = links_of(exchange(0, get("/login"), response), exchange(1, get(f"/x?q={TOKEN}")))
+    assert shown(links[1]) == [("query:q", f"log-0 {origin}")]
+
+
+def test_a_cookie_follows_the_last_set_cookie_of_its_name() -> None:
+    links = links_of(
+        login(b"{}", ("Set-Cookie", "sid=a1; Path=/"), ("Set-Cookie", "theme=dark")),
+        exchange(1, get("/x", ("Cookie", "theme=dark; sid=a1"))),
+        exchange(2, get("/y"), json_response(b"{}", ("Set-Cookie", "sid=b2"))),
+        exchange(3, get("/z", ("Cookie", "sid=b2; theme=light"))),
+    )
+    assert shown(links[1]) == [("cookie:theme", "log-0 cookie:theme"), ("cookie:sid", "log-0 cookie:sid")]
+    assert shown(links[3]) == [("cookie:sid", "log-2 cookie:sid")]
+
+
+def test_a_pseudonymised_cookie_that_matches_no_value_follows_its_name() -> None:
+    carrying = msgspec.structs.replace(
+        exchange(1, get("/x", ("Cookie", "sid=pseudo"))), redacted=("request.cookie:sid",)
+    )
+    assert shown(links_of(login(b"{}", ("Set-Cookie", "sid=a1")), carrying)[1]) == [("cookie:sid", "log-0 cookie:sid")]
+
+
+@pytest.mark.parametrize(
+    ("supplied", "request_", "bound"),
+    [
+        (b'{"id": 7}', get("/orders/7"), True),
+        (b'{"id": 7}', get("/products/7"), False),
+        (b'{"order_id": 7}', get("/pay?order=7"), True),
+        (b'{"orderId": 7}', get("/pay?order_id=7"), True),
+        (b'{"order": {"id": 7}}', get("/orders/7"), True),
+        (b'{"count": 7}', get("/orders?page=7"), False),
+        (b'{"total": 12345}', get("/orders?limit=12345"), False),
+        (b'{"created": "2026-11-23"}', get("/report?from=2026-11-23"), False),
+        (b'{"status": "pending"}', get("/list?filter=pending"), False),
+        (b'{"at": 1700000000123}', get("/x?since=1700000000123"), False),
+        (b'{"city": "Friedrichshafen"}', get("/x?q=Friedrichshafen"), False),
+        (b'{"price": "1299.5000"}', get("/x?max=1299.5000"), False),
+    ],
+)
+def test_weak_values_are_bound_between_places_of_the_same_name_only(
+    supplied: bytes, request_: Request, bound: bool
+) -> None:
+    first = exchange(0, get("/orders", method="POST"), json_response(supplied))
+    assert bool(links_of(first, exchange(1, request_))[1]) is bound
+
+
+def test_a_value_that_the_client_sent_first_is_its_own() -> None:
+    echo = exchange(1, get(f"/search?q={TOKEN}"), json_response(b'{"q": "%b"}' % TOKEN.encode()))
+    links = links_of(exchange(0, get("/")), echo, exchange(2, get(f"/search?q={TOKEN}&page=2")))
+    assert links == [(), (), ()]
+
+
+def test_a_value_that_the_client_sent_while_the_answer_was_under_way_is_not_bound() -> None:
+    first = exchange(0, get("/a"), json_response(b'{"t": "%b"}' % TOKEN.encode()), start_ms=0, took_ms=10)
+    assert links_of(first, exchange(1, get(f"/b?t={TOKEN}"), start_ms=5))[1] == ()
+
+
+def test_another_session_supplies_nothing() -> None:
+    first = login(b'{"t": "%b"}' % TOKEN.encode())
+    assert links_of(first, exchange(1, get(f"/b?t={TOKEN}"), session="other"))[1] == ()
+
+
+def test_excluded_places_stay_as_recorded() -> None:
+    first = login(b'{"t": "%b"}' % TOKEN.encode())
+    second = exchange(1, get(f"/b?t={TOKEN}&u={TOKEN}"))
+    assert [link.place.text() for link in links_of(first, second, exclude=("query:t",))[1]] == ["query:u"]
+
+
+def test_sources_are_tried_from_the_one_of_the_same_name() -> None:
+    first = login(b'{"a": "%b", "csrf": "%b"}' % (TOKEN.encode(), TOKEN.encode()))
+    (link,) = links_of(first, exchange(1, get("/b", ("X-CSRF", TOKEN))))[1]
+    assert [source.place.text() for source in link.sources] == ["$['csrf']", "$['a']"]
+
+
+@pytest.mark.parametrize(
+    ("value", "strong"),
+    [
+        (TOKEN, True),
+        ("550e8400-e29b-41d4-a716-446655440000", True),
+        ("fb3011a4e3ff368b43d7e2691bfbd275", True),
+        ("4711081547", True),
+        ("1700000000", False),
+        ("12345678", False),
+        ("short1", False),
+        ("pending", False),
+        ("in-progress-now", False),
+        ("2026-11-23T10:00:00Z", False),
+        ("Mon, 23 Nov 2026 10:00:00 GMT", False),
+        ("1299.50", False),
+        ("aaaaaaaaaaaa", False),
+        ("a sentence with words 12", False),
+    ],
+)
+def test_only_what_two_places_do_not_share_by_accident_is_strong(value: str, strong: bool) -> None:
+    assert is_strong(value) is strong
+
+
+def answered(body: bytes) -> Response:
+    return json_response(body)
+
+
+def test_the_value_at_the_same_place_is_taken() -> None:
+    place = Place("json", ("data", "token"))
+    assert value_answered(answered(b'{"data": {"token": "new"}}'), place, "old") == "new"
+    assert value_answered(answered(b'{"data": {}}'), place, "old") is None
+    assert value_answered(None, place, "old") is None
+
+
+def test_a_value_that_the_build_still_knows_elsewhere_in_the_list_stays() -> None:
+    place = Place("json", ("items", 1, "id"))
+    assert value_answered(answered(b'{"items": [{"id": 5}, {"id": 9}]}'), place, "5") == "5"
+    assert value_answered(answered(b'{"items": [{"id": 6}, {"id": 9}]}'), place, "5") == "9"
+
+
+def test_a_request_is_bound_with_what_each_build_answered_and_says_so() -> None:
+    first, second = (
+        login(b'{"token": "%b"}' % TOKEN.encode()),
+        exchange(1, get("/me", ("Authorization", f"Bearer {TOKEN}"))),
+    )
+    links = links_of(first, second)[1]
+    supplies = Supplies(3, 1 << 20)
+    from replay.outcome import Failure, Outcome
+
+    for index, body in enumerate((b'{"token": "%b"}' % OTHER.encode(), b'{"token": "%b"}' % TOKEN.encode())):
+        supplies.keep(first, 0, 0, index, Outcome("b", "current", 0, 1, 2, 3, answered(body)))
+    supplies.keep(first, 0, 0, 2, Outcome("b", "current", 0, 1, 2, 3, None, Failure("reset", "body")))
+    bound, bindings = supplies.bind(second.request, links, "s", 0, 0)
+    assert bound is not None
+    assert bound.headers[1] == ("Authorization", f"Bearer {OTHER}")
+    assert [(b.place, b.origin) for b in bindings] == [("header:authorization", "log-0 $['token']")]
+    assert supplies.bind(second.request, links, "s", 0, 1)[0] is None
+    bound, bindings = supplies.bind(second.request, links, "s", 0, 2)
+    assert bound is None
+    assert bindings[0].origin == "unresolved:log-0 $['token']"
+    assert (supplies.resolved[0], supplies.resolved[1], supplies.unresolved[2]) == (1, 1, 1)
+    assert not supplies.resolvable(links, "s", 0, 2)
+
+
+def test_what_is_kept_of_the_answers_is_bounded() -> None:
+    from replay.outcome import Outcome
+
+    supplies = Supplies(1, 10_000)
+    for number in range(100):
+        supplies.keep(
+            exchange(number, get("/"), session=str(number)), number, 0, 0,
+            Outcome("b", "current", 0, 1, 2, 3, answered(b"x" * 1000)),
+        )  # fmt: skip
+    assert supplies.forgotten >= 90
