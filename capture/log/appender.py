@@ -30,7 +30,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as 
 
 
 def new_segment_id(now_ns: int) -> str:
-    """Twelve characters: 41 bits of the millisecond since 2020 that it was made in, so ids sort by age; 19 of chance."""
+    """Twelve characters: 41 bits of the millisecond since 2020 it was made in, so ids sort by age; 19 of chance."""
     number = (now_ns // 1_000_000 - _SINCE_MS & (1 << 41) - 1) << 19 | secrets.randbits(19)
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(55, -1, -5))
 

@@ -20,7 +20,11 @@ from capture.log.reader import open_log
 __all__ = ["TARGETS", "export"]
 
 TARGETS = {
+    "har": "capture.log.exporters.har",
     "jsonl": "capture.log.exporters.jsonl_lines",
+    "curl": "capture.log.exporters.curl",
+    "gor": "capture.log.exporters.gor",
+    "vegeta": "capture.log.exporters.vegeta",
 }
 
 

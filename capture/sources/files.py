@@ -22,7 +22,12 @@ __all__ = ["FORMATS", "FileImport", "recognise"]
 
 FORMATS = {
     "log": ("capture.log.importers.segments", "our own log or segment"),
+    "gor": ("capture.log.importers.gor", "GoReplay"),
+    "envoy": ("capture.log.importers.envoy", "Envoy tap JSON"),
+    "har": ("capture.log.importers.har", "HAR"),
+    "mitm": ("capture.log.importers.mitm", "mitmproxy flows"),
     "jsonl": ("capture.log.importers.jsonl_lines", "our JSONL"),
+    "access": ("capture.log.importers.access", "an access log of nginx or Apache"),
 }
 """Format to (module, what it is called), in the order in which content is tried: the surest marks first."""
 

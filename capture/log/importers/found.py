@@ -29,7 +29,7 @@ __all__ = [
 HEAD_BYTES = 8192
 """How much of a file (after gzip) recognition sees."""
 LINE_BYTES_MAX = 96 << 20
-WHOLE_BYTES_MAX = 1 << 30
+WHOLE_BYTES_MAX = 512 << 20
 """A file of a format that can only be read whole (HAR, Envoy's JSON) may be this long after gzip."""
 
 
