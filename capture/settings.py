@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["SECTIONS", "CaptureConfig", "LogConfig", "RedactConfig", "RelayConfig"]
+__all__ = ["SECTIONS", "CaptureConfig", "GuardConfig", "LogConfig", "MirrorConfig", "RedactConfig", "RelayConfig"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,7 +116,11 @@ class RelayConfig:
     """[relay]: the sidecar's own settings; the flags of `capture relay` have the same names.
 
     listen, upstream, admin: addresses, HOST:PORT or unix:PATH; admin None for none. workers: processes that share the
-    port. drain_seconds: how long exchanges under way may still take after SIGTERM.
+    port. drain_seconds: how long exchanges under way may still take after SIGTERM. proxy_protocol_in: clients are load
+    balancers that say who the client is; proxy_protocol_out: say so to the upstream, in this version. tls_cert, tls_key:
+    PEM files with which TLS is terminated. alpn: protocols that clients may choose; the upstream must speak each.
+    upstream_tls: speak TLS to the upstream, verified with upstream_ca (else the system's authorities) for the name
+    upstream_name (else its host). messages: form of the lines on stderr.
     """
 
     listen: str | None = None
@@ -124,12 +128,74 @@ class RelayConfig:
     admin: str | None = None
     workers: int = 1
     drain_seconds: float = 25.0
+    proxy_protocol_in: bool = False
+    proxy_protocol_out: Literal["v1", "v2"] | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    alpn: tuple[str, ...] = ("http/1.1",)
+    upstream_tls: bool = False
+    upstream_ca: Path | None = None
+    upstream_name: str | None = None
+    messages: Literal["text", "json"] = "text"
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:
             raise ValueError(f"workers must be from 1 to 256, found {self.workers}")
         if not 0 <= self.drain_seconds <= 86_400:
             raise ValueError(f"drain_seconds must be from 0 to 86400, found {self.drain_seconds}")
+        if self.tls_key is not None and self.tls_cert is None:
+            raise ValueError("tls_key needs tls_cert beside it")
+        if self.tls_cert is not None and self.proxy_protocol_in:
+            raise ValueError("proxy_protocol_in cannot be read where tls_cert terminates TLS; end TLS before or behind")
+        if not self.alpn or any(not 0 < len(name) < 256 or not name.isascii() for name in self.alpn):
+            raise ValueError("alpn must name protocols, for example http/1.1 or h2")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuardConfig:
+    """[guard]: what capture may take before it gives way; 0 for no limit where that makes sense.
+
+    exchanges_per_s: captured exchanges a second. memory_bytes_max: resident memory of the process. cpu_share_max: share
+    of one core that capture takes, the log's thread included. free_bytes_min: space to be left on the log's disk.
+    stall_ms: the event loop may run that late before the watchdog stops capture. cooldown_s: how long a stop lasts.
+    """
+
+    exchanges_per_s: float = 0.0
+    memory_bytes_max: int = 0
+    cpu_share_max: float = 0.9
+    free_bytes_min: int = 0
+    stall_ms: int = 250
+    cooldown_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("exchanges_per_s", "memory_bytes_max", "free_bytes_min", "cooldown_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
+        if not 0 < self.cpu_share_max <= 64:
+            raise ValueError(f"cpu_share_max must be above 0, found {self.cpu_share_max}")
+        if self.stall_ms < 1:
+            raise ValueError(f"stall_ms must be at least 1, found {self.stall_ms}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MirrorConfig:
+    """[mirror]: the sink for mirrored requests.
+
+    listen: HOST:PORT or unix:PATH. connections_max: further connections are refused. held_bytes_max: bodies under way
+    together. body_seconds: how long a body may take to arrive.
+    """
+
+    listen: str | None = None
+    connections_max: int = 1024
+    held_bytes_max: int = 64 << 20
+    body_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("connections_max", "held_bytes_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if not 0 < self.body_seconds <= 3600:
+            raise ValueError(f"body_seconds must be above 0 and at most 3600, found {self.body_seconds}")
 
 
 SECTIONS: dict[str, type | None] = {
@@ -137,4 +203,6 @@ SECTIONS: dict[str, type | None] = {
     "redact": RedactConfig,
     "log": LogConfig,
     "relay": RelayConfig,
+    "guard": GuardConfig,
+    "mirror": MirrorConfig,
 }

@@ -1,0 +1,101 @@
+"""One recording of a source on asyncio: log and pipeline opened, signals heard, everything sealed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from capture.clock import Clock
+from capture.conservation import Conservation
+from capture.errors import RunFailed
+from capture.log.writer import LogWriter
+from capture.options import CaptureSettings
+from capture.pipeline import Pipeline, pipeline_from_config
+
+__all__ = ["Stop", "record"]
+
+_SNAPSHOT_S = 0.25
+
+
+class Stop:
+    """What the signals asked for. asked: SIGTERM or SIGINT came, drain; at_once: a second one came, do not wait."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+
+    def signal(self) -> None:
+        """One more signal."""
+        (self.at_once if self.asked.is_set() else self.asked).set()
+
+    async def hurried(self, work: Awaitable[None]) -> bool:
+        """Do the work of a drain unless a second signal comes; True where that cut it short."""
+        draining = asyncio.ensure_future(work)
+        hurrying = asyncio.ensure_future(self.at_once.wait())
+        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if draining.done():
+            draining.result()
+            return False
+        draining.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await draining
+        return True
+
+
+Serve = Callable[[Pipeline, Clock, Stop], Awaitable[None]]
+
+
+def record(
+    settings: CaptureSettings,
+    meta: dict[str, Any],
+    serve: Serve,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Conservation:
+    """Run `serve` until it returns, then write out and seal the log; returns counts that add up.
+
+    serve: a coroutine function that runs the source until `Stop.asked`, and drains it. meta: for the log's header.
+    Raises RunFailed where the log cannot be written, and what `serve` raises, after the log is sealed.
+    """
+    clock = Clock()
+    try:
+        writer = LogWriter(settings.log, settings.log_config, meta, now_ns=clock.now_ns)
+    except OSError as error:
+        raise RunFailed(f"--log: {settings.log}: cannot be written: {error.strerror}") from None
+    counts: Conservation | None = None
+    try:
+        pipeline = pipeline_from_config(settings.capture, settings.redact, writer.put)
+        counts = pipeline.counts
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(_run(pipeline, writer, clock, serve))
+    finally:
+        writer.close(counts)
+    writer.settle(pipeline.counts)
+    return pipeline.counts
+
+
+async def _run(pipeline: Pipeline, writer: LogWriter, clock: Clock, serve: Serve) -> None:
+    loop = asyncio.get_running_loop()
+    stop = Stop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.signal)
+    # The writer's thread must never read counts that the loop is changing: it gets copies.
+    copy = Conservation()
+
+    async def keep_copying() -> None:
+        nonlocal copy
+        while True:
+            await asyncio.sleep(_SNAPSHOT_S)
+            copy = Conservation.from_dict(pipeline.counts.as_dict())
+
+    writer.sync_conservation(lambda: copy)
+    copying = loop.create_task(keep_copying())
+    try:
+        await serve(pipeline, clock, stop)
+    finally:
+        copying.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
