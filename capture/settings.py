@@ -117,10 +117,10 @@ class RelayConfig:
 
     listen, upstream, admin: addresses, HOST:PORT or unix:PATH; admin None for none. workers: processes that share the
     port. drain_seconds: how long exchanges under way may still take after SIGTERM. proxy_protocol_in: clients are load
-    balancers that say who the client is; proxy_protocol_out: say so to the upstream, in this version. tls_cert, tls_key:
-    PEM files with which TLS is terminated. alpn: protocols that clients may choose; the upstream must speak each.
-    upstream_tls: speak TLS to the upstream, verified with upstream_ca (else the system's authorities) for the name
-    upstream_name (else its host). messages: form of the lines on stderr.
+    balancers that say who the client is; proxy_protocol_out: say so to the upstream, in this version.
+    tls_cert, tls_key: PEM files with which TLS is terminated. alpn: protocols that clients may choose; the upstream
+    must speak each. upstream_tls: speak TLS to the upstream, verified with upstream_ca (else the system's
+    authorities) for the name upstream_name (else its host). messages: form of the lines on stderr.
     """
 
     listen: str | None = None

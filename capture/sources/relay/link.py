@@ -24,14 +24,16 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from capture.sources.relay.deathwatch import Deathwatch
+from capture.sources.relay.proxy_protocol import Proxied, ProxyHeaderError, parse_header
 
-__all__ = ["WRITE_BYTES_HIGH", "ClientSide", "Counters", "Side", "Tap", "UpstreamSide"]
+__all__ = ["WRITE_BYTES_HIGH", "ClientSide", "Counters", "ProxiedClientSide", "Side", "Tap", "UpstreamSide"]
 
 WRITE_BYTES_HIGH = 64 * 1024
 """Bytes that wait for a slow side before its peer is no longer read. One read of the loop, at most 256 KiB, may come
 on top, so a direction holds at most 320 KiB outside the kernel."""
 
 _LINGER_RESET = struct.pack("ii", 1, 0)
+_HEADER_WAIT_S = 5.0
 _RESET_POLL_S = 0.005
 _RESET_WAIT_S = 1.0
 # SIOCOUTQNSD of linux/sockios.h: bytes not sent yet. TIOCOUTQ also counts sent ones that a delayed ACK leaves open.
@@ -237,10 +239,11 @@ class Side(asyncio.Protocol):
 class ClientSide(Side):
     """The accepted end. Until the upstream is connected its bytes wait, at most one read of the loop.
 
-    number: of the connection within its relay, from 0. client: the peer's address without its port.
+    number: of the connection within its relay, from 0. proxied: who the client is, and where it connected to.
+    greeting: bytes that the upstream is sent before the client's, which no tap sees.
     """
 
-    __slots__ = ("_on_closed", "_on_opened", "_waiting", "client", "number")
+    __slots__ = ("_on_closed", "_on_opened", "_waiting", "greeting", "number", "proxied")
 
     def __init__(
         self,
@@ -255,10 +258,24 @@ class ClientSide(Side):
         self._on_closed = on_closed
         self._waiting: list[bytes] = []
         self.number = -1
-        self.client = ""
+        self.proxied = Proxied()
+        self.greeting = b""
+
+    @property
+    def client(self) -> str:
+        """The client's address without its port; "unix" where it has none."""
+        return self.proxied.host or "unix"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.attach(transport)
+        self.open()
+
+    def open(self) -> None:
+        """The connection begins; who it is with is known now."""
+        if self.transport is not None and not self.proxied.host:
+            peer, own = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
+            if isinstance(peer, tuple) and isinstance(own, tuple):
+                self.proxied = Proxied(peer[0], peer[1], own[0], own[1])
         self._on_opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -296,6 +313,8 @@ class ClientSide(Side):
         upstream.peer_write = transport.write
         self.peer = upstream
         self.peer_write = upstream.transport.write
+        if self.greeting:
+            upstream.transport.write(self.greeting)
         waiting, self._waiting = self._waiting, []
         for data in waiting:
             self.data_received(data)
@@ -315,6 +334,40 @@ class ClientSide(Side):
         if self.tap is not None:
             self.tap.close(self.now_ns())
         self._on_closed(self)
+
+
+class ProxiedClientSide(ClientSide):
+    """A client behind a load balancer: its connection begins with a PROXY header, which is taken off."""
+
+    __slots__ = ("_header", "_timer")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.attach(transport)
+        self._header: bytes | None = b""
+        self._timer = asyncio.get_running_loop().call_later(_HEADER_WAIT_S, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self._header is None:
+            super().data_received(data)
+            return
+        self._header += data
+        try:
+            found = parse_header(self._header)
+        except ProxyHeaderError:
+            self.abort()
+            return
+        if found is not None:
+            self.proxied, length = found
+            rest, self._header = self._header[length:], None
+            self._timer.cancel()
+            self.open()
+            if rest:
+                super().data_received(rest)
+
+    def _gone(self) -> None:
+        self._timer.cancel()
+        if self._header is None:
+            super()._gone()
 
 
 class UpstreamSide(Side):

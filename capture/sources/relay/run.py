@@ -1,4 +1,4 @@
-"""One relay process from start to end: bind, capture, accept, drain, seal the log, and give the counts."""
+"""One relay process from start to end: capture, accept, keep to the budgets, drain, seal the log, give the counts."""
 
 from __future__ import annotations
 
@@ -6,33 +6,55 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
+import logging
+import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from capture.clock import Clock
 from capture.conservation import Conservation
-from capture.errors import RunFailed
+from capture.errors import RunFailed, UnderstudyError
+from capture.guard import Guard, Usage
 from capture.log.writer import LogWriter
 from capture.options import CaptureSettings
 from capture.pipeline import Pipeline, pipeline_from_config
+from capture.settings import GuardConfig
+from capture.sources.relay.messages import say
 from capture.sources.relay.server import Relay, RelayOptions
+from capture.sources.relay.status import LatencyHistogram, log_cpu_ns, rss_bytes, settled
 from capture.sources.relay.tap import Capture
 
-__all__ = ["RelayRun", "new_loop", "run_relay"]
+__all__ = ["RelayRun", "Reload", "Worker", "new_loop", "run_relay"]
 
-_SNAPSHOT_S = 0.25
+_TICK_S = 0.1
+_SLOW_TICKS = 10
 _GC_THRESHOLD = 50_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Reload:
+    """What SIGHUP may change while the relay runs."""
+
+    sample: float
+    guard: GuardConfig
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RelayRun:
-    """All that one relay process needs to know. drain_s: as RelayConfig.drain_seconds."""
+    """All that one relay process needs to know.
+
+    drain_s: as RelayConfig.drain_seconds. reload: reads the configuration again; raises UnderstudyError where it is
+    wrong, which then changes nothing. worker: its number where several share the port.
+    """
 
     options: RelayOptions
     settings: CaptureSettings
+    guard: GuardConfig
     drain_s: float
+    reload: Callable[[], Reload] | None = None
+    worker: int | None = None
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -45,12 +67,14 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def run_relay(run: RelayRun, sockets: list[socket.socket], on_listening: Callable[[], None]) -> Conservation:
+def run_relay(
+    run: RelayRun, sockets: list[socket.socket], on_listening: Callable[[Worker], Awaitable[None]]
+) -> Conservation:
     """Relay until SIGTERM or SIGINT, drain, seal the log; returns counts that add up.
 
-    sockets: bound ones (`server.bind`), closed at the end. on_listening: called once traffic is accepted. Raises
-    UsageError, BadInput or RunFailed before anything is accepted where the log cannot be written or a setting cannot
-    be used.
+    sockets: bound ones (`server.bind`), closed at the end. on_listening: awaited in the loop once traffic is accepted.
+    Raises UsageError, BadInput or RunFailed before anything is accepted where the log cannot be written or a setting
+    cannot be used.
     """
     clock = Clock()
     try:
@@ -62,75 +86,175 @@ def run_relay(run: RelayRun, sockets: list[socket.socket], on_listening: Callabl
         pipeline = pipeline_from_config(run.settings.capture, run.settings.redact, writer.put)
         counts = pipeline.counts
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_serve(run, sockets, pipeline, writer, clock, on_listening))
+            worker = Worker(run, pipeline, writer, clock)
+            runner.run(worker.serve(sockets, on_listening))
     finally:
         writer.close(counts)
-    writer.settle(pipeline.counts)
-    return pipeline.counts
+    return settled(pipeline.counts, writer)
 
 
 def _meta(run: RelayRun) -> dict[str, Any]:
-    return {"source": "relay", "listen": str(run.options.listen), "upstream": str(run.options.upstream)}
+    meta: dict[str, Any] = {
+        "source": "relay",
+        "listen": str(run.options.listen),
+        "upstream": str(run.options.upstream),
+    }
+    if run.worker is not None:
+        meta["worker"] = run.worker
+    return meta
 
 
-async def _serve(
-    run: RelayRun,
-    sockets: list[socket.socket],
-    pipeline: Pipeline,
-    writer: LogWriter,
-    clock: Clock,
-    on_listening: Callable[[], None],
-) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    at_once = asyncio.Event()
+class Worker:
+    """The relay and the capture of one process, in one event loop."""
 
-    def on_signal() -> None:
-        (at_once if stop.is_set() else stop).set()
+    def __init__(self, run: RelayRun, pipeline: Pipeline, writer: LogWriter, clock: Clock) -> None:
+        self.run = run
+        self.guard = Guard(run.guard)
+        self._pipeline = pipeline
+        self._writer = writer
+        self._clock = clock
+        self._sample = run.settings.capture.sample
+        self._added = LatencyHistogram()
+        self._lag = LatencyHistogram()
+        self._copy = Conservation()
+        self._failing: str | None = None
+        self._capture = Capture(
+            pipeline,
+            clock.now_ns,
+            server=str(run.options.upstream),
+            scheme="http",
+            body_bytes_max=run.settings.capture.body_bytes_max,
+            added_ns=self._added.add,
+            guard=self.guard,
+        )
+        self.relay = Relay(run.options, self._capture.tap, clock)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    capture = Capture(
-        pipeline,
-        clock.now_ns,
-        server=str(run.options.upstream),
-        body_bytes_max=run.settings.capture.body_bytes_max,
-    )
-    relay = Relay(run.options, capture.tap, clock)
-    # The writer's thread must never read counts that the loop is changing: it gets copies.
-    copies = _Copies(pipeline.counts)
-    writer.sync_conservation(copies.latest)
-    copying = loop.create_task(copies.keep())
-    await relay.start(sockets)
-    # Records are plain data without cycles; a full collection now and then would only cost every client a pause.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD, 20, 100)
-    on_listening()
-    await stop.wait()
-    draining = loop.create_task(relay.drain(run.drain_s))
-    hurrying = loop.create_task(at_once.wait())
-    await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-    hurrying.cancel()
-    if not draining.done():
+    async def serve(self, sockets: list[socket.socket], on_listening: Callable[[Worker], Awaitable[None]]) -> None:
+        """Accept until a signal, then drain. A second signal does not wait for connections."""
+        loop = asyncio.get_running_loop()
+        stop, at_once = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: (at_once if stop.is_set() else stop).set())
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        # The writer's thread must never read counts that the loop is changing: it gets copies.
+        self._writer.sync_conservation(lambda: self._copy)
+        ticking = loop.create_task(self._tick())
+        await self.relay.start(sockets)
+        # Records are plain data without cycles; a full collection now and then would only cost every client a pause.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 20, 100)
+        await on_listening(self)
+        await stop.wait()
+        say("draining", connections=self.relay.connections, deadline_s=self.run.drain_s)
+        await self._drain(at_once)
+        ticking.cancel()
+
+    async def _drain(self, at_once: asyncio.Event) -> None:
+        draining = asyncio.create_task(self.relay.drain(self.run.drain_s))
+        hurrying = asyncio.create_task(at_once.wait())
+        await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if draining.done():
+            say("drained", reset=draining.result())
+            return
         draining.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await draining
-        await relay.abort()
-    copying.cancel()
+        say("stopped at once", logging.WARNING, reset=self.relay.connections)
+        await self.relay.abort()
 
+    def reload(self) -> None:
+        """SIGHUP: read the configuration again; what is wrong with it is said, and changes nothing."""
+        self.relay.reload_tls()
+        if self.run.reload is None:
+            return
+        try:
+            changed = self.run.reload()
+        except UnderstudyError as error:
+            say(f"configuration not reloaded: {error}", logging.ERROR)
+            return
+        self.apply(changed)
 
-class _Copies:
-    """Consistent copies of counts for another thread, renewed by the loop a few times a second."""
+    def apply(self, changed: Reload) -> None:
+        """Sample and keep to budgets as told from here on."""
+        self._sample = changed.sample
+        self.guard.limits = changed.guard
+        self._set_probability()
+        say("configuration reloaded", sample=changed.sample)
 
-    def __init__(self, counts: Conservation) -> None:
-        self._counts = counts
-        self._copy = Conservation()
+    def state(self) -> dict[str, Any]:
+        """Plain values for the metrics and for the sum over several processes; see `admin.render_metrics`."""
+        counters, log = self.relay.counters, self._writer.stats()
+        return {
+            "counts": settled(self._pipeline.counts, self._writer).as_dict(),
+            "in_flight": self._pipeline.in_flight,
+            **{name: getattr(counters, name) for name in counters.__slots__},
+            "bypassed": self._capture.bypassed,
+            "capture_errors": dict(self._capture.errors),
+            "capture_ns": self._capture_ns(),
+            "sampling_ratio": self._sample * self.guard.factor if self.guard.off is None else 0.0,
+            "core_share": self.guard.share,
+            "guard_off": int(self.guard.off is not None),
+            "guard_reasons": {self.guard.off: 1} if self.guard.off is not None else {},
+            "guard_stops": dict(self.guard.stops),
+            "draining": int(self.relay.draining),
+            "queue_records": log.queued,
+            "queue_bytes": log.queued_bytes,
+            "log_written": log.written,
+            "log_bytes": log.written_bytes,
+            "log_segments": log.segments,
+            "log_pruned": log.pruned,
+            "log_errors": dict(log.errors),
+            "log_failing": int(log.failing is not None),
+            "rss_bytes": rss_bytes(),
+            "workers": 1,
+            "added": self._added.state(),
+            "lag": self._lag.state(),
+        }
 
-    def latest(self) -> Conservation:
-        return self._copy
+    def _capture_ns(self) -> int:
+        return self._capture.spent_ns + log_cpu_ns(self._writer)
 
-    async def keep(self) -> None:
+    async def _tick(self) -> None:
+        """Measure what capture takes ten times a second, and let the guard decide."""
+        loop = asyncio.get_running_loop()
+        free_bytes: int | None = None
+        due_s = loop.time()
+        turn = 0
         while True:
-            await asyncio.sleep(_SNAPSHOT_S)
-            self._copy = Conservation.from_dict(self._counts.as_dict())
+            due_s = max(due_s + _TICK_S, loop.time() - _TICK_S)
+            await asyncio.sleep(due_s - loop.time())
+            late_ns = max(0, int((loop.time() - due_s) * 1e9))
+            self._lag.add(late_ns)
+            turn += 1
+            if turn % _SLOW_TICKS == 1:
+                self._copy = Conservation.from_dict(self._pipeline.counts.as_dict())
+                free_bytes = self._free_bytes()
+                self._tell_log()
+            usage = Usage(self._clock.now_ns(), self._capture_ns(), rss_bytes(), free_bytes, late_ns)
+            off = self.guard.off
+            if self.guard.tick(usage):
+                self._set_probability()
+                if self.guard.off != off:
+                    message = "capture goes on" if self.guard.off is None else f"capture stopped: {self.guard.off}"
+                    say(message, logging.WARNING, core_share=round(self.guard.share, 2), rss_bytes=usage.rss_bytes)
+
+    def _set_probability(self) -> None:
+        self._pipeline.sampler.set_probability(self._sample * self.guard.factor)
+
+    def _tell_log(self) -> None:
+        failing = self._writer.stats().failing
+        if failing != self._failing:
+            self._failing = failing
+            if failing is None:
+                say("the log is written again", logging.WARNING)
+            else:
+                say(f"the log cannot be written: {failing}; traffic goes on", logging.ERROR)
+
+    def _free_bytes(self) -> int | None:
+        try:
+            found = os.statvfs(self.run.settings.log)
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize

@@ -6,15 +6,21 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable
+from typing import Literal
 
 from capture.clock import Clock
 from capture.errors import BadInput, RunFailed, UsageError
 from capture.sources.relay.address import Address
 from capture.sources.relay.deathwatch import Deathwatch
-from capture.sources.relay.link import ClientSide, Counters, Tap, UpstreamSide
+from capture.sources.relay.link import ClientSide, Counters, ProxiedClientSide, Tap, UpstreamSide
+from capture.sources.relay.messages import say
+from capture.sources.relay.proxy_protocol import encode_v1, encode_v2
+from capture.sources.relay.tls import Terminator, TlsOptions, upstream_context
 
 __all__ = ["Relay", "RelayOptions", "bind"]
 
@@ -27,13 +33,17 @@ class RelayOptions:
     """How one relay listens and connects.
 
     quiet_s: at a drain, a connection on which the upstream spoke last and nobody for that long is between two
-    exchanges, and is ended on both sides.
+    exchanges, and is ended on both sides. proxy_in: each client connection begins with a PROXY header, which says who
+    the client is. proxy_out: version of the PROXY header that the upstream is sent, None for none.
     """
 
     listen: Address
     upstream: Address
     backlog: int = 4096
     quiet_s: float = 1.0
+    tls: TlsOptions = dataclasses.field(default_factory=TlsOptions)
+    proxy_in: bool = False
+    proxy_out: Literal["v1", "v2"] | None = None
 
 
 class Relay:
@@ -57,17 +67,31 @@ class Relay:
         self._empty = asyncio.Event()
         self._ended: dict[int, int] = {}
         self._watch: Deathwatch | None = None
+        self._terminator = Terminator(options.tls) if options.tls.cert is not None else None
+        self._upstream_tls = upstream_context(options.tls) if options.tls.upstream else None
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept on sockets that are bound (`bind`); they are closed by `drain`."""
         loop = asyncio.get_running_loop()
         self._watch = Deathwatch(loop)
+        tls = self._terminator.context if self._terminator is not None else None
+        backlog = self.options.backlog
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
-                server = await loop.create_unix_server(self._accepted, sock=sock, backlog=self.options.backlog)
+                server = await loop.create_unix_server(self._accepted, sock=sock, backlog=backlog, ssl=tls)
             else:
-                server = await loop.create_server(self._accepted, sock=sock, backlog=self.options.backlog)
+                server = await loop.create_server(self._accepted, sock=sock, backlog=backlog, ssl=tls)
             self._servers.append(server)
+
+    def reload_tls(self) -> None:
+        """Use what the certificate's files hold now; where that cannot be used, say so and keep the old one."""
+        if self._terminator is not None:
+            try:
+                self._terminator.reload()
+            except BadInput as error:
+                say(f"certificate not reloaded: {error}", logging.ERROR)
+            else:
+                say("certificate reloaded")
 
     @property
     def connections(self) -> int:
@@ -115,7 +139,8 @@ class Relay:
 
     def _accepted(self) -> ClientSide:
         assert self._watch is not None
-        return ClientSide(self._now_ns, self.counters, self._watch, self._opened, self._closed)
+        kind = ProxiedClientSide if self.options.proxy_in else ClientSide
+        return kind(self._now_ns, self.counters, self._watch, self._opened, self._closed)
 
     def _opened(self, side: ClientSide) -> None:
         assert side.transport is not None
@@ -125,8 +150,9 @@ class Relay:
         counters.active += 1
         self._links[side.number] = side
         self._empty.clear()
-        peer = side.transport.get_extra_info("peername")
-        side.client = peer[0] if isinstance(peer, tuple) else "unix"
+        if self.options.proxy_out is not None:
+            encode = encode_v1 if self.options.proxy_out == "v1" else encode_v2
+            side.greeting = encode(side.proxied)
         tap = side.tap = self._make_tap(side.client, side.number)
         loop = asyncio.get_running_loop()
         self._connecting[side.number] = loop.create_task(self._connect(loop, side, tap))
@@ -134,15 +160,33 @@ class Relay:
     async def _connect(self, loop: asyncio.AbstractEventLoop, side: ClientSide, tap: Tap | None) -> None:
         upstream = self.options.upstream
         try:
+            tls = self._tls_for(side)
+            name = (self.options.tls.upstream_name or upstream.host) if tls is not None else None
             if upstream.path is not None:
-                await loop.create_unix_connection(lambda: UpstreamSide(side, tap), upstream.path)
+                await loop.create_unix_connection(
+                    lambda: UpstreamSide(side, tap), upstream.path, ssl=tls, server_hostname=name
+                )
             else:
-                await loop.create_connection(lambda: UpstreamSide(side, tap), upstream.host, upstream.port)
-        except OSError:
+                await loop.create_connection(
+                    lambda: UpstreamSide(side, tap), upstream.host, upstream.port, ssl=tls, server_hostname=name
+                )
+        except OSError as error:
             self.counters.connect_failed += 1
+            if self.counters.connect_failed == 1:
+                say(f"upstream {upstream} does not accept: {error}", logging.WARNING)
             side.abort()
         finally:
             self._connecting.pop(side.number, None)
+
+    def _tls_for(self, side: ClientSide) -> ssl.SSLContext | None:
+        """The upstream's context, offering what this client has chosen: the relay cannot translate protocols."""
+        context = self._upstream_tls
+        if context is not None:
+            assert side.transport is not None
+            chosen = side.transport.get_extra_info("ssl_object")
+            protocol = chosen.selected_alpn_protocol() if chosen is not None else None
+            context.set_alpn_protocols([protocol] if protocol is not None else list(self.options.tls.alpn))
+        return context
 
     def _closed(self, side: ClientSide) -> None:
         if self._links.pop(side.number, None) is not None:

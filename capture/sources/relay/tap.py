@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from capture.exchange import Exchange, Request
+from capture.guard import Guard
 from capture.observe.connection import ConnectionObserver
 from capture.observe.events import Finished, Observed
 from capture.observe.skim import Skim
@@ -39,10 +40,21 @@ class Capture:
 
     server: the upstream's address, which goes into every record. spent_ns: time that capture took in the loop.
     added_ns: called with the time that a chunk waited in this process until it was written. errors: what failed, by
-    reason.
+    reason. bypassed: connections that not even a tap could be made for.
     """
 
-    __slots__ = ("added_ns", "body_bytes_max", "errors", "now_ns", "recorder", "scheme", "server", "spent_ns")
+    __slots__ = (
+        "added_ns",
+        "body_bytes_max",
+        "bypassed",
+        "errors",
+        "guard",
+        "now_ns",
+        "recorder",
+        "scheme",
+        "server",
+        "spent_ns",
+    )
 
     def __init__(
         self,
@@ -53,8 +65,11 @@ class Capture:
         scheme: str = "http",
         body_bytes_max: int = 1 << 20,
         added_ns: Callable[[int], None] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.recorder = recorder
+        self.guard = guard
+        self.bypassed = 0
         self.now_ns = now_ns
         self.server = server
         self.scheme = scheme
@@ -63,15 +78,23 @@ class Capture:
         self.spent_ns = 0
         self.errors: Counter[str] = Counter()
 
+    @property
+    def off(self) -> str | None:
+        """Why a budget has stopped capture, None while it has not."""
+        return self.guard.off if self.guard is not None else None
+
     def tap(self, client: str, number: int) -> ExchangeTap | SkimTap | None:
         """A tap for a connection just accepted; None where not even that could be made."""
         try:
-            if self.recorder.connection_kept(client):
-                return ExchangeTap(self, client, number)
-            return SkimTap(self)
+            if not self.recorder.connection_kept(client):
+                return SkimTap(self)
+            if self.off is not None:
+                return SkimTap(self, self.off)
+            return ExchangeTap(self, client, number)
         except Exception as error:  # noqa: BLE001 - fail open: whatever capture does, the connection is served
             self.failed("sampler_error", error)
             self.recorder.lost("sampler_error")
+            self.bypassed += 1
             return None
 
     def failed(self, reason: str, error: Exception) -> None:
@@ -107,9 +130,9 @@ class ExchangeTap:
         if observer is None:
             if self._skim is not None:
                 self._skim.client_bytes(data, at_ns)
-        elif self._leaving and observer.between_requests and not self._open:
+        elif (self._leaving or self._capture.off is not None) and observer.between_requests and not self._open:
             self._observer = None
-            self._skim = SkimTap(self._capture)
+            self._skim = SkimTap(self._capture, None if self._leaving else self._capture.off)
             self._skim.client_bytes(data, at_ns)
         else:
             capture = self._capture
@@ -162,9 +185,15 @@ class ExchangeTap:
             self._fail(error)
 
     def _begin(self, request: Request, at_ns: int) -> object | None:
-        recorder = self._capture.recorder
+        recorder, guard = self._capture.recorder, self._capture.guard
+        if guard is not None and guard.off is not None:
+            recorder.lost(guard.off)
+            return None
         token: object | None = recorder.begin(request, self._client, at_ns)
         if token is not None:
+            if guard is not None and (reason := guard.admit(at_ns)) is not None:
+                recorder.abandon(token, reason)
+                return None
             self._open.append(token)
         elif self._leaving is None:
             self._leaving = not recorder.connection_kept(self._client, at_ns)
@@ -192,13 +221,14 @@ class ExchangeTap:
 
 
 class SkimTap:
-    """Only counts the exchanges of a connection that the sampler has left out; sees nothing of the answers."""
+    """Only counts the exchanges of a connection: left out by the sampler, or shed by `reason`; sees no answers."""
 
     sees_server = False
-    __slots__ = ("_capture", "_skim")
+    __slots__ = ("_capture", "_reason", "_skim")
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: Capture, reason: str | None = None) -> None:
         self._capture = capture
+        self._reason = reason
         self._skim: Skim | None = Skim()
 
     def client_bytes(self, data: bytes, at_ns: int) -> None:
@@ -206,8 +236,10 @@ class SkimTap:
         if skim is not None:
             try:
                 begun = skim.client_bytes(data)
-                if begun:
+                if begun and self._reason is None:
                     self._capture.recorder.skimmed(begun)
+                elif begun and self._reason is not None:
+                    self._capture.recorder.lost(self._reason, begun)
                 if skim.opaque is not None:
                     self._skim = None
                     self._capture.recorder.opaque(skim.opaque)

@@ -1,0 +1,278 @@
+"""Several relay processes behind one port: started, watched, restarted, added up and stopped by one parent.
+
+Each worker has its own listening socket on the shared port (SO_REUSEPORT), its own capture and its own segment stream.
+It tells the parent its state twice a second and its final counts at the end. A worker that dies is started again; its
+last known counts stay in the sum, and what was under way in it is shed as `worker_died`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from capture.conservation import Conservation
+from capture.errors import BadInput, RunFailed, UnderstudyError, UsageError
+from capture.settings import GuardConfig
+from capture.sources.relay.messages import say, set_up_messages
+from capture.sources.relay.run import RelayRun, Reload, Worker, run_relay
+from capture.sources.relay.status import merge
+
+__all__ = ["Fleet", "worker_main"]
+
+_STATE_S = 0.5
+_RESTART_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_LINE_BYTES_MAX = 1 << 20
+_START_S = 60.0
+_SEAL_S = 30.0
+_LENGTH = struct.Struct("!I")
+_CODE = "from capture.sources.relay.workers import worker_main; worker_main()"
+
+
+@dataclasses.dataclass(slots=True)
+class _Member:
+    """One place in the fleet. state: the latest of the process that holds it; final: its last word, once it ended."""
+
+    number: int
+    sockets: list[socket.socket]
+    process: subprocess.Popen[bytes] | None = None
+    state: dict[str, Any] | None = None
+    final: Conservation | None = None
+    error: UnderstudyError | None = None
+    writer: asyncio.StreamWriter | None = None
+    deaths: int = 0
+
+
+class Fleet:
+    """The parent of several workers. run: what each of them is given, but for its number."""
+
+    def __init__(self, run: RelayRun, sockets: list[list[socket.socket]], messages: str) -> None:
+        self.run = run
+        self._messages = messages
+        self._members = [_Member(number, own) for number, own in enumerate(sockets)]
+        self._buried: list[dict[str, Any]] = []
+        self._counts = Conservation()
+        self._stopping = False
+        self._ready: list[asyncio.Event] = []
+
+    async def serve(self, on_listening: Callable[[Fleet], Awaitable[None]]) -> Conservation:
+        """Run all workers until SIGTERM or SIGINT; the sum of their counts. Raises what kept one from starting."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._ready = [asyncio.Event() for _ in self._members]
+        keeping = [loop.create_task(self._keep(member)) for member in self._members]
+        listening = loop.create_task(self._all_ready())
+        done, _ = await asyncio.wait({listening, *keeping}, return_when=asyncio.FIRST_COMPLETED)
+        if listening in done:
+            await on_listening(self)
+        else:
+            self._stop()
+        await asyncio.gather(*keeping)
+        listening.cancel()
+        for member in self._members:
+            if member.error is not None:
+                raise member.error
+        return self._counts
+
+    def state(self) -> dict[str, Any]:
+        """The states of all workers, and of those that died, as one."""
+        return merge([*self._buried, *(member.state for member in self._members if member.state is not None)])
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return len(self._members)
+
+    @property
+    def stopping(self) -> bool:
+        """True once no new connection is accepted."""
+        return self._stopping
+
+    def close(self) -> None:
+        """Close the sockets that were kept for restarts."""
+        for member in self._members:
+            for sock in member.sockets:
+                sock.close()
+
+    async def _all_ready(self) -> None:
+        for event in self._ready:
+            await event.wait()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for member in self._members:
+            self._signal(member, signal.SIGTERM)
+
+    def _signal(self, member: _Member, number: signal.Signals) -> None:
+        if member.process is not None and member.process.poll() is None:
+            member.process.send_signal(number)
+
+    def _reload(self) -> None:
+        for member in self._members:
+            self._signal(member, signal.SIGHUP)
+        if self.run.reload is None:
+            return
+        try:
+            changed = self.run.reload()
+        except UnderstudyError as error:
+            say(f"configuration not reloaded: {error}", logging.ERROR)
+            return
+        settings = dataclasses.replace(
+            self.run.settings, capture=dataclasses.replace(self.run.settings.capture, sample=changed.sample)
+        )
+        self.run = dataclasses.replace(self.run, settings=settings, guard=changed.guard)
+        line = json.dumps({"sample": changed.sample, "guard": dataclasses.asdict(changed.guard)}).encode() + b"\n"
+        for member in self._members:
+            if member.writer is not None:
+                member.writer.write(line)
+
+    async def _keep(self, member: _Member) -> None:
+        """Start the worker, listen to it, and start it again when it dies, until the fleet stops."""
+        while True:
+            await self._live(member)
+            if self._is_over(member):
+                return
+            wait_s = _RESTART_S[min(member.deaths, len(_RESTART_S) - 1)]
+            member.deaths += 1
+            await asyncio.sleep(wait_s)
+            if self._is_over(member):
+                return
+
+    def _is_over(self, member: _Member) -> bool:
+        return self._stopping or member.error is not None
+
+    async def _live(self, member: _Member) -> None:
+        """One life of one worker."""
+        ours, theirs = socket.socketpair()
+        member.process = self._spawn(member, theirs)
+        theirs.close()
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES_MAX)
+        member.writer = writer
+        with contextlib.suppress(OSError, ValueError, asyncio.LimitOverrunError):
+            while line := await reader.readline():
+                self._hear(member, json.loads(line))
+        member.writer = None
+        writer.close()
+        await self._buried_by(member, asyncio.get_running_loop())
+
+    async def _buried_by(self, member: _Member, loop: asyncio.AbstractEventLoop) -> None:
+        process = member.process
+        assert process is not None
+        try:
+            async with asyncio.timeout(_SEAL_S):
+                await loop.run_in_executor(None, process.wait)
+        except TimeoutError:
+            process.kill()
+        state, member.state = member.state, None
+        counts = member.final
+        member.final = None
+        if counts is None and state is not None:
+            counts = _as_died(state)
+        if counts is not None:
+            self._counts.merge(counts)
+        if state is not None:
+            gone = dict.fromkeys(("active", "in_flight", "queue_records", "queue_bytes", "rss_bytes", "workers"), 0)
+            assert counts is not None
+            self._buried.append({**state, **gone, "counts": counts.as_dict(), "guard_off": 0, "guard_reasons": {}})
+            self._buried[:] = [merge(self._buried)]
+        if not self._stopping and member.error is None:
+            say("a worker died and is started again", logging.ERROR, worker=member.number, status=process.returncode)
+
+    def _spawn(self, member: _Member, channel: socket.socket) -> subprocess.Popen[bytes]:
+        fds = [sock.fileno() for sock in member.sockets]
+        run = dataclasses.replace(self.run, reload=None, worker=member.number)
+        package = pickle.dumps((run, fds, self._messages))
+        process = subprocess.Popen(
+            [sys.executable, "-c", _CODE, str(channel.fileno())],
+            pass_fds=[channel.fileno(), *fds],
+            stdin=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
+            # A Ctrl-C of the terminal must reach the parent alone; it passes on what it makes of it.
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(_LENGTH.pack(len(package)) + package)
+            process.stdin.close()
+        return process
+
+    def _hear(self, member: _Member, message: dict[str, Any]) -> None:
+        if "state" in message:
+            member.state = message["state"]
+            self._ready[member.number].set()
+            if self._stopping and not message["state"]["draining"]:
+                self._signal(member, signal.SIGTERM)
+        elif "final" in message:
+            member.final = Conservation.from_dict(message["final"])
+        elif "error" in message:
+            kinds = {"UsageError": UsageError, "BadInput": BadInput}
+            member.error = kinds.get(message["kind"], RunFailed)(message["error"])
+
+
+def _as_died(state: dict[str, Any]) -> Conservation:
+    """The last known counts of a worker that left no final ones; what waited or was under way is lost."""
+    counts = Conservation.from_dict(state["counts"])
+    waiting = min(state["queue_records"], counts.kept)
+    counts.kept -= waiting
+    lost = state["in_flight"] + waiting
+    if lost:
+        counts.shed["worker_died"] += lost
+    return counts
+
+
+def worker_main() -> None:
+    """Entry of a worker process: argument is the channel's descriptor, stdin holds what to run."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    (length,) = _LENGTH.unpack(sys.stdin.buffer.read(_LENGTH.size))
+    run, fds, messages = pickle.loads(sys.stdin.buffer.read(length))
+    set_up_messages(messages)
+    sockets = [socket.socket(fileno=fd) for fd in fds]
+    background: list[asyncio.Task[None]] = []
+
+    async def on_listening(worker: Worker) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=channel.dup(), limit=_LINE_BYTES_MAX)
+        background.append(asyncio.create_task(_tell(worker, writer)))
+        background.append(asyncio.create_task(_obey(worker, reader)))
+
+    try:
+        final = run_relay(run, sockets, on_listening)
+    except UnderstudyError as error:
+        _send(channel, {"error": str(error), "kind": type(error).__name__})
+        sys.exit(error.exit_code)
+    _send(channel, {"final": final.as_dict()})
+
+
+async def _tell(worker: Worker, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(json.dumps({"state": worker.state()}).encode() + b"\n")
+        with contextlib.suppress(OSError):
+            await writer.drain()
+        await asyncio.sleep(_STATE_S)
+
+
+async def _obey(worker: Worker, reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(OSError):
+        while line := await reader.readline():
+            message = json.loads(line)
+            worker.apply(Reload(message["sample"], GuardConfig(**message["guard"])))
+    # The parent is gone: nobody would start, count or stop us any more.
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _send(channel: socket.socket, message: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        channel.setblocking(True)
+        channel.sendall(json.dumps(message).encode() + b"\n")

@@ -1,0 +1,103 @@
+"""Several workers on one port: one admin address and one conservation line for all, and a killed one comes back."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from capture.log.reader import open_log
+from tests.support import nginx
+from tests.support.relay import RelayProcess, relay_process
+from tests.test_capture_admin import KEY, admin_of, get, parse
+
+pytestmark = [pytest.mark.net, pytest.mark.slow]
+
+ARGUMENTS = ("--workers", "2", "--admin", "127.0.0.1:0", "--messages", "json")
+
+
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "nginx" / "www").mkdir(parents=True)
+    (tmp_path / "nginx" / "www" / "a.txt").write_text("hello")
+    return tmp_path / "nginx"
+
+
+def ask(relay: RelayProcess, times: int) -> None:
+    for _ in range(times):
+        with urllib.request.urlopen(f"http://127.0.0.1:{relay.port}/a.txt", timeout=10) as answer:
+            assert answer.read() == b"hello"
+
+
+def children(relay: RelayProcess) -> list[int]:
+    path = Path(f"/proc/{relay.process.pid}/task/{relay.process.pid}/children")
+    return [int(word) for word in path.read_text().split()]
+
+
+def metrics_until(admin: str, name: str, value: float) -> dict[str, float]:
+    """Scrape until a sample has this value: workers tell theirs twice a second."""
+    for _ in range(200):
+        samples = parse(get(f"{admin}/metrics")[1])
+        if samples.get(name) == value:
+            return samples
+    raise AssertionError((name, value, samples))
+
+
+def test_workers_share_the_port_and_their_counts_are_one(tmp_path: Path) -> None:
+    with (
+        nginx.serve(site(tmp_path)) as port,
+        relay_process(f"127.0.0.1:{port}", tmp_path / "log", *ARGUMENTS, environ=KEY) as relay,
+    ):
+        admin = admin_of(relay)
+        assert len(children(relay)) == 2
+        ask(relay, 60)
+        samples = metrics_until(admin, 'understudy_exchanges_total{fate="kept"}', 60)
+        assert samples["understudy_workers"] == 2
+        assert samples["understudy_exchanges_seen_total"] == 60
+        counts = relay.stop()
+    assert (counts.seen, counts.kept) == (60, 60)
+    with open_log(tmp_path / "log") as log:
+        assert len(list(log.exchanges())) == 60
+        assert {segment.meta["worker"] for segment in log.segments} == {0, 1}
+        assert log.conservation().as_dict() == counts.as_dict()
+
+
+def test_a_killed_worker_is_started_again_and_its_counts_stay(tmp_path: Path) -> None:
+    with (
+        nginx.serve(site(tmp_path)) as port,
+        relay_process(f"127.0.0.1:{port}", tmp_path / "log", *ARGUMENTS, environ=KEY) as relay,
+    ):
+        admin = admin_of(relay)
+        ask(relay, 40)
+        metrics_until(admin, 'understudy_exchanges_total{fate="kept"}', 40)
+        metrics_until(admin, "understudy_queue_records", 0)
+        killed, _ = children(relay)
+        os.kill(killed, signal.SIGKILL)
+        metrics_until(admin, "understudy_workers", 1)
+        metrics_until(admin, "understudy_workers", 2)
+        assert killed not in children(relay)
+        ask(relay, 20)
+        counts = relay.stop()
+    assert (counts.seen, counts.kept) == (60, 60)
+
+
+def test_workers_end_where_their_parent_was_killed(tmp_path: Path) -> None:
+    with (
+        nginx.serve(site(tmp_path)) as port,
+        relay_process(f"127.0.0.1:{port}", tmp_path / "log", *ARGUMENTS, environ=KEY) as relay,
+    ):
+        ask(relay, 5)
+        workers = children(relay)
+        relay.process.kill()
+        relay.process.wait(10)
+        for worker in workers:
+            descriptor = os.pidfd_open(worker)
+            try:
+                assert select.select([descriptor], [], [], 20)[0], "the worker is still there"
+            finally:
+                os.close(descriptor)
+    with open_log(tmp_path / "log") as log:
+        assert len(list(log.exchanges())) == 5
