@@ -75,10 +75,10 @@ def test_every_session_request_is_answered_on_every_build_as_it_was_when_capture
             "--reference", urls["reference"], "--candidate", urls["candidate"], exit_code=0,
         )  # fmt: skip
     sql = "select build, status, count(*) as n from events group by build, status"
-    done = understudy("query", tmp_path / "run", sql, "--json", cwd=tmp_path)
+    done = understudy("query", tmp_path / "run", sql, "--format", "jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for build in ("current", "reference", "candidate"):
-        rows = [row for row in json.loads(done.stdout) if row["build"] == build]
+        rows = [row for row in map(json.loads, done.stdout.splitlines()) if row["build"] == build]
         assert {row["status"]: row["n"] for row in rows} == recorded
 
 
