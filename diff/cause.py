@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from diff.difference import Difference
-from diff.noise import GroupKey
+from diff.odd import GroupKey
 from replay.outcome import Outcome
 
 __all__ = ["CascadeLedger", "primary"]

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from diff.difference import format_path, jsonable
 from diff.explain import Dimension
-from diff.noise import Change, GroupKey, PathTally, Seen
+from diff.facets import Renamings
+from diff.noise import PathTally
+from diff.odd import Change, GroupKey, Seen
 
 __all__ = ["OTHER_PATHS", "Evidence", "Example", "RouteTally", "Shown"]
 
@@ -74,7 +76,7 @@ class Evidence:
     """The counts of one candidate; `routes` and `paths` grow up to bounds, and what is beyond is counted together."""
 
     __slots__ = (
-        "_examples_max", "_ids", "_paths_max", "dimensions", "examples", "overflowed", "paths", "routes",
+        "_examples_max", "_ids", "_paths_max", "_renamings", "dimensions", "examples", "overflowed", "paths", "routes",
         "signatures",
     )  # fmt: skip
 
@@ -88,6 +90,7 @@ class Evidence:
         self.overflowed = 0
         self.signatures: Counter[tuple[tuple[int, ...], bool]] = Counter()
         self._ids: dict[Shown, int] = {}
+        self._renamings = Renamings()
 
     def observe(
         self,
@@ -122,7 +125,8 @@ class Evidence:
             if swallowed and not here:
                 continue
             judged = None if witness is None or swallowed else theirs.get(key, ())
-            if self.paths[key].observe(here, judged, session=session, weight=weight, position=position):
+            tally = self.paths[key]
+            if tally.observe(here, judged, self._renamings, session=session, weight=weight, position=position):
                 apart.append(key)
                 _count(self.dimensions.setdefault(key, Counter()), facts, None)
             if here:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from diff.cause import CascadeLedger
 from diff.evidence import Evidence, Example, Shown
 from diff.explain import Explanation, explain
-from diff.noise import Change, GroupKey
+from diff.odd import Change, GroupKey
 from diff.significance import EVERY_ROUTE, Decided
 from diff.statistics import wilson
 

@@ -20,7 +20,7 @@ from diff.evidence import Evidence, Shown
 from diff.explain import dimensions_of
 from diff.findings import build_findings, rule_finding
 from diff.ledger import Ledger, Totals
-from diff.noise import Seen, seen_of
+from diff.odd import Seen, seen_of
 from diff.report.model import CandidateReport, Report
 from diff.route import RouteLearner, Routes
 from diff.rules import Rule, RuleBook
@@ -167,7 +167,8 @@ def compare_options(config: DiffConfig) -> CompareOptions:
 def _learn_routes(subject: Subject, config: DiffConfig) -> Routes:
     learner = RouteLearner(config.routes)
     for performance in subject.performances():
-        learner.add(performance.exchange.request.target)
+        response = performance.exchange.response
+        learner.add(performance.exchange.request.target, None if response is None else response.status)
     return learner.finish()
 
 

@@ -21,10 +21,12 @@ _HASH = re.compile(r"(?=[^\d]*\d)[0-9a-fA-F]{8,}\Z")
 _DATE = re.compile(r"\d{4}-\d\d(?:-\d\d)?(?:T[\d:.]+Z?)?\Z")
 _TOKEN = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_\-~=]{16,}\Z")
 _PREFIXED = re.compile(r"([A-Za-z]{1,12})[-_](?:\d+|[0-9a-fA-F]{8,}|(?=\w*\d)[A-Za-z0-9]{6,})\Z")
+_SLUG = re.compile(r"[A-Za-z]+(?:[-_][A-Za-z0-9]+)+\Z")
 _LETTER_NUMBER = re.compile(r"[A-Za-z]{1,3}\d{2,}\Z")
 _VERSION = re.compile(r"v\d+(?:\.\d+)*\Z")
 _FILE = re.compile(r"(?P<stem>.+)(?P<extension>\.[A-Za-z][A-Za-z0-9]{0,5})\Z")
 
+_FEW_WORDS = 5
 _ANY = "{any}"
 _TAIL = "{tail}"
 
@@ -64,6 +66,7 @@ class Routes:
                 node = node.children.get(_ANY, _EMPTY)
                 continue
             name = placeholder(segment) or segment
+            name = node.aliases.get(name, name)
             names.append(name)
             node = node.children.get(name, _EMPTY)
             if position + 1 >= _DEPTH_MAX and len(segments) > _DEPTH_MAX:
@@ -76,12 +79,16 @@ _DEPTH_MAX = 16
 
 
 class _Node:
-    __slots__ = ("children", "collapsed", "literals")
+    """A place in the trie. found: some request that went through here was not answered 404. aliases: words that stand
+    for an identifier here, to the placeholder that they are counted under."""
+
+    __slots__ = ("aliases", "children", "collapsed", "found")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
+        self.aliases: dict[str, str] = {}
         self.collapsed = False
-        self.literals = 0
+        self.found = False
 
 
 _EMPTY = _Node()
@@ -107,15 +114,14 @@ class RouteLearner:
         self._counts: dict[tuple[str, ...], int] = {}
         self.overflowed = 0
 
-    def add(self, target: str) -> None:
-        """Learn from one target."""
+    def add(self, target: str, status: int | None = None) -> None:
+        """Learn from one target; status: that of the recorded response, None where there is none."""
         if target == "*":
             return
         node = self._root
         for position, segment in enumerate(split_target(target)):
             if position >= _DEPTH_MAX:
                 return
-            node.literals += 1
             name = placeholder(segment) or segment
             if node.collapsed:
                 name = _ANY
@@ -130,6 +136,7 @@ class RouteLearner:
                     self._collapse(node)
                     child = node.children[_ANY]
             node = child
+            node.found = node.found or status != 404
 
     def finish(self) -> Routes:
         """The names; the learner can go on learning, but names already given out stay as they are."""
@@ -142,17 +149,31 @@ class RouteLearner:
             node = waiting.pop()
             if not node.collapsed and self._is_open(node):
                 self._collapse(node)
+            elif not node.collapsed:
+                self._adopt_strangers(node)
             waiting += node.children.values()
 
     def _is_open(self, node: _Node) -> bool:
         words = [name for name in node.children if not name.startswith("{")]
         if len(words) > self._cardinality_max:
             return True
-        # A dozen words with one and the same shape below them, or a dozen that read like titles, are names of things.
-        if len(words) >= 12 and all(node.children[word].children for word in words):
-            return len({frozenset(node.children[word].children) for word in words}) == 1
+        # Words with one and the same shape below them are names of things: a dozen, or a few where that shape has a
+        # word in it (/feeds/shoes/latest.xml), which resources of different kinds hardly share.
+        below = {frozenset(node.children[word].children) for word in words}
+        if len(below) == 1 and (shape := next(iter(below))):
+            return len(words) >= (12 if all("{" in name for name in shape) else _FEW_WORDS)
         titles = sum(1 for word in words if word.count("-") + word.count("_") + word.count("%20") + word.count("+"))
         return len(words) >= 12 and titles >= 0.8 * len(words)
+
+    def _adopt_strangers(self, node: _Node) -> None:
+        """A word that was never found, among identifiers, is an identifier of nothing: /products/none is no route."""
+        known = [name for name in node.children if name.startswith("{")]
+        if not known:
+            return
+        home = min(known, key=lambda name: (-len(node.children[name].children), name))
+        for word in [name for name, child in node.children.items() if "{" not in name and name and not child.found]:
+            node.aliases[word] = home
+            self._merge(node.children[home], node.children.pop(word))
 
     def _collapse(self, node: _Node) -> None:
         merged = _Node()
@@ -165,7 +186,7 @@ class RouteLearner:
         pairs = [(into, other)]
         while pairs:
             target, source = pairs.pop()
-            target.literals += source.literals
+            target.found = target.found or source.found
             target.collapsed = target.collapsed or source.collapsed
             for name, child in source.children.items():
                 if name in target.children:
@@ -197,6 +218,9 @@ def placeholder(segment: str) -> str | None:
         return "{hash}"
     if prefixed := _PREFIXED.match(text):
         return f"{prefixed[1]}-{{id}}"
+    if _SLUG.match(text):
+        # Words joined by hyphens: a title where a number or a serial is among them, else a word as any other.
+        return "{slug}" if any(part.isdigit() for part in re.split("[-_]", text)) else None
     if _LETTER_NUMBER.match(text):
         return "{code}"
     if _TOKEN.match(text):

@@ -32,7 +32,7 @@ from typing import Any, Literal
 from capture.config import Settings, nearest
 from capture.errors import UsageError
 from diff.difference import KINDS, format_path
-from diff.noise import Seen
+from diff.odd import Seen
 
 __all__ = ["ExpectedRow", "Rule", "RuleBook", "read_rules"]
 

@@ -10,7 +10,7 @@ from diff.compare import CompareOptions, compare_outcomes
 from diff.difference import format_path, jsonable
 from diff.evidence import Shown
 from diff.judge import PairFate
-from diff.noise import GroupKey, seen_of
+from diff.odd import GroupKey, seen_of
 from diff.report.escape import shown, visible
 from diff.report.model import CandidateReport, Report
 from replay.outcome import Outcome, Performance

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 from diff.difference import KINDS
 from diff.evidence import OTHER_PATHS, Evidence, Shown
-from diff.noise import Change, GroupKey, Odd, PathTally
+from diff.noise import PathTally
+from diff.odd import Change, GroupKey, Odd
 from diff.statistics import binomial_tail, clopper_pearson, discoveries
 from diff.values import is_volatile
 
@@ -102,10 +103,8 @@ def _tests(key: GroupKey, tally: PathTally, evidence: Evidence) -> list[_Test]:
             tests.append(
                 _test(key, change, odd, sessions, counts.count, "change", floor if change.kind == "order" else 0.0)
             )
-    if tally.repeats.seen:
-        tests.append(
-            _test(key, tally.change_of_repeat, tally.repeats, sessions, tally.repeats.candidate, "repeats", 0.0)
-        )
+    for name, change, odd in tally.facets.tests():
+        tests.append(_facet_test(key, name, change, odd, sessions))
     if tally.untested and not tally.odd.seen and not tally.agreed_differ:
         tests += _one_way(key, tally)
     return tests
@@ -117,6 +116,15 @@ def _test(key: GroupKey, change: Change | None, odd: Odd, sessions: int, count: 
         # Where there is noise at all, the test that relies on candidate and reference alone must agree.
         p = max(p, odd.p_value(sessions, three_way=False)[0])
     return _Test(key, change, max(p, floor), max(least, floor), count, level)
+
+
+def _facet_test(key: GroupKey, name: str, change: Change, odd: Odd, sessions: int) -> _Test:
+    if name == "renamed":
+        p, least = odd.p_value(sessions, three_way=False)
+        return _Test(key, change, p, least, odd.candidate, f"facet {name}")
+    test = _test(key, change, odd, sessions, odd.candidate, f"facet {name}", 0.0)
+    directions = 2 if name == "shift" else 1
+    return dataclasses.replace(test, p=min(1.0, directions * test.p), least=min(1.0, directions * test.least))
 
 
 def _order_floor(tally: PathTally) -> float:
@@ -166,15 +174,15 @@ def _decided(key: GroupKey, tally: PathTally, tests: list[_Test]) -> Decided:
         }
         frequent = _frequent(tally, alone or tally.changes)
         return Decided(key, tally.count, frequent, p, _shown(key, (*frequent, None)))
-    changes = {test.change for test in tests if test.change is not None and test.level != "repeats"}
+    changes = {test.change for test in tests if test.change is not None and not test.level.startswith("facet")}
     if changes:
         frequent = _frequent(tally, changes)
         count = sum(tally.changes[change].count for change in frequent)
         return Decided(key, count, frequent, p, _shown(key, frequent))
-    constant = tally.change_of_repeat
-    assert constant is not None
-    change = Change("value", f"{constant.from_class}, varying", f"{constant.to_class}, repeating")
-    return Decided(key, tally.repeats.candidate, (change,), p, _shown(key, (constant,)))
+    strongest = min(tests, key=lambda test: (test.p, test.level))
+    assert strongest.change is not None
+    assert tally.facets.change is not None
+    return Decided(key, strongest.count, (strongest.change,), p, _shown(key, (tally.facets.change,)))
 
 
 def _shown(key: GroupKey, changes: Iterable[Change | None]) -> frozenset[Shown]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from capture.exchange import Response
 from diff.cause import CascadeLedger, primary
 from diff.difference import Difference
-from diff.noise import GroupKey
+from diff.odd import GroupKey
 from replay.outcome import Binding, Outcome
 
 CART, TOTAL = GroupKey("POST /cart", "$['id']"), GroupKey("GET /cart/{id}", "$['total']")

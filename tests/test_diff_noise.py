@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from diff.difference import MISSING, Difference, Kind
-from diff.noise import Change, Odd, PathTally, Seen, seen_of
+from diff.facets import Renamings
+from diff.noise import PathTally
+from diff.odd import Change, Odd, Seen, seen_of
 
 NOW_NS = 1_790_000_000_000_000_000
 UUIDS = [f"3f2b8c1e-7a60-4d6e-a9be-{number:012x}" for number in range(100)]
@@ -16,7 +18,7 @@ def seen(left: Any, right: Any, kind: Kind = "value") -> list[Seen]:
 
 
 def observe(tally: PathTally, candidate: list[Seen], witness: list[Seen] | None, number: int = 0) -> bool:
-    return tally.observe(candidate, witness, session=number, weight=1.0, position=number)
+    return tally.observe(candidate, witness, Renamings(), session=number, weight=1.0, position=number)
 
 
 def test_a_candidate_that_stands_apart_alone_is_counted_as_odd() -> None:
@@ -69,7 +71,7 @@ def test_a_value_that_repeats_on_the_candidate_alone_is_counted() -> None:
     tally = PathTally()
     for number in range(20):
         observe(tally, seen(UUIDS[number], UUIDS[99]), seen(UUIDS[number], UUIDS[40 + number]), number)
-    assert (tally.repeats.candidate, tally.repeats.witness, tally.repeats.current) == (19, 0, 0)
+    assert (tally.facets.repeats.candidate, tally.facets.repeats.witness, tally.facets.repeats.current) == (19, 0, 0)
 
 
 def test_without_a_witness_nothing_is_called_odd() -> None:

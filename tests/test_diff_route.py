@@ -85,6 +85,8 @@ def test_a_template_must_begin_with_a_slash() -> None:
         ("SKU0012", "{code}"),
         ("17.json", "{id}.json"),
         ("aB3dE5fG7hJ9kL1m", "{token}"),
+        ("attic-oak-bag-92", "{slug}"),
+        ("attic-oak-bag", None),
         ("products", None),
         ("v1", None),
         ("products.json", None),
@@ -94,6 +96,26 @@ def test_a_template_must_begin_with_a_slash() -> None:
 )
 def test_a_segment_that_looks_like_an_identifier_is_a_placeholder(segment: str, expected: str | None) -> None:
     assert placeholder(segment) == expected
+
+
+def test_words_with_the_same_words_below_them_are_a_placeholder() -> None:
+    targets = [f"/feeds/{word}/latest.xml" for word in ("shoes", "bags", "hats", "lamps", "mugs")]
+    assert set(names(targets)) == {"GET /feeds/{slug}/latest.xml"}
+
+
+def test_resources_with_identifiers_below_them_stay_apart() -> None:
+    targets = [f"/{word}/{number}" for word in ("users", "orders", "carts", "products", "bills") for number in (1, 2)]
+    assert len(set(names(targets))) == 5
+
+
+def test_a_word_that_was_never_found_among_identifiers_is_one_of_them() -> None:
+    learner = RouteLearner()
+    for target, status in (("/users/1", 200), ("/users/none", 404), ("/users/me", 200), ("/about", 404)):
+        learner.add(target, status)
+    routes = learner.finish()
+    assert routes.of("GET", "/users/none") == "GET /users/{id}"
+    assert routes.of("GET", "/users/me") == "GET /users/me"
+    assert routes.of("GET", "/about") == "GET /about"
 
 
 def test_the_trie_is_bounded() -> None:

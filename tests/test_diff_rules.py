@@ -8,7 +8,7 @@ import pytest
 from capture.config import Settings
 from capture.errors import UsageError
 from diff.difference import Difference, Kind
-from diff.noise import Seen, seen_of
+from diff.odd import Seen, seen_of
 from diff.rules import Rule, RuleBook, read_rules
 
 TODAY = datetime.date(2026, 9, 21)

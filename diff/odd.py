@@ -1,0 +1,127 @@
+"""Counting which of three stands apart: changes of values by kind and class, and the exact tests on such counts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from diff.difference import Difference, general_path
+from diff.statistics import binomial_tail
+from diff.values import class_of
+
+__all__ = ["Change", "GroupKey", "Odd", "Seen", "Witness", "seen_of"]
+
+Witness = Literal["reference", "recorded"]
+
+_SESSIONS_MAX = 256
+_SESSIONS_FOR_CLUSTERS = 20
+_REVERSED = {"missing": "extra", "extra": "missing"}
+
+
+class Change(NamedTuple):
+    """How a value changed: the kind of difference and the classes on both sides."""
+
+    kind: str
+    from_class: str
+    to_class: str
+
+    def reverse(self) -> Change:
+        """The same change seen from the other side."""
+        return Change(_REVERSED.get(self.kind, self.kind), self.to_class, self.from_class)
+
+
+class GroupKey(NamedTuple):
+    """Where a change happens, without list indexes."""
+
+    route: str
+    path: str
+
+
+class Seen(NamedTuple):
+    """One difference with what grouping needs to know of it."""
+
+    path: str
+    change: Change
+    difference: Difference
+
+
+def seen_of(difference: Difference, now_ns: int) -> Seen:
+    """Classify one difference. The status is its own class, so that 200 -> 500 and 200 -> 404 are two changes."""
+    if difference.place == "status":
+        left, right = str(difference.left), str(difference.right)
+    elif difference.place == "outcome":
+        left, right = _outcome_class(difference.left), _outcome_class(difference.right)
+    else:
+        left, right = class_of(difference.left, now_ns), class_of(difference.right, now_ns)
+    return Seen(general_path(difference), Change(difference.kind, left, right), difference)
+
+
+def _outcome_class(value: Any) -> str:
+    return str(value) if isinstance(value, str) else "answer" if isinstance(value, int) else class_of(value, 0)
+
+
+class Odd:
+    """How often the candidate, the witness or the current build was the one that stood apart."""
+
+    __slots__ = ("_full_at", "_sessions", "candidate", "current", "witness")
+
+    def __init__(self) -> None:
+        self.candidate = self.witness = self.current = 0
+        self._sessions: tuple[set[int], set[int], set[int]] = (set(), set(), set())
+        # How many requests had been counted when that set of sessions was full; 0 while it is not.
+        self._full_at = [0, 0, 0]
+
+    def add(self, which: int, session: int) -> None:
+        """Count one request; which: 0 candidate, 1 witness, 2 current."""
+        if which == 0:
+            self.candidate += 1
+        elif which == 1:
+            self.witness += 1
+        else:
+            self.current += 1
+        if not self._full_at[which]:
+            sessions = self._sessions[which]
+            sessions.add(session)
+            if len(sessions) >= _SESSIONS_MAX:
+                self._full_at[which] = self._counts()[which]
+
+    def merge(self, other: Odd) -> None:
+        """Add the counts of another tally; the sessions of both are joined up to the bound."""
+        self.candidate += other.candidate
+        self.witness += other.witness
+        self.current += other.current
+        for which, others in enumerate(other._sessions):
+            if not self._full_at[which]:
+                self._sessions[which].update(others)
+                if len(self._sessions[which]) >= _SESSIONS_MAX:
+                    self._full_at[which] = self._counts()[which]
+
+    @property
+    def seen(self) -> bool:
+        """True where anything was counted."""
+        return bool(self.candidate or self.witness or self.current)
+
+    def p_value(self, sessions: int, *, three_way: bool) -> tuple[float, float]:
+        """(p, smallest p that so many odd requests could have given) that the candidate stands apart by chance.
+
+        sessions: different sessions on the route. With enough of them a session counts once, because requests of one
+        session are not independent; with few, requests are the units.
+        three_way: the current build's own deviations are counted exactly, so each of three is the odd one with
+        probability 1/3; else candidate against witness alone, with probability 1/2.
+        """
+        x, y, z = self._units(sessions)
+        trials, chance = (x + y + z, 1 / 3) if three_way else (x + y, 0.5)
+        return binomial_tail(x, trials, chance), chance**trials
+
+    def _counts(self) -> tuple[int, int, int]:
+        return self.candidate, self.witness, self.current
+
+    def _units(self, sessions: int) -> tuple[int, int, int]:
+        counts = self._counts()
+        if sessions < _SESSIONS_FOR_CLUSTERS:
+            return counts
+        x, y, z = (
+            # Once the set is full the units grow in the proportion that was seen until then.
+            round(count * len(seen) / full_at) if full_at else len(seen)
+            for count, seen, full_at in zip(counts, self._sessions, self._full_at, strict=True)
+        )
+        return x, y, z
