@@ -39,7 +39,8 @@ _REQUEST: Final = re.compile(rb"[A-Z][A-Z-]{1,19} ")
 class Counts:
     """segments: of TCP. connections: that were seen to begin or joined. repeated_bytes: seen again; overlapped_bytes:
     of them, those in one segment with new ones. gaps, gap_bytes: holes taken as lost. out_of_window: segments that
-    could not belong to their connection. evicted: connections given up for lack of room."""
+    could not belong to their connection. other_ports: segments of connections that were not asked for. evicted:
+    connections given up for lack of room."""
 
     segments: int = 0
     connections: int = 0
@@ -48,6 +49,7 @@ class Counts:
     gaps: int = 0
     gap_bytes: int = 0
     out_of_window: int = 0
+    other_ports: int = 0
     evicted: int = 0
 
 
@@ -65,7 +67,7 @@ class _Half:
 class _Connection:
     """early: segments that came before it was known where their stream begins. follow: the reader, once it is known."""
 
-    __slots__ = ("client", "early", "first_ns", "flow", "follow", "last_ns", "over", "server")
+    __slots__ = ("client", "early", "first_ns", "flow", "follow", "last_ns", "over", "read_ns", "server")
 
     def __init__(self, flow: bytes, at_ns: int) -> None:
         self.flow = flow  # client to server
@@ -73,6 +75,7 @@ class _Connection:
         self.server = _Half(self, False)
         self.follow: Follow | None = None
         self.first_ns = self.last_ns = at_ns
+        self.read_ns = 0  # time of the last bytes that were read: it never goes back
         self.early: list[tuple[_Half, Segment, int]] = []
         self.over = False
 
@@ -107,6 +110,9 @@ class Connections:
         if half is None:
             if not data and not missing and not flags & SYN:
                 return  # of a connection that is not known, and says nothing
+            if self._ports and not self._is_wanted(flow):
+                self.counts.other_ports += 1
+                return
             half = self._open(segment, at_ns)
         conn = half.conn
         stream = half.stream
@@ -116,14 +122,16 @@ class Connections:
         if plain and follow is not None and (half.is_client or conn.client.stream.next == ack):
             if data and not conn.over:  # the usual case: in order, and nothing waits
                 stream.advance(len(data))
+                if at_ns > conn.read_ns:
+                    conn.read_ns = at_ns
                 if half.is_client:
                     conn.server.stream.acked = ack
-                    follow.client_bytes(data, at_ns)
+                    follow.client_bytes(data, conn.read_ns)
                     if conn.server.stream.held:
                         self._drain(conn, at_ns)
                 else:
                     conn.client.stream.acked = ack
-                    follow.server_bytes(data, at_ns)
+                    follow.server_bytes(data, conn.read_ns)
         else:
             self._unusual(half, segment, at_ns)
         if at_ns >= self._check_at_ns:
@@ -141,6 +149,9 @@ class Connections:
         self._table[flow], self._table[reverse] = mine, other
         self.counts.connections += 1
         return mine
+
+    def _is_wanted(self, flow: bytes) -> bool:
+        return not self._ports.isdisjoint((int.from_bytes(flow[-4:-2], "big"), int.from_bytes(flow[-2:], "big")))
 
     def _is_from_client(self, segment: Segment) -> bool:
         if segment.flags & SYN:
@@ -296,9 +307,11 @@ class Connections:
         piece = stream.take()
         if piece is None or follow is None:
             return
+        conn = half.conn
+        conn.read_ns = max(conn.read_ns, piece.at_ns)
         if piece.data:
             stream.advance(len(piece.data))
-            (follow.client_bytes if half.is_client else follow.server_bytes)(piece.data, piece.at_ns)
+            (follow.client_bytes if half.is_client else follow.server_bytes)(piece.data, conn.read_ns)
         if piece.missing:
             self._lose(half, piece.missing, at_ns)
 

@@ -1,0 +1,366 @@
+"""Passive capture: packets of files or of a live interface, through reassembly and pipeline, into a log."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+from capture.clock import Clock
+from capture.conservation import Conservation
+from capture.errors import RunFailed
+from capture.exchange import Exchange
+from capture.log.writer import LogWriter
+from capture.options import CaptureSettings
+from capture.pipeline import Pipeline, pipeline_from_config, with_redaction_key
+from capture.sources.packets.connections import Connections
+from capture.sources.packets.files import read_frames
+from capture.sources.packets.follow import Counted, Followed, Recorder
+from capture.sources.packets.ip import Decoder, Segment
+from capture.sources.packets.link import ETHERNET, LINK_TYPES, ip_offset
+from capture.sources.packets.ring import Ring
+
+__all__ = ["Reader", "SniffReport", "read_capture", "sniff_files", "sniff_interface"]
+
+_S = 1_000_000_000
+_IDLE_S = 0.1
+_DRAIN_S = 1.0
+_FULL_WAIT_S = 0.005
+_STATISTICS_NS = _S
+_GC_THRESHOLD = 50_000
+_PLAIN = struct.Struct(">12xHBxHxxHxBxx8s4sIIBB")  # Ethernet, IPv4 without options, TCP up to its flags
+
+
+@dataclasses.dataclass(slots=True)
+class SniffReport:
+    """What came of a capture. frames: that were read; left: those that were not TCP on IP, by reason; kernel_drops:
+    packets lost before they could be read; damaged: one line for each file that is torn."""
+
+    counts: Conservation
+    frames: int = 0
+    left: dict[str, int] = dataclasses.field(default_factory=dict)
+    kernel_drops: int = 0
+    damaged: list[str] = dataclasses.field(default_factory=list)
+
+    def merge(self, other: SniffReport) -> None:
+        """Add what another process saw."""
+        self.counts.merge(other.counts)
+        self.frames += other.frames
+        self.kernel_drops += other.kernel_drops
+        for reason, n in other.left.items():
+            self.left[reason] = self.left.get(reason, 0) + n
+
+
+class Reader:
+    """Frames in, exchanges to a recorder; no clock of its own: time is what the frames say."""
+
+    def __init__(
+        self, recorder: Recorder, body_bytes_max: int, ports: Collection[int] = (), connections: float = 1.0
+    ) -> None:
+        """connections: probability with which a connection's exchanges may be kept; the rest are only counted."""
+        self._recorder = recorder
+        self._body_bytes_max = body_bytes_max
+        self._chosen = connections
+        self.decoder = Decoder()
+        self.connections = Connections(self._follow, ports)
+        self.frames = 0
+        self.last_ns = 0
+
+    def _follow(self, client: str, server: str, number: int, at_ns: int) -> Followed | Counted:
+        chosen = self._chosen >= 1.0 or xxh3_64_intdigest(f"{client}>{server}#{number}".encode()) < self._chosen * 2**64
+        if chosen and self._recorder.connection_kept(client, at_ns):
+            return Followed(self._recorder, client, server, number, self._body_bytes_max)
+        return Counted(self._recorder)
+
+    def frame(self, link_type: int, data: bytes, at_ns: int) -> None:
+        """One captured frame."""
+        self.frames += 1
+        self.last_ns = at_ns
+        if link_type == ETHERNET and len(data) >= _PLAIN.size:  # nearly all frames are plain IPv4 and TCP
+            kind, first, total, fragment, protocol, addresses, ports, seq, ack, words, flags = _PLAIN.unpack_from(data)
+            if kind == 0x0800 and first == 0x45 and protocol == 6 and not fragment & 0x3FFF:
+                end, start = 14 + total, 34 + (words >> 4) * 4
+                if 54 <= start <= end <= len(data):
+                    segment = Segment(addresses + ports, seq, ack, flags, data[start:end], 0)
+                    self.connections.segment(segment, at_ns)
+                    return
+        offset = ip_offset(link_type, data)
+        if offset < 0:
+            self.decoder.counts["not_ip" if link_type in LINK_TYPES else "link_type"] += 1
+            return
+        found = self.decoder.segment(data, offset, at_ns)
+        if found is not None:
+            self.connections.segment(found, at_ns)
+
+    def close(self) -> None:
+        """No more frames: every connection ends here."""
+        self.connections.close(self.last_ns)
+
+
+def read_capture(
+    paths: Sequence[Path],
+    recorder: Recorder,
+    *,
+    ports: Collection[int] = (),
+    body_bytes_max: int = 1 << 20,
+    damaged: Callable[[str], None] | None = None,
+) -> Reader:
+    """Read capture files one after the other into a recorder, each on its own. Raises BadInput, UsageError.
+
+    damaged: called with one line for each file that is torn; what comes before the damage is read.
+    """
+    reader = Reader(recorder, body_bytes_max, ports)
+    for path in paths:
+        for link_type, data, at_ns, _ in read_frames(path, damaged or (lambda line: None)):
+            reader.frame(link_type, data, at_ns)
+        reader.close()
+    return reader
+
+
+def sniff_files(paths: Sequence[Path], settings: CaptureSettings, ports: Collection[int] = ()) -> SniffReport:
+    """Capture the exchanges of pcap and pcapng files into a log, as fast as the log takes them."""
+    meta = {"source": "sniff", "files": [path.name for path in paths]}
+    with _Recording(settings, meta, patient=True) as recording:
+        report = SniffReport(recording.pipeline.counts)
+        reader = read_capture(
+            paths,
+            recording.pipeline,
+            ports=ports,
+            body_bytes_max=settings.capture.body_bytes_max,
+            damaged=report.damaged.append,
+        )
+        report.frames, report.left = reader.frames, dict(reader.decoder.counts)
+    return report
+
+
+def sniff_interface(
+    interface: str,
+    ports: Collection[int],
+    settings: CaptureSettings,
+    on_sniffing: Callable[[], None],
+    *,
+    connections: float = 1.0,
+    workers: int = 1,
+) -> SniffReport:
+    """Capture from a live interface until SIGTERM or SIGINT, seal the log.
+
+    on_sniffing: called once packets are being read. connections: as for `Reader`; each record's `kept_with` says so.
+    workers: processes that share the packets by connection, each with its own segments of the log. Raises UsageError,
+    BadInput or RunFailed before anything is captured.
+    """
+    settings = dataclasses.replace(settings, capture=with_redaction_key(settings.capture))
+    if workers > 1:
+        return _share(interface, ports, settings, on_sniffing, connections, workers)
+    return _sniff(interface, ports, settings, on_sniffing, connections, None)
+
+
+def _sniff(
+    interface: str,
+    ports: Collection[int],
+    settings: CaptureSettings,
+    on_sniffing: Callable[[], None],
+    connections: float,
+    fanout: int | None,
+) -> SniffReport:
+    meta = {"source": "sniff", "interface": interface, "ports": sorted(ports)}
+    with (
+        Ring(interface, ports, fanout=fanout) as ring,
+        _Recording(settings, meta, patient=False, connections=connections) as recording,
+    ):
+        pipeline = recording.pipeline
+        reader = Reader(pipeline, settings.capture.body_bytes_max, ports, connections)
+        report = SniffReport(pipeline.counts)
+        stop = _Stop()
+        link_type = ring.link_type
+        clock = Clock()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 20, 100)
+
+        def each(data: bytes, at_ns: int) -> None:
+            reader.frame(link_type, data, at_ns)
+
+        def count_drops() -> None:
+            drops = ring.drops()
+            report.kernel_drops += drops
+            if drops:
+                pipeline.lost("kernel_drop", drops)
+
+        on_sniffing()
+        look_ns = 0
+        while not stop.at_once:
+            read = ring.read(each, _IDLE_S)
+            now_ns = clock.now_ns()
+            if not read:
+                reader.connections.check(now_ns)
+                if stop.asked:
+                    break
+            if now_ns >= look_ns:
+                look_ns = now_ns + _STATISTICS_NS
+                count_drops()
+                recording.copy_counts()
+        count_drops()
+        reader.close()
+        stop.restore()
+        report.frames, report.left = reader.frames, dict(reader.decoder.counts)
+    return report
+
+
+class _Stop:
+    """SIGTERM and SIGINT ask to stop; what is in the ring by then is read, within a second; another ends at once."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+        self._deadline = 0.0
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self._asked += 1
+        if self._asked == 1:
+            self._deadline = time.monotonic() + _DRAIN_S
+
+    @property
+    def asked(self) -> bool:
+        return self._asked > 0
+
+    @property
+    def at_once(self) -> bool:
+        return self._asked > 1 or (self._asked > 0 and time.monotonic() >= self._deadline)
+
+    def restore(self) -> None:
+        """Give the signals back to whom they belonged."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class _Recording:
+    """A log that is open, and the pipeline before it; closing seals it and settles the counts.
+
+    patient: wait for a full queue (files) instead of giving exchanges up (live). connections: probability of a
+    connection to be chosen, by which each record's own is multiplied.
+    """
+
+    def __init__(
+        self, settings: CaptureSettings, meta: dict[str, Any], *, patient: bool, connections: float = 1.0
+    ) -> None:
+        self._connections = connections
+        self._clock = Clock()
+        try:
+            self._writer = LogWriter(settings.log, settings.log_config, meta, now_ns=self._clock.now_ns)
+        except OSError as error:
+            raise RunFailed(f"--log: {settings.log}: cannot be written: {error.strerror}") from None
+        try:
+            sink = self._put_patiently if patient else self._put_weighed if connections < 1 else self._writer.put
+            self.pipeline: Pipeline = pipeline_from_config(settings.capture, settings.redact, sink)
+        except BaseException:
+            self._writer.close()
+            raise
+        self._copy = Conservation()
+        self._writer.sync_conservation(lambda: self._copy)
+
+    def _put_patiently(self, exchange: Exchange) -> str | None:
+        while (reason := self._writer.put(exchange)) == "queue_full":
+            time.sleep(_FULL_WAIT_S)
+        return reason
+
+    def _put_weighed(self, exchange: Exchange) -> str | None:
+        return self._writer.put(msgspec.structs.replace(exchange, kept_with=exchange.kept_with * self._connections))
+
+    def copy_counts(self) -> None:
+        """Give the writer's thread a consistent copy of the counts."""
+        self._copy = Conservation.from_dict(self.pipeline.counts.as_dict())
+
+    def __enter__(self) -> _Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close(self.pipeline.counts)
+        self._writer.settle(self.pipeline.counts)
+
+
+def _share(
+    interface: str,
+    ports: Collection[int],
+    settings: CaptureSettings,
+    on_sniffing: Callable[[], None],
+    connections: float,
+    workers: int,
+) -> SniffReport:
+    """The same in several processes; the kernel gives each whole connections."""
+    group = os.getpid() & 0xFFFF
+    children: dict[int, int] = {}
+    for _ in range(workers):
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reading)
+            os._exit(_child(interface, ports, settings, connections, group, writing))
+        os.close(writing)
+        children[pid] = reading
+    stopping: list[int] = []
+
+    def pass_on(number: int, _frame: object) -> None:
+        stopping.append(number)
+        for pid in children:
+            os.kill(pid, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    pipes = {pid: os.fdopen(reading) for pid, reading in children.items()}
+    ready = [pipe.readline() for pipe in pipes.values()]
+    if all(line == "ready\n" for line in ready):
+        on_sniffing()
+    report = SniffReport(Conservation())
+    failed = []
+    for pid, pipe in pipes.items():
+        text = pipe.read()
+        pipe.close()
+        _, status = os.waitpid(pid, 0)
+        if status or not text:
+            failed.append(pid)
+            for other in children:
+                if other != pid and not stopping:
+                    os.kill(other, signal.SIGTERM)
+            stopping.append(0)
+        else:
+            values = json.loads(text)
+            report.merge(
+                SniffReport(
+                    Conservation.from_dict(values["counts"]), values["frames"], values["left"], values["kernel_drops"]
+                )
+            )
+    if failed:
+        raise RunFailed(f"--workers: {len(failed)} of {workers} processes failed; their messages are above")
+    return report
+
+
+def _child(
+    interface: str, ports: Collection[int], settings: CaptureSettings, connections: float, group: int, writing: int
+) -> int:
+    from capture.errors import UnderstudyError
+
+    with os.fdopen(writing, "w") as pipe:
+
+        def ready() -> None:
+            pipe.write("ready\n")
+            pipe.flush()
+
+        try:
+            report = _sniff(interface, ports, settings, ready, connections, group)
+        except UnderstudyError as error:
+            print(f"understudy: {error}", file=sys.stderr)  # noqa: T201 - a process of its own has no other way
+            return 1
+        values = dataclasses.asdict(report) | {"counts": report.counts.as_dict()}
+        pipe.write(json.dumps(values))
+    return 0
