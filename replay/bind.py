@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from capture.exchange import Exchange, Response
@@ -65,11 +66,12 @@ def is_strong(value: str) -> bool:
 class _Session:
     """What the captured side of one session has said so far."""
 
-    __slots__ = ("cookies", "sent", "supplied")
+    __slots__ = ("cookies", "seen", "sent", "supplied")
 
     def __init__(self) -> None:
         self.supplied: dict[str, list[tuple[Source, int, frozenset[str]]]] = {}
         self.sent: set[str] = set()
+        self.seen: dict[int, dict[Place, str]] = {}
         self.cookies: dict[str, list[tuple[Source, int, str]]] = {}
 
 
@@ -154,9 +156,13 @@ class Binder:
         ended = exchange.times.response_end
         if ended is None:
             return
-        around = _words(_last_static(exchange.request.target))
-        coded = not body_was_decoded(exchange, "response")
-        for place, value in self._values(response, coded).items():
+        values = self._values(response, not body_was_decoded(exchange, "response"))
+        if id(values) in session.seen and not session.cookies:
+            return  # the very same answer again: it says nothing that is not known, and of the same places
+        if len(session.seen) < _CACHE_MAX:
+            session.seen[id(values)] = values
+        around = _words(_last_static(exchange.request.target.partition("?")[0]))
+        for place, value in values.items():
             source = Source(planned.position, exchange.id, place)
             if place.kind == "cookie":
                 jar = session.cookies.setdefault(str(place.path[0]), [])
@@ -182,6 +188,7 @@ class Binder:
         return values
 
 
+@lru_cache(maxsize=4096)
 def _words(name: str) -> frozenset[str]:
     """A name as it compares: lower case, letters and digits, singular, without a trailing "id"."""
     plain = _NOT_A_WORD.sub("", name.lower().removeprefix("x-"))
@@ -226,6 +233,7 @@ def _words_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
     return _words(names[0])
 
 
+@lru_cache(maxsize=4096)
 def _last_static(target: str) -> str:
     """The last segment of a path that is a word and not an identifier."""
     for segment in reversed(target.partition("?")[0].split("/")):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import msgspec
 
-from capture.exchange import Exchange, header
+from capture.exchange import Exchange, Headers
 
 __all__ = ["MARKER", "SAFE_METHODS", "SKIP_REASONS", "Planned", "Planner", "skip_reason"]
 
@@ -57,14 +58,10 @@ def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
     """Why this exchange cannot or may not be sent again; None where it can. An incomplete response is no reason."""
     request = exchange.request
     response = exchange.response
-    if header(request.headers, MARKER) is not None:
+    valid, marked, upgrade = _scan(request.headers)
+    if marked:
         return "captured_by_replay"
-    upgrade = header(request.headers, "upgrade")
-    if (
-        request.method == "CONNECT"
-        or (response is not None and response.status == 101)
-        or (upgrade is not None and "websocket" in upgrade.lower())
-    ):
+    if request.method == "CONNECT" or upgrade or (response is not None and response.status == 101):
         return "connect_or_upgrade"
     if request.truncated:
         return "truncated_body"
@@ -72,15 +69,32 @@ def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
         return "no_body"
     if exchange.incomplete_reason is not None and exchange.times.request_end is None:
         return "incomplete_request"
-    if not (
-        _TOKEN.match(request.method)
-        and _TARGET.match(request.target)
-        and all(_TOKEN.match(name.lstrip(":")) and not _VALUE_BAD.search(value) for name, value in request.headers)
-    ):
+    if not (valid and _TOKEN.match(request.method) and _TARGET.match(request.target)):
         return "invalid_request"
     if not allow_writes and request.method not in SAFE_METHODS:
         return "unsafe_method"
     return None
+
+
+def _scan(headers: Headers) -> tuple[bool, bool, bool]:
+    """Whether all headers can be put on the wire, one of them is the marker, one asks for a WebSocket."""
+    valid = not _VALUE_BAD.search("".join([value for _, value in headers]))
+    marked = upgrade = False
+    for name, value in headers:
+        kind = _name_kind(name)
+        if kind:
+            valid = valid and kind != "bad"
+            marked = marked or kind == "marker"
+            upgrade = upgrade or (kind == "upgrade" and "websocket" in value.lower())
+    return valid, marked, upgrade
+
+
+@lru_cache(maxsize=4096)
+def _name_kind(name: str) -> str:
+    lower = name.lower()
+    if not _TOKEN.match(name.lstrip(":")):
+        return "bad"
+    return "marker" if lower == MARKER.lower() else "upgrade" if lower == "upgrade" else ""
 
 
 class Planner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from capture.exchange import Exchange, Headers, Request
 from replay.coding import encode_body
@@ -12,6 +13,13 @@ __all__ = ["HOP_BY_HOP", "Template", "body_was_decoded", "template", "trace_pare
 
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "http2-settings"))
 """Headers about the recorded connection (RFC 9110 section 7.6.1), which are not sent again."""
+
+_KINDS = {
+    "host": "host",
+    "transfer-encoding": "chunked",
+    "content-length": "length",
+    "traceparent": "traceparent",
+}
 
 
 class Template:
@@ -57,55 +65,75 @@ def template(exchange: Exchange) -> Template:
     """Everything that is the same for all builds. Pure; the exchange must have no reason to be skipped."""
     request = exchange.request
     body = request.body or b""
-    removed = HOP_BY_HOP
-    for name, value in request.headers:
-        if len(name) == 10 and name.lower() == "connection":
-            removed = removed | {token.strip().lower() for token in value.split(",")} - {"host", "cookie"}
+    removed: frozenset[str] = frozenset()
     chunked = False
     headers: list[tuple[str, str]] = []
-    host = traceparent = -1
-    length_at = -1
-    for name, value in request.headers:
-        lower = name.lower()
-        if lower in removed or name[:1] == ":":
-            continue
-        if lower == "transfer-encoding":
+    host = traceparent = length = -1
+    for pair in request.headers:
+        kind = _kind(pair[0])
+        if not kind:
+            headers.append(pair)
+        elif kind == "host":
+            if host < 0:
+                host = len(headers)
+            headers.append(pair)
+        elif kind == "hop":
+            if pair[0].lower() == "connection":
+                removed = removed | _named(pair[1])
+        elif kind == "chunked":
             if not chunked:
-                headers.append((name, "chunked"))
+                headers.append((pair[0], "chunked"))
             chunked = True
-            continue
-        if lower == "content-length":
-            if length_at >= 0:
-                continue
-            length_at = len(headers)
-        elif lower == "host" and host < 0:
-            host = len(headers)
-        elif lower == "traceparent":
+        elif kind == "length":
+            if length < 0:
+                length = len(headers)
+                headers.append(pair)
+        else:
             traceparent = len(headers)
-        headers.append((name, value))
-    body, headers = _encoded_again(exchange, body, headers)
+            headers.append(pair)
     version = request.version
-    if version not in ("HTTP/1.1", "HTTP/1.0"):
-        version = "HTTP/1.1"
-        headers = _joined_cookies(headers)
-        chunked = chunked and request.version.startswith("HTTP/1")
-    headers = _framed(headers, body, chunked)
-    if host < 0 or headers[host][0].lower() != "host" or length_at >= 0 or version != request.version:
+    plain = version in ("HTTP/1.1", "HTTP/1.0")
+    if removed or exchange.notes or not plain:
+        headers = [pair for pair in headers if pair[0].lower() not in removed]
+        body, headers = _encoded_again(exchange, body, headers)
+        if not plain:
+            version = "HTTP/1.1"
+            headers = _joined_cookies(headers)
+            chunked = chunked and request.version.startswith("HTTP/1")
+        host, length, traceparent = (
+            _find(headers, "host"),
+            _find(headers, "content-length"),
+            _find(headers, "traceparent"),
+        )
+    if body or chunked or length >= 0:
+        headers = _framed(headers, body, chunked)
         host, traceparent = _find(headers, "host"), _find(headers, "traceparent")
     if host < 0:
         headers.insert(0, ("Host", _authority(request.headers)))
         host, traceparent = 0, _find(headers, "traceparent")
-    ready = Request(
-        request.method,
-        request.target,
-        version,
-        tuple(headers),
-        body,
-        len(body),
-        False,
-        request.trailers if chunked else (),
-    )
+    trailers = request.trailers if chunked else ()
+    ready = Request(request.method, request.target, version, tuple(headers), body, len(body), False, trailers)
     return Template(ready, host, traceparent)
+
+
+@lru_cache(maxsize=4096)
+def _kind(name: str) -> str:
+    """What a header is to the rewriting: "" for most, which pass as they are."""
+    lower = name.lower()
+    if lower in HOP_BY_HOP or lower[:1] == ":":
+        return "hop"
+    return _KINDS.get(lower, "")
+
+
+@lru_cache(maxsize=256)
+def _named(connection: str) -> frozenset[str]:
+    """The headers that a Connection header names, but those that a request cannot do without."""
+    return frozenset(token.strip().lower() for token in connection.split(",")) - {
+        "host",
+        "cookie",
+        "keep-alive",
+        "close",
+    }
 
 
 def trace_parent(random_bits: int, recorded: str | None) -> str:

@@ -25,14 +25,9 @@ def encode_request(request: Request) -> bytes:
     Content-Length fit. Text is latin-1, one code point a byte.
     """
     headers = request.headers
-    lines = [f"{request.method} {request.target} {request.version}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    head = f"{request.method} {request.target} {request.version}\r\n{''.join(lines)}\r\n".encode("latin-1")
     body = request.body
-    if not body and not request.trailers:
-        if any(name.lower() == "transfer-encoding" for name, _ in headers):
-            return head + b"0\r\n\r\n"
-        return head
     if any(name.lower() == "transfer-encoding" for name, _ in headers):
         trailers = "".join(f"{name}: {value}\r\n" for name, value in request.trailers).encode("latin-1")
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
