@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Alignment", "Alike", "align", "align_by_name", "find_name_field", "mirrored"]
+__all__ = ["Alignment", "Alike", "align", "align_by_name", "by_position", "find_name_field", "mirrored"]
 
 Alike = Callable[[int, int], float]
 """(index on the left, index on the right) -> how alike the two elements are, 0.0 nothing to 1.0 the same."""
 
-_TABLE_CELLS_MAX: Final = 10_000
+_STEPS_PER_ELEMENT: Final = 10
 _PAIRING_CELLS_MAX: Final = 400
 _ALIKE_MIN: Final = 0.3
 _ALIKE_RENAMED_MIN: Final = 0.5
@@ -29,24 +29,33 @@ class Alignment(msgspec.Struct, frozen=True, gc=False):
 
     changed: pairs (left index, right index) that correspond but are, or may be, not equal, in the order of the left.
     missing: left indexes without a counterpart. extra: right indexes without one. moved: elements that both lists have
-    are not in the same order. by_position: the lists were too long to align, so pairs are by position.
+    are not in the same order. by_position: the lists were too much work to align; `changed` is empty, every element
+    corresponds to the one at its index, and beyond the shorter list elements are missing or extra.
     """
 
     changed: tuple[tuple[int, int], ...] = ()
-    missing: tuple[int, ...] = ()
-    extra: tuple[int, ...] = ()
+    missing: Sequence[int] = ()
+    extra: Sequence[int] = ()
     moved: bool = False
     by_position: bool = False
 
+    def pairs(self, left_len: int, right_len: int) -> Iterable[tuple[int, int]]:
+        """`changed`, or of two lists that were not aligned every pair of elements of one index."""
+        if not self.by_position:
+            return self.changed
+        indexes = range(min(left_len, right_len))
+        return zip(indexes, indexes, strict=True)
 
-def align(left: Sequence[Hashable], right: Sequence[Hashable], alike: Alike, cells_max: int) -> Alignment:
+
+def align(left: Sequence[Hashable], right: Sequence[Hashable], alike: Alike, work_max: int) -> Alignment:
     """Align by equal keys: a longest common subsequence, then elements that moved, then pairs within the gaps.
 
-    cells_max bounds the work: where a block without unique elements would need more, it is paired by position.
+    work_max: how many partial alignments may be tried, beside some steps for each element; where more would be needed,
+    which takes long lists of few distinct elements with hundreds of differences, the lists are paired by position.
     """
-    anchors, exhausted = _common(left, right, max(cells_max, _TABLE_CELLS_MAX))
-    if exhausted:
-        return _by_position(len(left), len(right))
+    anchors = _common(left, right, work_max)
+    if anchors is None:
+        return by_position(len(left), len(right))
     moved_left, moved_right = _moved(left, right, anchors)
     changed: list[tuple[int, int]] = []
     missing: list[int] = []
@@ -149,15 +158,15 @@ def _distinct(elements: Sequence[Any], field: str) -> set[tuple[type, Any]] | No
     return names if len(names) == len(elements) else None
 
 
-def _common(left: Sequence[Hashable], right: Sequence[Hashable], cells_max: int) -> tuple[list[tuple[int, int]], bool]:
-    """A common subsequence as increasing index pairs, and whether the work bound was met before it was found.
+def _common(left: Sequence[Hashable], right: Sequence[Hashable], work: int) -> list[tuple[int, int]] | None:
+    """A common subsequence as increasing index pairs; None where `work` does not suffice.
 
     Patience: elements that are unique on both sides, in their longest increasing order, split the lists into blocks,
-    and so on within these; a block without such elements goes through the classic table.
+    and so on within these; a block without such elements goes through the greedy algorithm.
     """
+    steps = _STEPS_PER_ELEMENT * (len(left) + len(right)) + work
     anchors: list[tuple[int, int]] = []
     blocks = [(0, len(left), 0, len(right))]
-    cells = cells_max
     while blocks:
         left_from, left_to, right_from, right_to = blocks.pop()
         while left_from < left_to and right_from < right_to and left[left_from] == right[right_from]:
@@ -170,6 +179,9 @@ def _common(left: Sequence[Hashable], right: Sequence[Hashable], cells_max: int)
             anchors.append((left_to, right_to))
         if left_from == left_to or right_from == right_to:
             continue
+        steps -= left_to - left_from + right_to - right_from
+        if steps < 0:
+            return None
         unique = _increasing(_unique_pairs(left, right, left_from, left_to, right_from, right_to))
         if unique:
             for at_left, at_right in unique:
@@ -177,15 +189,14 @@ def _common(left: Sequence[Hashable], right: Sequence[Hashable], cells_max: int)
                 anchors.append((at_left, at_right))
                 left_from, right_from = at_left + 1, at_right + 1
             blocks.append((left_from, left_to, right_from, right_to))
-            continue
-        if not (set(left[left_from:left_to]) & set(right[right_from:right_to])):
-            continue
-        cells -= (left_to - left_from) * (right_to - right_from)
-        if cells < 0:
-            return [], True
-        anchors += _table(left, right, left_from, left_to, right_from, right_to)
+        elif not set(left[left_from:left_to]).isdisjoint(right[right_from:right_to]):
+            found = _greedy(left[left_from:left_to], right[right_from:right_to], work, steps)
+            if found is None:
+                return None
+            pairs, work, steps = found
+            anchors += [(left_from + i, right_from + j) for i, j in pairs]
     anchors.sort()
-    return anchors, False
+    return anchors
 
 
 def _unique_pairs(
@@ -220,30 +231,50 @@ def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chain
 
 
-def _table(
-    left: Sequence[Hashable], right: Sequence[Hashable], left_from: int, left_to: int, right_from: int, right_to: int
-) -> list[tuple[int, int]]:
-    """Longest common subsequence by the classic table; small blocks only."""
-    rows, columns = left_to - left_from, right_to - right_from
-    length = [[0] * (columns + 1) for _ in range(rows + 1)]
-    for row in range(rows - 1, -1, -1):
-        here, below, key = length[row], length[row + 1], left[left_from + row]
-        for column in range(columns - 1, -1, -1):
-            if key == right[right_from + column]:
-                here[column] = below[column + 1] + 1
-            else:
-                here[column] = max(below[column], here[column + 1])
+def _greedy(
+    left: Sequence[Hashable], right: Sequence[Hashable], work: int, steps: int
+) -> tuple[list[tuple[int, int]], int, int] | None:
+    """A longest common subsequence by the greedy algorithm of Myers (1986), and what is left of `work` and `steps`.
+
+    None where either is used up: one partial alignment tried is work, one equal element passed is a step. It tries one
+    difference more at a time, so few differences in long lists are found fast.
+    """
+    furthest = {1: 0}
+    rounds: list[dict[int, int]] = []
+    for differences in range(len(left) + len(right) + 1):
+        reached: dict[int, int] = {}
+        for diagonal in range(-differences, differences + 1, 2):
+            down, across = furthest.get(diagonal + 1, -2), furthest.get(diagonal - 1, -2) + 1
+            start = at = max(down, across)
+            if at < 0:
+                continue  # Both ways to this diagonal lie outside the lists.
+            while at < len(left) and 0 <= at - diagonal < len(right) and left[at] == right[at - diagonal]:
+                at += 1
+            work -= 1
+            steps -= at - start
+            if work < 0 or steps < 0:
+                return None
+            if at > len(left) or at - diagonal > len(right):
+                continue
+            reached[diagonal] = at
+            if at == len(left) and at - diagonal == len(right):
+                return _traced(rounds, diagonal, at), work, steps
+        rounds.append(furthest := reached)
+    raise AssertionError("two lists differ in at most all their elements")
+
+
+def _traced(rounds: list[dict[int, int]], diagonal: int, at: int) -> list[tuple[int, int]]:
+    """The pairs on the way that the greedy algorithm took to its end, last to first."""
     pairs: list[tuple[int, int]] = []
-    row = column = 0
-    while row < rows and column < columns:
-        if left[left_from + row] == right[right_from + column]:
-            pairs.append((left_from + row, right_from + column))
-            row += 1
-            column += 1
-        elif length[row + 1][column] >= length[row][column + 1]:
-            row += 1
+    for before in reversed(rounds):
+        down, across = before.get(diagonal + 1, -2), before.get(diagonal - 1, -2) + 1
+        start = max(down, across)
+        pairs += [(x, x - diagonal) for x in range(at - 1, start - 1, -1)]
+        if down >= across:
+            diagonal, at = diagonal + 1, down
         else:
-            column += 1
+            diagonal, at = diagonal - 1, across - 1
+    pairs += [(x, x - diagonal) for x in range(at - 1, -1, -1)]
     return pairs
 
 
@@ -341,11 +372,7 @@ def _most_alike(left_gap: list[int], right_gap: list[int], alike: Alike, alike_m
     return pairs
 
 
-def _by_position(left_len: int, right_len: int) -> Alignment:
+def by_position(left_len: int, right_len: int) -> Alignment:
+    """What is said of two lists of these lengths that are not aligned."""
     shorter = min(left_len, right_len)
-    return Alignment(
-        tuple((i, i) for i in range(shorter)),
-        tuple(range(shorter, left_len)),
-        tuple(range(shorter, right_len)),
-        by_position=True,
-    )
+    return Alignment((), range(shorter, left_len), range(shorter, right_len), by_position=True)

@@ -16,8 +16,8 @@ class CompareOptions:
 
     strict_numbers: 1 and 1.0 differ. body_bytes_max: a body longer than this once decoded is compared as bytes, and the
     comparison says so; decoding stops there as well. differences_max: more are not listed, and the comparison says so.
-    align_cells_max: work spent on aligning one list whose elements have no names, in pairs of elements; beyond it
-    the list is compared by position, with a "length". depth_max: JSON below this depth is compared as text.
+    align_work_max: partial alignments tried for one list whose elements have no names; where it would take more the
+    list is compared by position, with a "length". depth_max: JSON below this depth is compared as text.
     list_keys: general path of a list ("$['items']") to the field that names its elements, where that was learned.
     unordered: general paths of lists that are sets: order is not compared there.
     schema: message types of a protobuf descriptor set; message_type: the full name of the type of protobuf bodies whose
@@ -27,7 +27,7 @@ class CompareOptions:
     strict_numbers: bool = False
     body_bytes_max: int = 8 << 20
     differences_max: int = 10_000
-    align_cells_max: int = 1_000_000
+    align_work_max: int = 400_000
     depth_max: int = 200
     list_keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unordered: frozenset[str] = frozenset()

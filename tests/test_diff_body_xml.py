@@ -95,7 +95,7 @@ def test_what_is_not_read_says_why(document: str, reason: str) -> None:
 
 
 def test_a_document_of_very_many_elements_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diff.body.markup._ELEMENTS_MAX", 1000)
+    monkeypatch.setattr("diff.body.markup.ELEMENTS_MAX", 1000)
     with pytest.raises(Unreadable, match="more than 1000 elements"):
         parse_xml(b"<a>" + b"<b/>" * 1000 + b"</a>", XML, 200)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diff.lists import Alignment, align, align_by_name, find_name_field, mirrored
+from diff.lists import Alignment, _greedy, align, align_by_name, find_name_field, mirrored
 
 
 def same_letter(left: str, right: str) -> Alignment:
@@ -57,17 +58,40 @@ def test_nothing_in_common_and_nothing_alike_is_missing_and_extra() -> None:
 
 
 def test_beyond_the_bound_lists_are_paired_by_position() -> None:
-    left, right = "ab" * 200, "ba" * 210
+    left, right = "".join(random.Random(1).choices("ab", k=3000)), "".join(random.Random(2).choices("ab", k=3010))
     assert align(left, right, lambda _i, _j: 0.0, 10_000) == Alignment(
-        changed=tuple((i, i) for i in range(400)), extra=tuple(range(400, 420)), by_position=True
+        missing=range(3000, 3000), extra=range(3000, 3010), by_position=True
     )
+    assert list(Alignment(by_position=True).pairs(2, 3)) == [(0, 0), (1, 1)]
+
+
+def test_few_differences_in_long_lists_of_few_distinct_elements_are_found() -> None:
+    left = "ab" * 5000
+    right = "b" + left[:4000] + left[4001:] + "a"
+    alignment = align(left, right, lambda _i, _j: 0.0, 10_000)
+    assert len(alignment.missing) + len(alignment.extra) + len(alignment.changed) <= 3
+    assert not alignment.by_position
+
+
+@given(st.text("ab", max_size=12), st.text("ab", max_size=12))
+def test_no_longer_common_subsequence_exists(left: str, right: str) -> None:
+    longest = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i, j in itertools.product(range(len(left)), range(len(right))):
+        same = longest[i][j] + 1 if left[i] == right[j] else 0
+        longest[i + 1][j + 1] = max(same, longest[i][j + 1], longest[i + 1][j])
+    found = _greedy(left, right, 10**6, 10**6)
+    assert found is not None
+    pairs = sorted(found[0])
+    assert len(pairs) == longest[-1][-1]
+    assert all(left[i] == right[j] for i, j in pairs)
+    assert all(one[0] < two[0] and one[1] < two[1] for one, two in itertools.pairwise(pairs))
 
 
 def test_a_thousand_unique_elements_need_no_table() -> None:
     left = [str(n) for n in range(1000)]
-    assert align(left, ["x", *left], lambda _i, _j: 0.0, 0) == Alignment(extra=(0,))
+    assert align(left, ["x", *left], lambda _i, _j: 0.0, 10_000) == Alignment(extra=(0,))
     shuffled = random.Random(7).sample(left, 1000)
-    assert align(left, shuffled, lambda _i, _j: 0.0, 0) == Alignment(moved=True)
+    assert align(left, shuffled, lambda _i, _j: 0.0, 10_000) == Alignment(moved=True)
 
 
 WORDS = st.text("abcAB", max_size=9)

@@ -8,7 +8,7 @@ from typing import Final
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from diff.body.kinds import parse_content_type
-from diff.body.markup import Builder, Element, compare_elements
+from diff.body.markup import ELEMENTS_MAX, Builder, Element, compare_elements
 from diff.body.reading import Unreadable, read_both
 from diff.body.text import decode_text
 from diff.collector import Collector
@@ -89,16 +89,19 @@ def parse_html(body: bytes, content_type: str | None, depth_max: int) -> tuple[E
 
 
 def _check_bounds(text: str) -> None:
-    opened = deepest = 0
+    opened = deepest = tags = 0
     for found in _TAG.finditer(text):
         closing, tag, rest = found.groups()
         if len(rest) > 1000 and len(rest.split()) > _ATTRIBUTES_MAX:
             raise Unreadable(f"an HTML tag of more than {_ATTRIBUTES_MAX} attributes")
+        tags += not closing
         if closing:
             opened = max(opened - 1, 0)
         elif tag.lower() not in _VOID and not rest.endswith("/"):
             opened += 1
             deepest = max(deepest, opened)
+    if tags > ELEMENTS_MAX:
+        raise Unreadable(f"HTML of more than {ELEMENTS_MAX} tags")
     if deepest > _OPEN_TAGS_MAX:
         raise Unreadable(f"HTML with more than {_OPEN_TAGS_MAX} tags open at once")
 

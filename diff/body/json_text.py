@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -19,15 +20,18 @@ from diff.body.tree import Nested, Repeating, compare_values
 from diff.collector import Collector
 from diff.options import CompareOptions
 
-__all__ = ["Facts", "compare_json", "looks_like_json", "parse_json"]
+__all__ = ["Facts", "compare_json", "compare_plain", "looks_like_json", "parse_json"]
 
 _DECODE: Final = msgspec.json.Decoder().decode
+_ENCODE: Final = msgspec.json.Encoder().encode
 _ENCODE_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
 _MINIFY: Final = msgspec.json.format
 _NOT_PLAIN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # CPython refuses to turn longer digit strings into int (a defence against quadratic work); Decimal takes them exactly.
 _INT_DIGITS_MAX: Final = 4300
+# Our own parser is slow: a megabyte takes it seconds.
+_DEEP_CHARACTERS_MAX: Final = 1 << 19
 
 
 def compare_json(left: bytes, right: bytes, collector: Collector, options: CompareOptions) -> None:
@@ -39,16 +43,10 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
     try:
         if left.count(b"\n") != right.count(b"\n") and _MINIFY(left, indent=-1) == _MINIFY(right, indent=-1):
             return  # Only indented otherwise: known without making a value of it.
-        left_value, right_value = _DECODE(left), _DECODE(right)
-        left_text, right_text = _ENCODE_SORTED(left_value), _ENCODE_SORTED(right_value)
-        if _hides_nothing(left, left_text) and _hides_nothing(right, right_text):
-            if left_text == right_text:
-                return
-            booleans = b"true" in left_text or b"false" in left_text or b"true" in right_text or b"false" in right_text
-            compare_values(left_value, right_value, collector, options, faithful=True, booleans=booleans)
-            return
     except _NOT_PLAIN:
-        collector.rewind(before)
+        pass
+    if compare_plain(left, right, _DECODE, collector, options):
+        return
     facts = Facts()
     try:
         left_value, right_value = read_both(lambda body, side: parse_json(body, options, facts, side), left, right)
@@ -60,6 +58,28 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
         )
         compare_values(left_value, right_value, collector, options)
     facts.tell(collector)
+
+
+def compare_plain(
+    left: bytes, right: bytes, decode: Callable[[bytes], Any], collector: Collector, options: CompareOptions
+) -> bool:
+    """Compare what every parser understands alike, fast; False, and nothing added, where that is not all there is.
+
+    decode: gives the value of a body, or raises one of msgspec's errors, UnicodeDecodeError or RecursionError.
+    """
+    before = len(collector.differences)
+    try:
+        left_value, right_value = decode(left), decode(right)
+        left_text, right_text = _ENCODE_SORTED(left_value), _ENCODE_SORTED(right_value)
+        if not (_hides_nothing(left, left_text) and _hides_nothing(right, right_text)):
+            return False
+        if left_text != right_text:
+            booleans = b"true" in left_text or b"false" in left_text or b"true" in right_text or b"false" in right_text
+            compare_values(left_value, right_value, collector, options, faithful=True, booleans=booleans)
+    except _NOT_PLAIN:
+        collector.rewind(before)
+        return False
+    return True
 
 
 def _hides_nothing(raw: bytes, encoded: bytes) -> bool:
@@ -84,8 +104,17 @@ def parse_json(body: bytes, options: CompareOptions, facts: Facts, side: Side, *
     more digits than CPython converts Decimal; parts below the bound on depth Nested, where recursion cannot go as deep
     or with `deep`. Raises Unreadable.
     """
+    if not deep:
+        try:
+            value = _DECODE(body)
+            if _hides_nothing(body, _ENCODE(value)):
+                return value
+        except _NOT_PLAIN:
+            pass
     hooks = _Hooks(facts, side)
     text = _text(body, hooks)
+    if deep and len(text) > _DEEP_CHARACTERS_MAX:
+        raise Unreadable(f"JSON nested too deep for a text of more than {_DEEP_CHARACTERS_MAX} characters")
     try:
         return _Parser(text, options.depth_max, hooks).parse() if deep else _loads(text, hooks)
     except json.JSONDecodeError as error:

@@ -18,10 +18,10 @@ from diff.difference import MISSING, Path
 from diff.lists import Alignment, align, align_by_name, find_name_field, mirrored
 from diff.options import CompareOptions
 
-__all__ = ["Builder", "Child", "Element", "compare_elements"]
+__all__ = ["ELEMENTS_MAX", "Builder", "Child", "Element", "compare_elements"]
 
 _SHOWN_CHARACTERS_MAX: Final = 2000
-_ELEMENTS_MAX: Final = 200_000
+ELEMENTS_MAX: Final = 100_000
 _WHITE: Final = re.compile(r"[ \t\n\f\r]+")
 
 
@@ -106,8 +106,8 @@ class Builder:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Open an element within the one that is open."""
         self._count += 1
-        if self._count > _ELEMENTS_MAX:
-            raise Unreadable(f"more than {_ELEMENTS_MAX} elements")
+        if self._count > ELEMENTS_MAX:
+            raise Unreadable(f"more than {ELEMENTS_MAX} elements")
         if len(self._open) >= self._depth_max:
             raise Unreadable(f"elements nested deeper than {self._depth_max}")
         element = Element(tag, attributes)
@@ -166,14 +166,14 @@ class _Walk:
         left_keys, right_keys = [_key(child) for child in left], [_key(child) for child in right]
         if left_keys == right_keys:
             return
-        alignment = _aligned(left, right, left_keys, right_keys, self._options.align_cells_max)
+        alignment = _aligned(left, right, left_keys, right_keys, self._options.align_work_max)
         left_steps, right_steps = _steps(left), _steps(right)
         add = self._collector.add
         if alignment.by_position:
             self._collector.limit(f"{len(left)} against {len(right)} children were compared by position")
         if alignment.moved:
             add(path, "order", [_shown(child) for child in left], [_shown(child) for child in right])
-        for at_left, at_right in alignment.changed:
+        for at_left, at_right in alignment.pairs(len(left), len(right)):
             mine, other = left[at_left], right[at_right]
             if left_steps[at_left][0] != right_steps[at_right][0]:
                 add((*path, "#child", at_left), "type", _shown(mine), _shown(other))
@@ -204,15 +204,15 @@ def _steps(children: list[Child]) -> list[Path]:
 
 
 def _aligned(
-    left: list[Child], right: list[Child], left_keys: list[bytes], right_keys: list[bytes], cells_max: int
+    left: list[Child], right: list[Child], left_keys: list[bytes], right_keys: list[bytes], work_max: int
 ) -> Alignment:
     """Align two lists of children; exchanging them mirrors the result exactly."""
     if left_keys > right_keys:
-        return mirrored(_aligned(right, left, right_keys, left_keys, cells_max))
+        return mirrored(_aligned(right, left, right_keys, left_keys, work_max))
     fields = [_fields(child) for child in left], [_fields(child) for child in right]
     name = find_name_field(*fields) if left and right else None
     if name is None:
-        return align(left_keys, right_keys, lambda i, j: _alike(left[i], right[j]), cells_max)
+        return align(left_keys, right_keys, lambda i, j: _alike(left[i], right[j]), work_max)
     left_names, right_names = ([(child["<tag>"], child[name]) for child in side] for side in fields)
     return align_by_name(left_names, right_names, lambda i, j: _alike(left[i], right[j]))
 

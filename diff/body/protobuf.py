@@ -179,7 +179,7 @@ class _Walk:
         """The values of one field number, or the messages of a stream, in order."""
         indexed = always_index or len(left) > 1 or len(right) > 1
         keys = [[repr(value) for value in side] for side in (left, right)]
-        limit = self._options.align_cells_max
+        limit = self._options.align_work_max
         if keys[0] <= keys[1]:
             alignment = align(keys[0], keys[1], lambda i, j: _alike(left[i], right[j]), limit)
         else:
@@ -189,7 +189,7 @@ class _Walk:
             self._collector.limit(f"{len(left)} against {len(right)} values were compared by position")
         if alignment.moved:
             add(path, "order", [shown(value) for value in left], [shown(value) for value in right])
-        for at_left, at_right in alignment.changed:
+        for at_left, at_right in alignment.pairs(len(left), len(right)):
             compare(left[at_left], right[at_right], (*path, at_left) if indexed else path)
         for index in alignment.missing:
             add((*path, index) if indexed else path, "missing", shown(left[index]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from diff.body.json_text import Facts, looks_like_json, parse_json
+import msgspec
+
+from diff.body.json_text import Facts, compare_plain, looks_like_json, parse_json
 from diff.body.reading import Side, Unreadable, read_both
 from diff.body.text import decode_text, split_lines
 from diff.body.tree import compare_values
@@ -13,7 +15,8 @@ from diff.options import CompareOptions
 
 __all__ = ["compare_events", "compare_ndjson", "parse_events", "parse_ndjson"]
 
-_RECORD_SEPARATOR = b"\x1e"
+_RECORD_SEPARATOR: Final = b"\x1e"
+_DECODE_LINES: Final = msgspec.json.Decoder().decode_lines
 
 
 def compare_ndjson(left: bytes, right: bytes, collector: Collector, options: CompareOptions) -> None:
@@ -21,6 +24,8 @@ def compare_ndjson(left: bytes, right: bytes, collector: Collector, options: Com
 
     Raises Unreadable where a line is not JSON, TooManyDifferences.
     """
+    if compare_plain(left, right, _DECODE_LINES, collector, options):
+        return
     facts = Facts()
     records = read_both(lambda body, side: parse_ndjson(body, options, facts, side), left, right)
     _compare_lists(*records, collector, options)

@@ -12,7 +12,7 @@ import msgspec
 
 from diff.collector import Collector
 from diff.difference import MISSING, Path, generalise
-from diff.lists import Alignment, align, align_by_name, find_name_field, mirrored
+from diff.lists import Alignment, align, align_by_name, by_position, find_name_field, mirrored
 from diff.options import CompareOptions
 
 __all__ = ["Nested", "Repeating", "canonical", "compare_values", "type_name"]
@@ -56,8 +56,12 @@ _TYPE_NAMES: Final[dict[type, str]] = {
 
 _ENCODE_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-# A float that may stand for an integer, in the encoder's spelling (or in a string: then the slow way is taken in vain).
-_INTEGRAL_FLOAT: Final = re.compile(rb"\.0(?![0-9])|[\[:,]-?[0-9.]+e[0-9]")
+# In the encoder's spelling: a number with an exponent (or what looks like it in a string, then a slow way is taken in
+# vain), and either a string or a float that stands for an integer.
+_EXPONENT: Final = re.compile(rb"[\[:,]-?[0-9.]+e[0-9]")
+_STRING_OR_INTEGRAL: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\.0(?![0-9])')
+_ALIGNED_ELEMENTS_MAX: Final = 1_000_000
+_ALIKE_CALLS_MAX: Final = 50_000
 _DEEP_CALLS_MAX: Final = 32
 
 
@@ -85,12 +89,13 @@ def compare_values(
 
 
 class _Walk:
-    __slots__ = ("_collector", "_deep_calls", "_faithful", "_options", "_plain", "_same", "_strict")
+    __slots__ = ("_alike_calls", "_collector", "_deep_calls", "_faithful", "_options", "_plain", "_same", "_strict")
 
     def __init__(self, collector: Collector, options: CompareOptions, faithful: bool, booleans: bool) -> None:
         self._collector = collector
         self._options = options
         self._strict = options.strict_numbers
+        self._alike_calls = 0
         self._deep_calls = 0
         self._faithful = faithful
         self._plain = faithful and not booleans and not self._strict
@@ -176,7 +181,7 @@ class _Walk:
                 add(path, "length", len(left), len(right))
         elif alignment.moved and where not in self._options.unordered:
             add(path, "order", left, right)
-        for at_left, at_right in alignment.changed:
+        for at_left, at_right in alignment.pairs(left_end - start, right_end - start):
             self.values(left[start + at_left], right[start + at_right], (*path, start + at_left))
         if not alignment.by_position:
             for index in alignment.missing:
@@ -198,26 +203,33 @@ class _Walk:
 
     def _aligned(self, left: list[Any], right: list[Any], learned: str | None) -> Alignment:
         """Align two lists whose first and whose last elements differ; exchanging them mirrors the result exactly."""
-        fast = self._faithful
-        if fast:
-            left_text, right_text = _ENCODE_SORTED(left), _ENCODE_SORTED(right)
-            fast = self._strict or not (_INTEGRAL_FLOAT.search(left_text) or _INTEGRAL_FLOAT.search(right_text))
-        if not fast:
-            left_text, right_text = canonical(left, self._strict), canonical(right, self._strict)
-        if left_text > right_text:
-            return mirrored(self._align(right, left, learned, fast))
-        return self._align(left, right, learned, fast)
+        if len(left) + len(right) > _ALIGNED_ELEMENTS_MAX:
+            return by_position(len(left), len(right))
+        key = self._key_for(left, right)
+        if key(left) > key(right):
+            return mirrored(self._align(right, left, learned, key))
+        return self._align(left, right, learned, key)
 
-    def _align(self, left: list[Any], right: list[Any], learned: str | None, fast: bool) -> Alignment:
+    def _key_for(self, left: list[Any], right: list[Any]) -> Callable[[Any], bytes]:
+        """The fastest function that gives the parts of these lists the same bytes exactly where they are equal."""
+        if not self._faithful:
+            return lambda value: canonical(value, self._strict)
+        if self._strict:
+            return _ENCODE_SORTED
+        texts = _ENCODE_SORTED(left), _ENCODE_SORTED(right)
+        if any(map(_EXPONENT.search, texts)):
+            return canonical
+        return _encoded_by_value if any(b".0" in text for text in texts) else _ENCODE_SORTED
+
+    def _align(self, left: list[Any], right: list[Any], learned: str | None, key: Callable[[Any], bytes]) -> Alignment:
         field = learned if learned is not None and _names(left, right, learned) else find_name_field(left, right)
         if field is not None:
             left_names = [(element[field].__class__, element[field]) for element in left]
             right_names = [(element[field].__class__, element[field]) for element in right]
             return align_by_name(left_names, right_names, lambda i, j: self._alike(left[i], right[j], field))
-        key = _ENCODE_SORTED if fast else lambda value: canonical(value, self._strict)
         left_keys: list[Hashable] = [key(element) for element in left]
         right_keys: list[Hashable] = [key(element) for element in right]
-        return align(left_keys, right_keys, lambda i, j: self._alike(left[i], right[j]), self._options.align_cells_max)
+        return align(left_keys, right_keys, lambda i, j: self._alike(left[i], right[j]), self._options.align_work_max)
 
     def _same_checked(self, left: Any, right: Any) -> bool:
         kind = left.__class__
@@ -238,6 +250,9 @@ class _Walk:
 
     def _alike(self, left: Any, right: Any, without: str | None = None) -> float:
         """0.0 for values of different types up to 1.0 for equal ones; objects by fields, lists by elements."""
+        self._alike_calls += 1
+        if self._alike_calls > _ALIKE_CALLS_MAX:
+            return 0.3
         if type_name(left) != type_name(right):
             return 0.0
         if isinstance(left, dict):
@@ -279,6 +294,11 @@ def _trimmed(left: list[Any], right: list[Any], same: Callable[[Any, Any], bool]
         left_end -= 1
         right_end -= 1
     return start, left_end, right_end
+
+
+def _encoded_by_value(value: Any) -> bytes:
+    """As the sorting encoder, with 1 for 1.0."""
+    return _STRING_OR_INTEGRAL.sub(lambda found: b"" if found[0] == b".0" else found[0], _ENCODE_SORTED(value))
 
 
 def _step(key: Any) -> str:

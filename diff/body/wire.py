@@ -16,7 +16,7 @@ Fields: TypeAlias = "dict[int, list[Field]]"
 """Field numbers to their values in the order they came; the order of different numbers says nothing."""
 
 _GROUPS_MAX: Final = 100
-_FIELDS_MAX: Final = 2_000_000
+_FIELDS_MAX: Final = 500_000
 
 
 def parse_varint(data: bytes, at: int) -> tuple[int, int]:
