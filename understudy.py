@@ -24,7 +24,7 @@ _COMMANDS = {
     "check": ("diff.commands", "check", "replay, then diff."),
     "show": ("diff.commands", "show", "One exchange: as captured, on every build, and why it was judged so."),
     "query": ("diff.commands", "query", "SQL over the wide events, one row an exchange and build."),
-    "compare": ("diff.commands", "compare", "Two bodies, by the rules that diff uses."),
+    "compare": ("diff.compare_command", "compare", "Two bodies, by the rules that diff uses."),
 }
 
 
