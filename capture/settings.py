@@ -6,7 +6,16 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["SECTIONS", "CaptureConfig", "GuardConfig", "LogConfig", "MirrorConfig", "RedactConfig", "RelayConfig"]
+__all__ = [
+    "SECTIONS",
+    "CaptureConfig",
+    "GuardConfig",
+    "LogConfig",
+    "MirrorConfig",
+    "MitmConfig",
+    "RedactConfig",
+    "RelayConfig",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -198,6 +207,24 @@ class MirrorConfig:
             raise ValueError(f"body_seconds must be above 0 and at most 3600, found {self.body_seconds}")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class MitmConfig:
+    """[mitm]: mitmproxy as a source.
+
+    mode: as mitmproxy's --mode, one or several. options: "name=value" as its --set. confdir: directory of its CA, None
+    for mitmproxy's own default. drain_seconds: how long flows under way may still take after SIGTERM.
+    """
+
+    mode: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    confdir: Path | None = None
+    drain_seconds: float = 25.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.drain_seconds <= 86_400:
+            raise ValueError(f"drain_seconds must be from 0 to 86400, found {self.drain_seconds}")
+
+
 SECTIONS: dict[str, type | None] = {
     "capture": CaptureConfig,
     "redact": RedactConfig,
@@ -205,4 +232,5 @@ SECTIONS: dict[str, type | None] = {
     "relay": RelayConfig,
     "guard": GuardConfig,
     "mirror": MirrorConfig,
+    "mitm": MitmConfig,
 }
