@@ -21,6 +21,7 @@ __all__ = ["EVERY_ROUTE", "Decided", "Doubt", "decide"]
 
 EVERY_ROUTE = "*"
 _SEVERE_STATUS = "45"
+_NOISY_WEIGHT = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,8 +114,9 @@ def _tests(key: GroupKey, tally: PathTally, evidence: Evidence) -> list[_Test]:
 def _test(key: GroupKey, change: Change | None, odd: Odd, sessions: int, count: int, level: str, floor: float) -> _Test:
     p, least = odd.p_value(sessions, three_way=True)
     if odd.witness or odd.current:
-        # Where there is noise at all, the test that relies on candidate and reference alone must agree.
-        p = max(p, odd.p_value(sessions, three_way=False)[0])
+        # Where there is noise at all, the test that relies on candidate and reference alone must agree, and more
+        # evidence is asked for: most places are noisy or not for good, so chance hits are nearly all at noisy ones.
+        p = min(1.0, _NOISY_WEIGHT * max(p, odd.p_value(sessions, three_way=False)[0]))
     return _Test(key, change, max(p, floor), max(least, floor), count, level)
 
 
