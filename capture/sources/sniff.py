@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_64_intdigest
 
 from capture.clock import Clock
 from capture.conservation import Conservation
@@ -29,13 +28,12 @@ from capture.sources.packets.files import read_frames
 from capture.sources.packets.follow import Counted, Followed, Recorder
 from capture.sources.packets.ip import Decoder, Segment
 from capture.sources.packets.link import ETHERNET, LINK_TYPES, ip_offset
-from capture.sources.packets.ring import Ring
+from capture.sources.packets.ring import Ring, is_chosen, threshold
 
 __all__ = ["Reader", "SniffReport", "read_capture", "sniff_files", "sniff_interface"]
 
 _S = 1_000_000_000
 _IDLE_S = 0.1
-_DRAIN_S = 1.0
 _FULL_WAIT_S = 0.005
 _STATISTICS_NS = _S
 _GC_THRESHOLD = 50_000
@@ -78,7 +76,7 @@ class Reader:
         self.last_ns = 0
 
     def _follow(self, client: str, server: str, number: int, at_ns: int) -> Followed | Counted:
-        chosen = self._chosen >= 1.0 or xxh3_64_intdigest(f"{client}>{server}#{number}".encode()) < self._chosen * 2**64
+        chosen = self._chosen >= 1.0 or is_chosen(int(client.rsplit(":", 1)[1]), self._chosen)
         if chosen and self._recorder.connection_kept(client, at_ns):
             return Followed(self._recorder, client, server, number, self._body_bytes_max)
         return Counted(self._recorder)
@@ -175,7 +173,7 @@ def _sniff(
 ) -> SniffReport:
     meta = {"source": "sniff", "interface": interface, "ports": sorted(ports)}
     with (
-        Ring(interface, ports, fanout=fanout) as ring,
+        Ring(interface, ports, connections=connections, fanout=fanout) as ring,
         _Recording(settings, meta, patient=False, connections=connections) as recording,
     ):
         pipeline = recording.pipeline
@@ -199,17 +197,24 @@ def _sniff(
 
         on_sniffing()
         look_ns = 0
+        draining = False
         while not stop.at_once:
             read = ring.read(each, _IDLE_S)
             now_ns = clock.now_ns()
-            if not read:
+            if stop.asked and not draining:
+                ring.stop()
+                draining = True
+            elif not read:
                 reader.connections.check(now_ns)
-                if stop.asked:
+                if draining:
                     break
             if now_ns >= look_ns:
                 look_ns = now_ns + _STATISTICS_NS
                 count_drops()
                 recording.copy_counts()
+        unread = ring.left()
+        if unread:
+            pipeline.lost("not_read", unread)
         count_drops()
         reader.close()
         stop.restore()
@@ -218,17 +223,14 @@ def _sniff(
 
 
 class _Stop:
-    """SIGTERM and SIGINT ask to stop; what is in the ring by then is read, within a second; another ends at once."""
+    """SIGTERM and SIGINT ask to stop; what is in the ring by then is still read. Another one ends at once."""
 
     def __init__(self) -> None:
         self._asked = 0
-        self._deadline = 0.0
         self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def _ask(self, _number: int, _frame: object) -> None:
         self._asked += 1
-        if self._asked == 1:
-            self._deadline = time.monotonic() + _DRAIN_S
 
     @property
     def asked(self) -> bool:
@@ -236,7 +238,7 @@ class _Stop:
 
     @property
     def at_once(self) -> bool:
-        return self._asked > 1 or (self._asked > 0 and time.monotonic() >= self._deadline)
+        return self._asked > 1
 
     def restore(self) -> None:
         """Give the signals back to whom they belonged."""
@@ -254,7 +256,7 @@ class _Recording:
     def __init__(
         self, settings: CaptureSettings, meta: dict[str, Any], *, patient: bool, connections: float = 1.0
     ) -> None:
-        self._connections = connections
+        self._share = threshold(connections) / 65_536
         self._clock = Clock()
         try:
             self._writer = LogWriter(settings.log, settings.log_config, meta, now_ns=self._clock.now_ns)
@@ -275,7 +277,7 @@ class _Recording:
         return reason
 
     def _put_weighed(self, exchange: Exchange) -> str | None:
-        return self._writer.put(msgspec.structs.replace(exchange, kept_with=exchange.kept_with * self._connections))
+        return self._writer.put(msgspec.structs.replace(exchange, kept_with=exchange.kept_with * self._share))
 
     def copy_counts(self) -> None:
         """Give the writer's thread a consistent copy of the counts."""

@@ -33,24 +33,23 @@ def read_frames(path: Path, damaged: Callable[[str], None]) -> Iterator[Frame]:
     """
     scapy_utils = _scapy()
     try:
-        path.open("rb").close()
+        file = path.open("rb")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     warnings: list[str] = []
-    with _collected(warnings):
+    count = 0
+    with file, _collected(warnings):  # scapy leaves files open that it refuses, so it is given one
         try:
-            reader = scapy_utils.RawPcapReader(str(path))
+            reader = scapy_utils.RawPcapReader(file)
         except (scapy_utils.Scapy_Exception, EOFError, OSError, ValueError):
             raise BadInput(f"{path}: not a pcap or pcapng capture file") from None
-        count = 0
-        with contextlib.closing(reader):
-            next_frame = _pcapng_frames(reader) if hasattr(reader, "interfaces") else _pcap_frames(reader)
-            try:
-                for frame in next_frame:
-                    yield frame
-                    count += 1
-            except (scapy_utils.Scapy_Exception, ValueError, OverflowError, MemoryError) as error:
-                warnings.append(str(error))
+        frames = _pcapng_frames(reader) if hasattr(reader, "interfaces") else _pcap_frames(reader)
+        try:
+            for frame in frames:
+                yield frame
+                count += 1
+        except (scapy_utils.Scapy_Exception, ValueError, OverflowError, MemoryError) as error:
+            warnings.append(str(error))
     if warnings:
         damaged(f"{path}: torn or damaged behind packet {count}: {warnings[0]}")
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from capture.errors import RunFailed, UsageError
 
-__all__ = ["BLOCK_BYTES", "Ring", "filter_for", "kernel_filter"]
+__all__ = ["BLOCK_BYTES", "Ring", "filter_for", "is_chosen", "kernel_filter", "threshold"]
 
 BLOCK_BYTES: Final = 1 << 20
 _BLOCKS: Final = 64
@@ -43,20 +43,41 @@ _TP_STATUS_USER: Final = 1
 _BLOCK: Final = struct.Struct("=IIIII")  # version, offset to private area; status, packets, offset of the first
 _PACKET: Final = struct.Struct("=IIIIIIHH")  # next, seconds, ns, captured, on the wire, status, link offset, IP offset
 
+_SPREAD: Final = 40_503
+"""Odd, and near 65,536 divided by the golden ratio: neighbouring ports are spread over all values."""
+_NOTHING: Final = struct.pack("=HBBI", 0x06, 0, 0, 0)
+"""A packet filter that takes nothing."""
+
 _LINK_OF_HARDWARE: Final = {1: 1, 772: 1, 65534: 101, 512: 101, 519: 101, 768: 101, 776: 101, 778: 101}
 """ARPHRD_ number of an interface to the link type of its frames."""
 _RAW_DLT: Final = 12
 
 
-def filter_for(ports: Collection[int]) -> str:
+def is_chosen(client_port: int, connections: float) -> bool:
+    """Whether a connection from this port is among the share that is read; the kernel's filter asks the same."""
+    return (client_port * _SPREAD) & 0xFFFF < threshold(connections)
+
+
+def threshold(connections: float) -> int:
+    """Of 65,536 values how many are chosen; the share that this is of them is the true probability."""
+    return max(1, min(65_536, round(connections * 65_536)))
+
+
+def filter_for(ports: Collection[int], connections: float = 1.0) -> str:
     """A libpcap expression for all that is needed of TCP on these ports: data and the marks of begin and end.
 
-    Bare acknowledgements are left out: they are a third of all packets and say nothing that data does not. Fragments
-    and IPv6 packets with extension headers pass, since the kernel cannot see their ports.
+    Bare acknowledgements are left out: they are a third of all packets and say nothing that data does not. Of a
+    connection that is not chosen, the server's packets are left out too: its requests are only counted. Fragments and
+    IPv6 packets with extension headers pass, since the kernel cannot see their ports.
     """
     port = " or ".join(f"port {number}" for number in sorted(ports))
+    asked = " or ".join(f"dst port {number}" for number in sorted(ports))
     ipv4 = "(ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2) != 0 or tcp[13] & 7 != 0)"
     ipv6 = "(ip6[4:2] - ((ip6[52] & 0xf0) >> 2) != 0 or ip6[53] & 7 != 0)"
+    if connections < 1:
+        few = f"& 0xffff < {threshold(connections)}"
+        ipv4 += f" and ({asked} or (tcp[2:2] * {_SPREAD}) {few})"
+        ipv6 += f" and ({asked} or (ip6[42:2] * {_SPREAD}) {few})"
     extended = "(ip6[6] = 0 or ip6[6] = 43 or ip6[6] = 44 or ip6[6] = 51 or ip6[6] = 60)"
     return (
         f"(ip and tcp and ({port}) and {ipv4}) or (ip and ip proto 6 and ip[6:2] & 0x3fff != 0)"
@@ -85,13 +106,19 @@ def kernel_filter(expression: str, link_type: int) -> bytes:
 class Ring:
     """A ring of packets of one interface; close it.
 
-    interface: its name. ports: of the servers. fanout: the same number in several processes shares the packets between
-    them by connection; None for none. Raises UsageError where the interface is not there, RunFailed where the kernel
-    refuses. link_type: of the frames it gives.
+    interface: its name. ports: of the servers. connections: share of them that is read, see `filter_for`. fanout: the
+    same number in several processes shares the packets between them by connection; None for none. Raises UsageError
+    where the interface is not there, RunFailed where the kernel refuses. link_type: of the frames it gives.
     """
 
     def __init__(
-        self, interface: str, ports: Collection[int], *, blocks: int = _BLOCKS, fanout: int | None = None
+        self,
+        interface: str,
+        ports: Collection[int],
+        *,
+        connections: float = 1.0,
+        blocks: int = _BLOCKS,
+        fanout: int | None = None,
     ) -> None:
         if not sys.platform.startswith("linux"):
             raise UsageError("sniffing an interface works on Linux only; elsewhere record a file and use --pcap")
@@ -101,7 +128,7 @@ class Ring:
         self._socket = _open(interface)
         self._map: mmap.mmap | None = None
         try:
-            self._set_up(interface, ports, fanout)
+            self._set_up(interface, filter_for(ports, connections), fanout)
         except OSError as error:
             self.close()
             raise RunFailed(f"--interface {interface}: the kernel refuses to capture: {error.strerror}") from None
@@ -111,7 +138,7 @@ class Ring:
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN | select.POLLERR)
 
-    def _set_up(self, interface: str, ports: Collection[int], fanout: int | None) -> None:
+    def _set_up(self, interface: str, expression: str, fanout: int | None) -> None:
         raw, loopback = self._socket, _is_loopback(self._socket, interface)
         raw.bind((interface, 0))  # protocol 0: nothing comes in until everything is in place
         hardware = raw.getsockname()[3]
@@ -119,7 +146,7 @@ class Ring:
         if link_type is None:
             raise UsageError(f"--interface {interface}: frames of hardware type {hardware} are not read")
         self.link_type = link_type
-        _attach(raw, kernel_filter(filter_for(ports), link_type))
+        _attach(raw, kernel_filter(expression, link_type))
         raw.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
         if loopback:  # it would show each packet twice, going out and coming in
             raw.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
@@ -157,6 +184,19 @@ class Ring:
             count += packets
             struct.pack_into("=I", ring, base + 8, _TP_STATUS_KERNEL)
             self._next = (self._next + 1) % self._blocks
+        return count
+
+    def stop(self) -> None:
+        """Take no more packets; those that are in the ring can still be read."""
+        _attach(self._socket, _NOTHING)
+
+    def left(self) -> int:
+        """Packets in the ring that have not been read."""
+        ring, count = self._map, 0
+        if ring is not None:
+            for block in range(self._blocks):
+                _, _, status, packets, _ = _BLOCK.unpack_from(ring, block * BLOCK_BYTES)
+                count += packets if status & _TP_STATUS_USER else 0
         return count
 
     def drops(self) -> int:
