@@ -111,8 +111,9 @@ async def perform(port: int, requests: int) -> int:
     """The engine: plan, pairing, outcomes and ledger, recorded to nowhere."""
     from replay.bind import Binder
     from replay.pace import Closed
-    from replay.perform import Options, Performer, Stage
+    from replay.perform import Performer
     from replay.plan import Planner
+    from replay.stage import Options, Stage
 
     endpoint = Endpoint("http", "127.0.0.1", port, f"127.0.0.1:{port}")
     clock = Clock()

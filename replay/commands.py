@@ -74,6 +74,7 @@ def replay_options(function: _Function) -> _Function:
         click.option("--insecure", is_flag=True, default=None, help="Do not verify certificates."),
         click.option("--preflight/--no-preflight", default=None, help="See that every build is there before sending."),
         click.option("--preflight-path", metavar="PATH", help="GET it on every build first; it must answer below 500."),
+        click.option("--resume", is_flag=True, help="Go on with the partial run at --run."),
         click.option("--bind/--no-bind", default=None, help="Replace tokens and ids by what each build answered."),
     )
     for option in reversed(options):
@@ -89,6 +90,7 @@ def replay_from_flags(
     candidate: tuple[str, ...],
     reference: str | None,
     run_dir: Path,
+    resume: bool = False,
     **flags: Any,
 ) -> Run:
     """What `replay` does, from the values of `replay_options`. Raises as `run_replay` does."""
@@ -100,7 +102,7 @@ def replay_from_flags(
         from replay.progress import Progress
 
         watch = Progress
-    return run_replay(config, log, builds, run_dir, watch=watch)
+    return run_replay(config, log, builds, run_dir, watch=watch, resume=resume)
 
 
 @click.command(cls=Command, several=SEVERAL, optional=OPTIONAL)
@@ -118,7 +120,7 @@ def replay(ctx: click.Context, /, log: str, **flags: Any) -> None:
         click.echo(line)
     if run.partial:
         raise RunFailed(
-            f"{run.path}: the run is partial ({run.manifest.get('partial_reason')}); it can be read as it is"
+            f"{run.path}: the run is partial ({run.manifest.get('partial_reason')}); go on with it by --resume"
         )
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import itertools
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 from capture.clock import Clock
 from capture.exchange import Request, header
 from replay.bind import Binder, Link
-from replay.clients.base import Client, Job
+from replay.clients.base import Job
 from replay.histogram import Histogram
-from replay.outcome import Binding, Failure, Outcome, Performance, Role
+from replay.outcome import Binding, Failure, Outcome, Performance
 from replay.pace import Closed, Pace, due_ns
+from replay.pair import Pair, mix, orders_of
 from replay.plan import Planned
-from replay.rewrite import Template, template, trace_parent
+from replay.rewrite import template, trace_parent
+from replay.stage import Done, Options, Stage
 from replay.supplies import Supplies
 
-__all__ = ["Options", "Performer", "Stage"]
+__all__ = ["Performer"]
 
 _SLICE = 128
 _TICK_S = 0.05
@@ -29,82 +29,12 @@ _STALL_NS = 5_000_000
 _CONNECTING = ("connect", "tls")
 
 
-class Stage:
-    """One build on which the plan is performed. authority: for Host; None keeps the recorded one."""
-
-    __slots__ = ("answered", "authority", "breaker", "client", "failed", "injected", "name", "role", "row")
-
-    def __init__(
-        self, name: str, role: Role, client: Client, authority: str | None, injected: Mapping[str, str] | None = None
-    ) -> None:
-        self.name = name
-        self.role: Role = role
-        self.client = client
-        self.authority = authority
-        self.injected = injected or {}
-        self.answered = 0
-        self.failed: Counter[str] = Counter()
-        self.row = 0
-        self.breaker: Failure | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """What a performance needs besides plan, stages and pace. run_id: first half of the marker."""
-
-    run_id: str
-    seed: int = 1
-    waiting_max: int = 10_000
-    held_bytes_max: int = 256 << 20
-    pair_wait_ns: int = 1_000_000_000
-    breaker_failures: int = 10
-    duration_ns: int | None = None
-
-
-class _Pair:
-    """One planned request under way. blocked: per build, how many earlier requests it still waits for."""
-
-    __slots__ = (
-        "begun",
-        "blocked",
-        "dependents",
-        "due_ns",
-        "iteration",
-        "left",
-        "links",
-        "orders",
-        "outcomes",
-        "planned",
-        "ready_ns",
-        "template",
-    )
-
-    def __init__(self, planned: Planned, iteration: int, due_ns: int, builds: int) -> None:
-        self.planned = planned
-        self.iteration = iteration
-        self.links: tuple[Link, ...] = ()
-        self.due_ns = due_ns
-        self.ready_ns = due_ns
-        self.left = builds
-        self.outcomes: list[Outcome | None] = [None] * builds
-        self.blocked: list[int] | None = None
-        self.begun: list[bool] | None = None
-        self.dependents: list[_Pair] | None = None
-        self.orders: tuple[int, ...] = ()
-        self.template: Template | None = None
-
-    @property
-    def bytes(self) -> int:
-        exchange = self.planned.exchange
-        response = exchange.response
-        return len(exchange.request.body or b"") + (len(response.body or b"") if response is not None else 0) + 1024
-
-
 class Performer:
     """Performs one plan once. `perform` runs it; `stop` ends it early, and what is in flight is finished.
 
     record: takes each Performance as it is completed, in no particular order; it must not block. clear: False while
-    the recorder is behind, then nothing new is begun. The counts may be read at any time.
+    the recorder is behind, then nothing new is begun. done: what an earlier attempt at this run has performed. The
+    counts may be read at any time.
     """
 
     def __init__(
@@ -116,6 +46,7 @@ class Performer:
         record: Callable[[Performance], None],
         binder: Binder | None = None,
         clear: Callable[[], bool] = lambda: True,
+        done: Done | None = None,
     ) -> None:
         self.sent = 0
         self.skipped: Counter[str] = Counter()
@@ -126,6 +57,7 @@ class Performer:
         self.loop_lag = Histogram()
         self.exhausted = False
         self.stopped = ""
+        self._abandoned = False
         self.started_ns = 0
         self.busy_share = 0.0
         self.stalled_ns = 0
@@ -138,13 +70,14 @@ class Performer:
         self._binder = binder
         self.supplies = Supplies(len(stages), options.held_bytes_max)
         self._clear = clear
+        self._performed = done
         self._random = random.Random(options.seed)
-        self._orders = _orders(len(stages), self._random)
+        self._orders = orders_of(len(stages), self._random)
         self._plan: Iterator[tuple[int, Planned]] = iter(())
         self._next: tuple[int, Planned] | None = None
-        self._unfinished: dict[tuple[int, int], _Pair] = {}
-        self._split: dict[tuple[int, int], _Pair] = {}
-        self._ready: deque[_Pair] = deque()
+        self._unfinished: dict[tuple[int, int], Pair] = {}
+        self._split: dict[tuple[int, int], Pair] = {}
+        self._ready: deque[Pair] = deque()
         self._held_bytes = 0
         self._active = 0
         self._admitted = 0
@@ -171,6 +104,13 @@ class Performer:
         if not self.stopped:
             self.stopped = why
         self._wake()
+
+    def abandon(self) -> None:
+        """End at once; what is in flight is left without an outcome and counts as not planned."""
+        self._abandoned = True
+        self.stop("abandoned")
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     async def perform(self, plan: Iterator[tuple[int, Planned]]) -> None:
         """Perform (iteration, planned) in order; returns when every one that was begun has all its outcomes.
@@ -240,6 +180,8 @@ class Performer:
             if self._next is None:
                 return False
         iteration, planned = self._next
+        if self._performed is not None and self._pass_over(iteration, planned):
+            return True
         if planned.skipped is not None:
             self._next = None
             self._note(planned, iteration)
@@ -266,10 +208,21 @@ class Performer:
             return False
         self._next = None
         self._admitted += 1
-        pair = _Pair(planned, iteration, due, len(self.stages))
+        pair = Pair(planned, iteration, due, len(self.stages))
         pair.links = self._note(planned, iteration)
         self._admit(pair)
         return True
+
+    def _pass_over(self, iteration: int, planned: Planned) -> bool:
+        """Resuming: leave out what an earlier attempt has done, and begin the schedule at the first that is left."""
+        assert self._performed is not None
+        if (iteration, planned.position) in self._performed:
+            self._next = None
+            self._note(planned, iteration)
+            return True
+        if not self._admitted and planned.skipped is None:
+            self._base_offset_ns = -self._offset_ns(iteration, planned)
+        return False
 
     def _read_plan(self) -> tuple[int, Planned] | None:
         try:
@@ -297,7 +250,7 @@ class Performer:
         # The loop's timers count milliseconds; rounding up keeps it from spinning through the last one.
         self._timer = asyncio.get_running_loop().call_later(-(-delay_ns // 1_000_000) / 1e3, self._wake)
 
-    def _admit(self, pair: _Pair) -> None:
+    def _admit(self, pair: Pair) -> None:
         key = (pair.iteration, pair.planned.position)
         self._unfinished[key] = pair
         self._held_bytes += pair.bytes
@@ -321,7 +274,7 @@ class Performer:
 
     # -- one pair ----------------------------------------------------------------------------------------------------
 
-    def _begin(self, pair: _Pair) -> None:
+    def _begin(self, pair: Pair) -> None:
         """Send to every build that is ready and was not sent to yet; to all of them, in the usual case."""
         stages = self.stages
         planned = pair.planned
@@ -337,7 +290,7 @@ class Performer:
                 pair.due_ns = pair.ready_ns = now
             pair.begun = [False] * len(stages)
             pair.template = template(planned.exchange)
-            pair.orders = self._orders[_mix(self._options.seed, pair.iteration, planned.position) % len(self._orders)]
+            pair.orders = self._orders[mix(self._options.seed, pair.iteration, planned.position) % len(self._orders)]
             self._active += 1
             self.own_lateness.add(now - max(pair.due_ns, pair.ready_ns))
         blocked = pair.blocked
@@ -346,7 +299,7 @@ class Performer:
                 pair.begun[index] = True
                 self._send(pair, index, order)
 
-    def _send(self, pair: _Pair, index: int, order: int) -> None:
+    def _send(self, pair: Pair, index: int, order: int) -> None:
         stage = self.stages[index]
         ready = pair.template
         assert ready is not None
@@ -379,8 +332,10 @@ class Performer:
 
         stage.client.perform(Job(request, done))
 
-    def _take(self, pair: _Pair, index: int, outcome: Outcome) -> None:
+    def _take(self, pair: Pair, index: int, outcome: Outcome) -> None:
         """Note what one build did, and let go what waited for it."""
+        if self._abandoned:
+            return
         stage = self.stages[index]
         failure = outcome.failure
         if failure is None:
@@ -413,7 +368,7 @@ class Performer:
                 failure.kind, "breaker", f"not sent after {stage.row} connections in a row failed: {failure.detail}"
             )
 
-    def _release(self, pair: _Pair, index: int) -> None:
+    def _release(self, pair: Pair, index: int) -> None:
         now = self._clock.now_ns()
         for other in pair.dependents or ():
             blocked = other.blocked
@@ -433,7 +388,7 @@ class Performer:
                 other.ready_ns = now
                 self._split[key] = other
 
-    def _finish(self, pair: _Pair) -> None:
+    def _finish(self, pair: Pair) -> None:
         self._active -= 1
         self._forget(pair)
         self.sent += 1
@@ -446,7 +401,7 @@ class Performer:
         )
         self._record(performance)
 
-    def _finish_skipped(self, pair: _Pair, reason: str) -> None:
+    def _finish_skipped(self, pair: Pair, reason: str) -> None:
         self._forget(pair)
         for other in pair.dependents or ():
             blocked = other.blocked
@@ -466,13 +421,13 @@ class Performer:
         self.skipped[reason] += 1
         self._record(Performance(planned.position, planned.exchange, (), reason, iteration))
 
-    def _forget(self, pair: _Pair) -> None:
+    def _forget(self, pair: Pair) -> None:
         key = (pair.iteration, pair.planned.position)
         del self._unfinished[key]
         self._split.pop(key, None)
         self._held_bytes -= pair.bytes
 
-    def _resolvable(self, pair: _Pair) -> bool:
+    def _resolvable(self, pair: Pair) -> bool:
         """False where the current or the reference build lacks a value that this request needs.
 
         A candidate that lacks it is sent the recorded value: that it gave none is its own difference, and what follows
@@ -509,18 +464,3 @@ class Performer:
                     self.held_back_ns = max(self.held_back_ns, now - pair.ready_ns)
                     self._ready.append(pair)
             self._wake()
-
-
-def _orders(builds: int, chance: random.Random) -> list[tuple[int, ...]]:
-    """All orders of a few builds, or a sample of the orders of many."""
-    if builds <= 5:
-        return list(itertools.permutations(range(builds)))
-    return [tuple(chance.sample(range(builds), builds)) for _ in range(256)]
-
-
-def _mix(seed: int, iteration: int, position: int) -> int:
-    """A number that looks random and depends on nothing else (splitmix64), so that a run can be done again."""
-    x = (seed * 0x9E3779B97F4A7C15 + iteration * 0xD1B54A32D192ED03 + position + 1) & 0xFFFFFFFFFFFFFFFF
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    return x ^ (x >> 31)

@@ -4,38 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import os
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from capture.clock import Clock, rfc3339
 from capture.errors import BadInput, UsageError
-from capture.exchange import Exchange
 from capture.log.reader import Log, open_log
 from capture.settings import LogConfig
 from replay.bind import Binder
-from replay.builds import Build, captured_address_refusal, same_address
+from replay.builds import Build, captured_address_refusal
 from replay.clients.base import Limits
 from replay.clients.wire import WireClient
+from replay.manifest import beginning, ending
 from replay.pace import Closed, Pace, Rate, Recorded
-from replay.perform import Options, Performer, Stage
-from replay.plan import Planned, Planner
+from replay.perform import Performer
 from replay.preflight import preflight
-from replay.run import Run, RunWriter, empty_ledger, open_run
+from replay.run import Run, RunWriter, open_run
 from replay.settings import ReplayConfig
+from replay.source import Source
+from replay.stage import Done, Options, Stage
 
-__all__ = ["pace_of", "run_replay"]
+__all__ = ["limits_of", "pace_of", "run_replay"]
 
 _S = 1_000_000_000
 _ADDRESS_KEYS = ("upstream", "server", "address", "addresses", "listen")
+
+Watch = Callable[[Performer, int], Any]
 
 
 def run_replay(
@@ -44,24 +43,28 @@ def run_replay(
     builds: Sequence[Build],
     run_dir: Path,
     *,
-    watch: Callable[[Performer, int], Any] | None = None,
+    watch: Watch | None = None,
     log_config: LogConfig | None = None,
+    resume: bool = False,
 ) -> Run:
     """Perform `log` on `builds` and write the run to `run_dir`, which must not exist or be empty.
 
-    watch: called with (performer, exchanges in the log) once the performance begins; what it returns is closed at the
-    end (a progress bar). Blocks until the run is complete; SIGINT and SIGTERM end it early, with what is in flight
-    finished and the run marked partial. Raises UsageError, BadInput, RunFailed (a build is not there, the disk is
-    full), and then nothing was sent or the run says what was.
+    resume: `run_dir` is a partial run of this log and these builds; what is not in it is performed and added. watch:
+    called with (performer, exchanges in the log) once the performance begins; what it returns is closed at the end (a
+    progress bar). Blocks until the run is complete; SIGINT and SIGTERM end it early, with what is in flight finished
+    and the run marked partial; a second one ends it at once. Raises UsageError, BadInput, RunFailed (a build is not
+    there, the disk is full), and then nothing was sent or the run says what was.
     """
-    _check_directory(run_dir)
     opened = open_log(log)
     try:
+        earlier = _resumable(run_dir, opened, builds, config) if resume else None
+        if earlier is None:
+            _check_directory(run_dir)
         captured = _captured_addresses(opened)
         refusal = captured_address_refusal(builds, captured, config.deny_hosts, config.allow_captured_address >= 2)
         if refusal is not None:
             raise UsageError(refusal)
-        return _run(_replay(config, opened, builds, run_dir, watch, log_config))
+        return _run(_replay(config, opened, builds, run_dir, watch, log_config, earlier))
     finally:
         opened.close()
 
@@ -84,12 +87,43 @@ def pace_of(config: ReplayConfig) -> Pace:
     return Closed(config.concurrency or 8)
 
 
+def limits_of(config: ReplayConfig) -> Limits:
+    """The bounds of every client that the configuration asks for."""
+    return Limits(
+        timeout_ns=round(config.timeout_s * _S),
+        first_byte_timeout_ns=round(config.first_byte_timeout_s * _S),
+        connect_timeout_ns=round(config.connect_timeout_s * _S),
+        body_bytes_max=config.body_bytes_max,
+        connections_max=config.connections_max,
+        insecure=config.insecure,
+        ca_file=config.ca_file,
+    )
+
+
 def _check_directory(run_dir: Path) -> None:
     try:
         if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-            raise UsageError(f"--run {run_dir}: is there already and not empty; name a new directory")
+            raise UsageError(f"--run {run_dir}: is there already and not empty; name a new directory, or --resume it")
     except OSError as error:
         raise BadInput(f"--run {run_dir}: cannot be used: {error.strerror}") from None
+
+
+def _resumable(run_dir: Path, log: Log, builds: Sequence[Build], config: ReplayConfig) -> Run:
+    """The partial run that is to be continued. Raises UsageError where it is complete or of something else."""
+    run = open_run(run_dir)
+    if not run.partial:
+        raise UsageError(f"--resume {run_dir}: the run is complete; name a new directory to perform the log again")
+    named = [(build.name, build.role) for build in builds]
+    if [(build["name"], build["role"]) for build in run.builds] != named:
+        raise UsageError(f"--resume {run_dir}: the run has other builds: {', '.join(b['name'] for b in run.builds)}")
+    segments = [segment["name"] for segment in run.manifest["log"]["segments"]]
+    if segments != [segment.segment for segment in log.segments[:1000]]:
+        raise UsageError(f"--resume {run_dir}: the run was made from another log ({run.manifest['log']['path']})")
+    before = run.manifest["config"]
+    for name in ("allow_writes", "limit", "loop"):
+        if before.get(name) != getattr(config, name):
+            raise UsageError(f"--resume {run_dir}: the run began with {name} {before.get(name)!r}; say the same again")
+    return run
 
 
 def _captured_addresses(log: Log) -> list[str]:
@@ -106,88 +140,37 @@ def _captured_addresses(log: Log) -> list[str]:
     return list(found)
 
 
-def _limits(config: ReplayConfig) -> Limits:
-    return Limits(
-        timeout_ns=round(config.timeout_s * _S),
-        first_byte_timeout_ns=round(config.first_byte_timeout_s * _S),
-        connect_timeout_ns=round(config.connect_timeout_s * _S),
-        body_bytes_max=config.body_bytes_max,
-        connections_max=config.connections_max,
-        insecure=config.insecure,
-        ca_file=config.ca_file,
-    )
-
-
-class _Source:
-    """The log as the plan sees it: limited, looped, and counted while it is read."""
-
-    def __init__(self, log: Log, config: ReplayConfig, builds: Sequence[Build]) -> None:
-        self.read = 0
-        self.first_ns = self.last_ns = 0
-        self.forgotten = 0
-        self._log = log
-        self._config = config
-        self._guarded = [] if config.allow_captured_address >= 2 else [build.endpoint.address for build in builds]
-        self._servers: dict[str, bool] = {}
-
-    def plan(self) -> Iterator[tuple[int, Planned]]:
-        for iteration in range(self._config.loop):
-            planner = Planner(self._config.allow_writes, self._config.sessions_max)
-            for planned in planner.plan(self._exchanges(iteration)):
-                if planned.exchange.server and self._guards(planned.exchange.server) and planned.skipped is None:
-                    planned = Planned(planned.position, planned.exchange, planned.offset_ns, (), "captured_address")
-                yield iteration, planned
-            self.forgotten += planner.forgotten
-
-    def _guards(self, server: str) -> bool:
-        known = self._servers.get(server)
-        if known is None:
-            if len(self._servers) > 10_000:
-                self._servers.clear()
-            known = self._servers[server] = any(same_address(server, address) for address in self._guarded)
-        return known
-
-    def _exchanges(self, iteration: int) -> Iterator[Exchange]:
-        for exchange in islice(self._log.exchanges(), self._config.limit):
-            if iteration == 0:
-                self.read += 1
-                start = exchange.times.request_start
-                self.first_ns = min(self.first_ns or start, start)
-                self.last_ns = max(self.last_ns, start)
-            yield exchange
-
-
 async def _replay(
     config: ReplayConfig,
     log: Log,
     builds: Sequence[Build],
     run_dir: Path,
-    watch: Callable[[Performer, int], Any] | None,
+    watch: Watch | None,
     log_config: LogConfig | None,
+    earlier: Run | None,
 ) -> Run:
     clock = Clock()
-    limits = _limits(config)
+    limits = limits_of(config)
     if config.preflight:
         await preflight(builds, limits, config.preflight_path)
     total = sum(segment.records for segment in log.segments)
     total = min(total, config.limit or total)
-    run_id = secrets.token_hex(8)
-    source = _Source(log, config, builds)
-    writer = RunWriter(run_dir, _manifest(config, log, builds, run_id, clock, total), log_config)
+    if earlier is None:
+        manifest = beginning(config, log, builds, secrets.token_hex(8), clock.now_ns(), total)
+    else:
+        resumed = [*earlier.manifest.get("resumed", []), rfc3339(clock.now_ns())]
+        manifest = {**earlier.manifest, "ledger": None, "resumed": resumed}
+    source = Source(log, config, builds)
     binder = Binder(config.bind_exclude, config.sessions_max) if config.bind else None
-    stages = [
-        Stage(
-            build.name,
-            build.role,
-            WireClient(build.endpoint, limits, clock),
-            build.host or (None if config.keep_host else build.endpoint.authority),
-            build.headers,
-        )
-        for build in builds
-    ]
+    done = None if earlier is None else Done()
+    stages = [_stage(build, config, limits, clock) for build in builds]
+    writer = RunWriter(run_dir, manifest, log_config)
     performer = Performer(
-        stages, pace_of(config), _options(config, run_id), clock, writer.record, binder, lambda: writer.clear
-    )
+        stages, pace_of(config), _options(config, manifest["run"]), clock, writer.record, binder,
+        lambda: writer.clear, done,
+    )  # fmt: skip
+    if earlier is not None and done is not None:
+        _take_over(earlier, performer, done)
     for stage in stages:
         await stage.client.open()
     shown = watch(performer, total * config.loop) if watch is not None else None
@@ -203,7 +186,7 @@ async def _replay(
             shown.close()
         for stage in stages:
             await stage.client.close()
-    final = _final(performer, source, stages, config, binder, clock)
+    final = ending(performer, source, config, binder, clock.now_ns())
     final["generator"]["cpu_s"] = round(time.process_time() - cpu, 3)
     if error is not None:
         final.update(partial=True, partial_reason=str(error))
@@ -211,6 +194,29 @@ async def _replay(
     if error is not None:
         raise error
     return open_run(run_dir)
+
+
+def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock) -> Stage:
+    endpoint = build.endpoint
+    authority = build.host or (None if config.keep_host else endpoint.authority)
+    return Stage(build.name, build.role, WireClient(endpoint, limits, clock), authority, build.headers)
+
+
+def _take_over(earlier: Run, performer: Performer, done: Done) -> None:
+    """Count what an earlier attempt performed, and remember what the builds answered then."""
+    for performance in earlier.performances():
+        done.add(performance.iteration, performance.position)
+        if performance.skipped is not None:
+            performer.skipped[performance.skipped] += 1
+            continue
+        performer.sent += 1
+        for index, outcome in enumerate(performance.outcomes):
+            stage = performer.stages[index]
+            if outcome.failure is None:
+                stage.answered += 1
+            else:
+                stage.failed[outcome.failure.kind] += 1
+            performer.supplies.keep(performance.exchange, performance.position, performance.iteration, index, outcome)
 
 
 def _options(config: ReplayConfig, run_id: str) -> Options:
@@ -230,9 +236,16 @@ def _stopped_by_signals(performer: Performer) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     numbers = (signal.SIGINT, signal.SIGTERM)
     added = []
+
+    def end(number: signal.Signals) -> None:
+        if performer.stopped:
+            performer.abandon()
+        else:
+            performer.stop(f"ended by {number.name}")
+
     for number in numbers:
         try:
-            loop.add_signal_handler(number, performer.stop, f"ended by {signal.Signals(number).name}")
+            loop.add_signal_handler(number, end, signal.Signals(number))
             added.append(number)
         except (ValueError, RuntimeError, NotImplementedError):
             break  # not the main thread: whoever called us handles signals
@@ -241,108 +254,3 @@ def _stopped_by_signals(performer: Performer) -> Iterator[None]:
     finally:
         for number in added:
             loop.remove_signal_handler(number)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("understudy")
-    except metadata.PackageNotFoundError:
-        return "0+source"
-
-
-def _manifest(
-    config: ReplayConfig, log: Log, builds: Sequence[Build], run_id: str, clock: Clock, total: int
-) -> dict[str, Any]:
-    """What is known before the first request."""
-    segments = log.segments
-    now = clock.now_ns()
-    return {
-        "tool": f"understudy {_version()}",
-        "python": sys.version.split()[0],
-        "run": run_id,
-        "builds": [{"name": build.name, "role": build.role, "url": build.url} for build in builds],
-        "injected": {build.name: sorted(build.headers) for build in builds if build.headers},
-        "log": {
-            "path": str(log.location),
-            "exchanges": total,
-            "first_ns": min((segment.first_ns for segment in segments if segment.records), default=0),
-            "last_ns": max((segment.last_ns for segment in segments), default=0),
-            "conservation": log.conservation().as_dict(),
-            "segments": [{"name": s.segment, "records": s.records, "meta": _plain(s.meta)} for s in segments[:1000]],
-            "damage": [f"{damage}" for damage in log.damage[:100]],
-        },
-        "config": dataclasses.asdict(config),
-        "seed": config.seed,
-        "cores": os.cpu_count(),
-        "started": rfc3339(now),
-        "started_ns": now,
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | bool) or value is None else repr(value)
-
-
-def _final(
-    performer: Performer,
-    source: _Source,
-    stages: list[Stage],
-    config: ReplayConfig,
-    binder: Binder | None,
-    clock: Clock,
-) -> dict[str, Any]:
-    """What only the end knows."""
-    ledger = empty_ledger([stage.name for stage in stages])
-    ledger.update(planned=performer.planned, sent=performer.sent, skipped=dict(sorted(performer.skipped.items())))
-    for stage in stages:
-        ledger["answered"][stage.name] = stage.answered
-        ledger["failed"][stage.name] = dict(sorted(stage.failed.items()))
-    now = clock.now_ns()
-    supplies = performer.supplies
-    late = _late(performer)
-    return {
-        "ended": rfc3339(now),
-        "ended_ns": now,
-        "partial": bool(performer.stopped),
-        "partial_reason": performer.stopped or None,
-        "ledger": ledger,
-        "read": {"exchanges": source.read, "first_ns": source.first_ns, "last_ns": source.last_ns},
-        "warmup_positions": int(config.warmup * source.read),
-        "lateness": performer.lateness.as_dict(),
-        "generator": {
-            "late": late is not None,
-            "why": late,
-            "own_lateness": performer.own_lateness.as_dict(),
-            "loop_lag": performer.loop_lag.as_dict(),
-            "stalled_ns": performer.stalled_ns,
-            "busy_share": round(performer.busy_share, 4),
-        },
-        "pairing": {
-            "splits": performer.splits,
-            "bound_ms": config.pair_wait_ms,
-            "held_back_max_ns": performer.held_back_ns,
-        },
-        "bindings": {
-            "resolved": {stage.name: supplies.resolved[index] for index, stage in enumerate(stages)},
-            "unresolved": {stage.name: supplies.unresolved[index] for index, stage in enumerate(stages)},
-            "forgotten_sessions": supplies.forgotten + source.forgotten + (binder.forgotten if binder else 0),
-        },
-        "breaker": {stage.name: stage.breaker.detail for stage in stages if stage.breaker is not None},
-    }
-
-
-def _late(performer: Performer) -> str | None:
-    """Why the timings of this run say more about the generator than about the builds; None where they do not."""
-    own = performer.own_lateness.quantile(0.99)
-    stalled = performer.stalled_ns / max(performer.wall_ns, 1)
-    if own > 10_000_000:
-        return f"one request in a hundred was begun {own / 1e6:.1f} ms or more after it was due"
-    if stalled > 0.5 and performer.sent:
-        return f"the generator's loop was held up for {stalled:.0%} of the time"
-    if performer.busy_share > 0.95 and performer.sent:
-        return f"the generator used {performer.busy_share:.0%} of a core"
-    return None

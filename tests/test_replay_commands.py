@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,3 +222,58 @@ def test_headers_are_injected_from_the_environment(
 def test_rude_paths_are_known() -> None:
     steps: dict[str, Any] = dict(ANSWERS)
     assert "/ok" in steps
+
+
+def _interrupted(log: Path, servers: tuple[Rude, Rude], run: Path, *, signals: int) -> tuple[int, str]:
+    """A replay in a process of its own that gets SIGINT once it is under way; exit code and stderr."""
+    command = [sys.executable, "-m", "understudy", "replay", str(log), "--current", servers[0].url]
+    command += ["--candidate", servers[1].url, "--run", str(run), "--rate", "100"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 20
+        while len(servers[1].requests) < 20 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT if signals < 9 else signal.SIGKILL)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, err
+
+
+@pytest.mark.parametrize("signals", [1, 9])
+def test_an_interrupted_run_is_readable_and_can_be_resumed(
+    servers: tuple[Rude, Rude], tmp_path: Path, signals: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write_log(tmp_path / "log", [exchange(n, get(f"/ok?{n}"), session=str(n % 9)) for n in range(300)])
+    code, err = _interrupted(log, servers, tmp_path / "run", signals=signals)
+    if signals == 1:
+        assert code == 4
+        assert "partial (ended by SIGINT); go on with it by --resume" in err
+    run = open_run(tmp_path / "run")
+    assert run.partial
+    done = list(run.performances())
+    assert len(done) == run.ledger["planned"] == run.ledger["sent"] < 300
+    before = len(servers[1].requests)
+    assert replay(log, servers, tmp_path / "run", "--resume") == 0
+    run = open_run(tmp_path / "run")
+    assert not run.partial
+    assert sorted(performance.position for performance in run.performances()) == list(range(300))
+    assert run.ledger["answered"] == {"current": 300, "candidate": 300}
+    assert len(servers[1].requests) - before == 300 - len(done)
+    assert replay(log, servers, tmp_path / "run", "--resume") == 2
+    assert "the run is complete" in capsys.readouterr().err
+
+
+def test_only_the_run_of_the_same_log_and_builds_is_resumed(
+    log: Path, servers: tuple[Rude, Rude], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_log(tmp_path / "other", [exchange(n, get("/ok?0"), session=str(n)) for n in range(200)])
+    _interrupted(other, servers, tmp_path / "run", signals=1)
+    assert replay(log, servers, tmp_path / "run", "--resume") == 2
+    assert "made from another log" in capsys.readouterr().err
+    assert replay(other, servers, tmp_path / "run", "--resume", "--reference") == 2
+    assert "other builds" in capsys.readouterr().err
+    assert replay(other, servers, tmp_path / "run", "--resume", "--allow-writes") == 2
+    assert replay(other, servers, tmp_path / "none", "--resume") == 2

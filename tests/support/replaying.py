@@ -17,8 +17,9 @@ from replay.clients.base import Limits
 from replay.clients.wire import WireClient
 from replay.outcome import Performance, Role
 from replay.pace import Closed, Pace
-from replay.perform import Options, Performer, Stage
+from replay.perform import Performer
 from replay.plan import Planner
+from replay.stage import Options, Stage
 from tests.support.rude import Rude
 
 

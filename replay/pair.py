@@ -1,0 +1,67 @@
+"""One planned request under way on all builds, and the shuffled order in which the builds are asked."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+from replay.bind import Link
+from replay.outcome import Outcome
+from replay.plan import Planned
+from replay.rewrite import Template
+
+__all__ = ["Pair", "mix", "orders_of"]
+
+
+class Pair:
+    """One planned request under way. blocked: per build, how many earlier requests it still waits for."""
+
+    __slots__ = (
+        "begun",
+        "blocked",
+        "dependents",
+        "due_ns",
+        "iteration",
+        "left",
+        "links",
+        "orders",
+        "outcomes",
+        "planned",
+        "ready_ns",
+        "template",
+    )
+
+    def __init__(self, planned: Planned, iteration: int, due_ns: int, builds: int) -> None:
+        self.planned = planned
+        self.iteration = iteration
+        self.links: tuple[Link, ...] = ()
+        self.due_ns = due_ns
+        self.ready_ns = due_ns
+        self.left = builds
+        self.outcomes: list[Outcome | None] = [None] * builds
+        self.blocked: list[int] | None = None
+        self.begun: list[bool] | None = None
+        self.dependents: list[Pair] | None = None
+        self.orders: tuple[int, ...] = ()
+        self.template: Template | None = None
+
+    @property
+    def bytes(self) -> int:
+        exchange = self.planned.exchange
+        response = exchange.response
+        return len(exchange.request.body or b"") + (len(response.body or b"") if response is not None else 0) + 1024
+
+
+def orders_of(builds: int, chance: random.Random) -> list[tuple[int, ...]]:
+    """All orders of a few builds, or a sample of the orders of many."""
+    if builds <= 5:
+        return list(itertools.permutations(range(builds)))
+    return [tuple(chance.sample(range(builds), builds)) for _ in range(256)]
+
+
+def mix(seed: int, iteration: int, position: int) -> int:
+    """A number that looks random and depends on nothing else (splitmix64), so that a run can be done again."""
+    x = (seed * 0x9E3779B97F4A7C15 + iteration * 0xD1B54A32D192ED03 + position + 1) & 0xFFFFFFFFFFFFFFFF
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return x ^ (x >> 31)

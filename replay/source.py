@@ -1,0 +1,57 @@
+"""The log as the plan sees it: limited, looped, guarded against the captured address, and counted while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+from capture.exchange import Exchange
+from replay.builds import Build, same_address
+from replay.plan import Planned, Planner
+from replay.settings import ReplayConfig
+
+__all__ = ["Source"]
+
+
+class _Readable(Protocol):
+    def exchanges(self) -> Iterable[Exchange]: ...
+
+
+class Source:
+    """The log as the plan sees it: limited, looped, and counted while it is read."""
+
+    def __init__(self, log: _Readable, config: ReplayConfig, builds: Sequence[Build]) -> None:
+        self.read = 0
+        self.first_ns = self.last_ns = 0
+        self.forgotten = 0
+        self._log = log
+        self._config = config
+        self._guarded = [] if config.allow_captured_address >= 2 else [build.endpoint.address for build in builds]
+        self._servers: dict[str, bool] = {}
+
+    def plan(self) -> Iterator[tuple[int, Planned]]:
+        for iteration in range(self._config.loop):
+            planner = Planner(self._config.allow_writes, self._config.sessions_max)
+            for planned in planner.plan(self._exchanges(iteration)):
+                if planned.exchange.server and self._guards(planned.exchange.server) and planned.skipped is None:
+                    planned = Planned(planned.position, planned.exchange, planned.offset_ns, (), "captured_address")
+                yield iteration, planned
+            self.forgotten += planner.forgotten
+
+    def _guards(self, server: str) -> bool:
+        known = self._servers.get(server)
+        if known is None:
+            if len(self._servers) > 10_000:
+                self._servers.clear()
+            known = self._servers[server] = any(same_address(server, address) for address in self._guarded)
+        return known
+
+    def _exchanges(self, iteration: int) -> Iterator[Exchange]:
+        for exchange in islice(self._log.exchanges(), self._config.limit):
+            if iteration == 0:
+                self.read += 1
+                start = exchange.times.request_start
+                self.first_ns = min(self.first_ns or start, start)
+                self.last_ns = max(self.last_ns, start)
+            yield exchange

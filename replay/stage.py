@@ -1,0 +1,64 @@
+"""One build on which a plan is performed, the options of a performance, and what an earlier attempt has done."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+
+from replay.clients.base import Client
+from replay.outcome import Failure, Role
+
+__all__ = ["Done", "Options", "Stage"]
+
+
+class Done:
+    """Which requests of a plan were performed, one bit each."""
+
+    def __init__(self) -> None:
+        self._bits: dict[int, bytearray] = {}
+
+    def add(self, iteration: int, position: int) -> None:
+        """Note one; position and iteration from 0."""
+        bits = self._bits.setdefault(iteration, bytearray())
+        byte, bit = divmod(position, 8)
+        if byte >= len(bits):
+            bits.extend(bytes(byte + 1 - len(bits)))
+        bits[byte] |= 1 << bit
+
+    def __contains__(self, key: tuple[int, int]) -> bool:
+        bits = self._bits.get(key[0], b"")
+        byte, bit = divmod(key[1], 8)
+        return byte < len(bits) and bool(bits[byte] >> bit & 1)
+
+
+class Stage:
+    """One build on which the plan is performed. authority: for Host; None keeps the recorded one."""
+
+    __slots__ = ("answered", "authority", "breaker", "client", "failed", "injected", "name", "role", "row")
+
+    def __init__(
+        self, name: str, role: Role, client: Client, authority: str | None, injected: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.role: Role = role
+        self.client = client
+        self.authority = authority
+        self.injected = injected or {}
+        self.answered = 0
+        self.failed: Counter[str] = Counter()
+        self.row = 0
+        self.breaker: Failure | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What a performance needs besides plan, stages and pace. run_id: first half of the marker."""
+
+    run_id: str
+    seed: int = 1
+    waiting_max: int = 10_000
+    held_bytes_max: int = 256 << 20
+    pair_wait_ns: int = 1_000_000_000
+    breaker_failures: int = 10
+    duration_ns: int | None = None
