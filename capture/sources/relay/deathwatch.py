@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
-import socket
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -29,24 +28,23 @@ class Deathwatch:
         if self._epoll is not None:
             loop.add_reader(self._epoll.fileno(), self._look)
 
-    def watch(self, sock: socket.socket, on_death: OnDeath) -> None:
-        """Call `on_death` once when the connection is reset; until `forget`."""
-        if self._epoll is None or sock.family == socket.AF_UNIX:
+    def watch(self, fd: int, on_death: OnDeath) -> None:
+        """Call `on_death` once when this connection is reset; until `forget`."""
+        if self._epoll is None or fd < 0:
             return
-        fd = sock.fileno()
         with contextlib.suppress(OSError, ValueError):
-            if fd in self._watched:
-                self._epoll.modify(fd, select.EPOLLONESHOT)
-            else:
+            try:
                 self._epoll.register(fd, select.EPOLLONESHOT)
+            except FileExistsError:
+                self._epoll.modify(fd, select.EPOLLONESHOT)
             self._watched[fd] = on_death
 
-    def forget(self, sock: socket.socket) -> None:
-        """Stop watching; must be called before the socket is closed."""
-        if self._epoll is None:
+    def forget(self, fd: int, on_death: OnDeath) -> None:
+        """Stop watching; nothing happens where the descriptor belongs to another connection by now."""
+        if self._watched.get(fd) != on_death:
             return
-        fd = sock.fileno()
-        if self._watched.pop(fd, None) is not None:
+        del self._watched[fd]
+        if self._epoll is not None:
             with contextlib.suppress(OSError, ValueError):
                 self._epoll.unregister(fd)
 

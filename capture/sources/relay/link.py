@@ -86,6 +86,7 @@ class Side(asyncio.Protocol):
         "counters",
         "ended_in",
         "ended_out",
+        "fd",
         "last_ns",
         "lost",
         "now_ns",
@@ -103,6 +104,7 @@ class Side(asyncio.Protocol):
         self.counters = counters
         self.watch = watch
         self.sock: socket.socket | None = None
+        self.fd = -1
         self.transport: asyncio.Transport | None = None
         self.peer: Side | None = None
         self.peer_write: Callable[[bytes], None] | None = None
@@ -118,6 +120,8 @@ class Side(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH, low=0)
         self.sock = self.transport.get_extra_info("socket")
+        if self.sock is not None and self.sock.family != socket.AF_UNIX:
+            self.fd = self.sock.fileno()
 
     def pause_writing(self) -> None:
         peer = self.peer
@@ -128,16 +132,15 @@ class Side(asyncio.Protocol):
     def resume_writing(self) -> None:
         peer = self.peer
         if peer is not None and peer.transport is not None and not (peer.ended_in or peer.lost or peer.resetting):
-            if peer.sock is not None:
-                peer.watch.forget(peer.sock)
+            peer.watch.forget(peer.fd, peer.died)
             peer.transport.resume_reading()
 
     def watch_for_reset(self) -> None:
         """This side is not read for now, and the loop would not see it reset."""
-        if self.sock is not None and not self.lost:
-            self.watch.watch(self.sock, self._died)
+        if not self.lost:
+            self.watch.watch(self.fd, self.died)
 
-    def _died(self) -> None:
+    def died(self) -> None:
         """This side was reset while it was not read."""
         if self.lost or self.resetting:
             return
@@ -201,8 +204,9 @@ class Side(asyncio.Protocol):
         if transport is None or self.lost:
             return
         self.resetting = True
-        if self.sock is not None and self.sock.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):
+        if self.sock is not None and self.fd >= 0:
+            # The transport below TLS may be closed already.
+            with contextlib.suppress(OSError, ValueError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         transport.abort()
 
@@ -217,8 +221,7 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        if self.sock is not None:
-            self.watch.forget(self.sock)
+        self.watch.forget(self.fd, self.died)
         peer = self.peer
         if peer is not None:
             peer.peer_write = None

@@ -122,7 +122,7 @@ class Worker:
             pipeline,
             clock.now_ns,
             server=str(run.options.upstream),
-            scheme="http",
+            scheme="http" if run.options.tls.cert is None else "https",
             body_bytes_max=run.settings.capture.body_bytes_max,
             added_ns=self._added.add,
             guard=self.guard,

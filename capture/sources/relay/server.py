@@ -11,7 +11,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from capture.clock import Clock
 from capture.errors import BadInput, RunFailed, UsageError
@@ -26,6 +26,7 @@ __all__ = ["Relay", "RelayOptions", "bind"]
 
 _DRAIN_POLL_S = 0.05
 _ABORT_WAIT_S = 2.0
+_TLS_WAITS = {"ssl_handshake_timeout": 15.0, "ssl_shutdown_timeout": 5.0}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,13 +75,14 @@ class Relay:
         """Accept on sockets that are bound (`bind`); they are closed by `drain`."""
         loop = asyncio.get_running_loop()
         self._watch = Deathwatch(loop)
-        tls = self._terminator.context if self._terminator is not None else None
-        backlog = self.options.backlog
+        more: dict[str, Any] = {"backlog": self.options.backlog}
+        if self._terminator is not None:
+            more |= {"ssl": self._terminator.context, **_TLS_WAITS}
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
-                server = await loop.create_unix_server(self._accepted, sock=sock, backlog=backlog, ssl=tls)
+                server = await loop.create_unix_server(self._accepted, sock=sock, **more)
             else:
-                server = await loop.create_server(self._accepted, sock=sock, backlog=backlog, ssl=tls)
+                server = await loop.create_server(self._accepted, sock=sock, **more)
             self._servers.append(server)
 
     def reload_tls(self) -> None:
