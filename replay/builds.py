@@ -17,24 +17,28 @@ from replay.outcome import Role
 __all__ = ["Build", "builds_of", "captured_address_refusal", "same_address"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_KEYS = ("headers", "host")
+_KEYS = ("headers", "host", "tls_name")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Build:
-    """One build to perform on. headers: injected into each request to it. host: for Host; None takes the address."""
+    """One build to perform on. headers: injected into each request to it. host: for Host; None takes the address.
+
+    tls_name: the name to ask for in the handshake and to find in the certificate; None takes the address.
+    """
 
     name: str
     role: Role
     url: str
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     host: str | None = None
+    tls_name: str | None = None
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens. Raises UsageError where the URL is not an address."""
-        return endpoint_of(self.url)
+        return dataclasses.replace(endpoint_of(self.url), tls_name=self.tls_name)
 
 
 def builds_of(
@@ -89,11 +93,12 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
         if key not in _KEYS:
             raise UsageError(f"{place}: unknown key {key!r}; {nearest(key, list(_KEYS))}")
     headers = table.get("headers", {})
-    host = table.get("host")
+    host, tls_name = table.get("host"), table.get("tls_name")
     if not isinstance(headers, Mapping) or not all(isinstance(value, str) for value in headers.values()):
         raise UsageError(f"{place} headers: expected a table of header names and text values")
-    if host is not None and not isinstance(host, str):
-        raise UsageError(f"{place} host: expected text")
+    for key, value in (("host", host), ("tls_name", tls_name)):
+        if value is not None and not isinstance(value, str):
+            raise UsageError(f"{place} {key}: expected text")
 
     def from_environment(match: re.Match[str]) -> str:
         if match[1] not in environ:
@@ -104,7 +109,7 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
     for name, value in [*expanded.items(), ("host", host or "")]:
         if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name) or re.search(r"[\x00\r\n]", value):
             raise UsageError(f"{place} headers: {name!r} is not a header that can be sent")
-    return dataclasses.replace(build, headers=expanded, host=host)
+    return dataclasses.replace(build, headers=expanded, host=host, tls_name=tls_name)
 
 
 def _normal(address: str) -> tuple[str, str]:

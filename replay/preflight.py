@@ -11,7 +11,7 @@ from capture.clock import Clock
 from capture.errors import RunFailed
 from capture.exchange import Request
 from replay.builds import Build
-from replay.clients.base import Job, Limits
+from replay.clients.base import Endpoint, Job, Limits
 from replay.clients.wire import WireClient, tls_context
 
 __all__ = ["preflight"]
@@ -38,7 +38,9 @@ async def _problem(build: Build, limits: Limits, path: str | None) -> str | None
                 _, writer = await asyncio.open_unix_connection(endpoint.unix)
             else:
                 context = tls_context(limits) if endpoint.tls else None
-                _, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
+                _, writer = await asyncio.open_connection(
+                    endpoint.host, endpoint.port, ssl=context, server_hostname=_name(endpoint) if context else None
+                )
             writer.transport.abort()
     except TimeoutError:
         return f"no connection within {limits.connect_timeout_ns / 1e9:g} s"
@@ -51,6 +53,10 @@ async def _problem(build: Build, limits: Limits, path: str | None) -> str | None
     except OSError as error:
         return error.strerror or str(error)
     return None if path is None else await _get(build, limits, path)
+
+
+def _name(endpoint: Endpoint) -> str:
+    return endpoint.tls_name or endpoint.host
 
 
 async def _get(build: Build, limits: Limits, path: str) -> str | None:

@@ -16,13 +16,18 @@ __all__ = ["Client", "Endpoint", "Job", "Limits", "endpoint_of"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a build listens. unix: path of its socket, then host and port only name it. authority: as in Host."""
+    """Where a build listens.
+
+    unix: path of its socket, then host and port only name it. authority: as in Host. tls_name: the name that is asked
+    for (SNI) and that the certificate must have; None takes host.
+    """
 
     scheme: str
     host: str
     port: int
     authority: str
     unix: str | None = None
+    tls_name: str | None = None
 
     @property
     def tls(self) -> bool:

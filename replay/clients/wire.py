@@ -273,7 +273,7 @@ class WireClient:
         phase[0] = "tls"
         try:
             await loop.create_connection(
-                lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.host
+                lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.tls_name or endpoint.host
             )
         except BaseException:
             sock.close()
