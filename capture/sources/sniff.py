@@ -307,7 +307,13 @@ def _share(
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            os._exit(_child(interface, ports, settings, connections, group, writing))
+            code = 1
+            try:
+                code = _child(interface, ports, settings, connections, group, writing)
+            except BaseException:  # noqa: BLE001 - the parent's code must not go on in here; shown, and the parent fails
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(code)
         os.close(writing)
         children[pid] = reading
     stopping: list[int] = []

@@ -45,7 +45,9 @@ _PACKET: Final = struct.Struct("=IIIIIIHH")  # next, seconds, ns, captured, on t
 
 _SPREAD: Final = 40_503
 """Odd, and near 65,536 divided by the golden ratio: neighbouring ports are spread over all values."""
-_NOTHING: Final = struct.pack("=HBBI", 0x06, 0, 0, 0)
+_RETURN: Final = 0x06
+_WHOLE: Final = 1 << 18  # bytes of a packet to take; scapy compiles 65,535, and loopback's frames can be longer
+_NOTHING: Final = struct.pack("=HBBI", _RETURN, 0, 0, 0)
 """A packet filter that takes nothing."""
 
 _LINK_OF_HARDWARE: Final = {1: 1, 772: 1, 65534: 101, 512: 101, 519: 101, 768: 101, 776: 101, 778: 101}
@@ -99,8 +101,11 @@ def kernel_filter(expression: str, link_type: int) -> bytes:
         if type(error).__name__ != "Scapy_Exception":
             raise
         raise UsageError(f"the packet filter cannot be compiled: {error}") from None
-    size = program.bf_len * 8
-    return ctypes.string_at(program.bf_insns, size)
+    compiled = ctypes.string_at(program.bf_insns, program.bf_len * 8)
+    return b"".join(
+        struct.pack("=HBBI", code, then, otherwise, _WHOLE if code == _RETURN and value else value)
+        for code, then, otherwise, value in struct.iter_unpack("=HBBI", compiled)
+    )
 
 
 class Ring:
@@ -146,7 +151,8 @@ class Ring:
         if link_type is None:
             raise UsageError(f"--interface {interface}: frames of hardware type {hardware} are not read")
         self.link_type = link_type
-        _attach(raw, kernel_filter(expression, link_type))
+        instructions = kernel_filter(expression, link_type)
+        _attach(raw, _NOTHING)
         raw.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
         if loopback:  # it would show each packet twice, going out and coming in
             raw.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
@@ -157,7 +163,8 @@ class Ring:
         raw.bind((interface, _ETH_P_ALL))
         if fanout is not None:
             mode = _FANOUT_HASH | _FANOUT_DEFRAG
-            raw.setsockopt(_SOL_PACKET, _PACKET_FANOUT, (fanout & 0xFFFF) | (mode << 16))
+            raw.setsockopt(_SOL_PACKET, _PACKET_FANOUT, struct.pack("=I", (fanout & 0xFFFF) | (mode << 16)))
+        _attach(raw, instructions)
 
     def read(self, each: Callable[[bytes, int], None], timeout_s: float) -> int:
         """Give every packet that is there to `each`, with its time in ns since the Unix epoch; returns how many.
