@@ -38,7 +38,7 @@ from replay.clients.wire import WireClient
 
 BODY = (b'{"items": [' + b", ".join(b'{"id": %d, "name": "thing"}' % n for n in range(1000, 1036)) + b"]}")[:1024]
 CONNECTIONS = 64
-REQUESTS = 40_000
+REQUESTS = 20_000
 ROUNDS = 3
 HEADERS = (
     ("Host", "shop.example"),

@@ -16,7 +16,7 @@ from replay.plan import Planned
 from replay.rewrite import body_was_decoded
 from replay.supply import supplied_values
 
-__all__ = ["Binder", "Link", "Source", "describe", "is_strong"]
+__all__ = ["Binder", "Link", "Source", "is_strong"]
 
 _SOURCES_MAX = 4
 _VALUES_MAX = 20_000
@@ -240,9 +240,3 @@ def _last_static(target: str) -> str:
         if segment and not any(c.isdigit() for c in segment) and len(segment) < 40:
             return segment
     return ""
-
-
-def describe(link: Link) -> str:
-    """One line for `--explain-bindings`."""
-    first = link.sources[0]
-    return f"{link.place.text()} <- {first.exchange_id} {first.place.text()}"

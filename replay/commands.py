@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +15,8 @@ import click
 from capture.cli import Command, is_url, settings_of
 from capture.config import Settings, build
 from capture.errors import RunFailed
+from capture.log.reader import open_log
+from replay import explain
 from replay.builds import builds_of
 from replay.run import Run
 from replay.run_replay import run_replay
@@ -108,20 +112,35 @@ def replay_from_flags(
 @click.command(cls=Command, several=SEVERAL, optional=OPTIONAL)
 @click.argument("log", metavar="DIR")
 @replay_options
+@click.option("--explain-bindings", is_flag=True, help="Print which response feeds which request; send nothing.")
 @click.pass_context
-def replay(ctx: click.Context, /, log: str, **flags: Any) -> None:
+def replay(ctx: click.Context, /, log: str, explain_bindings: bool, **flags: Any) -> None:
     """Perform the log in DIR on the current build and every candidate, at nearly the same moment, and keep what came.
 
     Only methods that read are sent, unless --allow-writes is given. `understudy diff RUN` then says what differs. Exit
     codes: 0 performed, 2 wrong use or bad input, 4 the run itself failed or was ended early.
     """
+    if explain_bindings:
+        _explain(settings_of(ctx), log, flags)
+        return
     run = replay_from_flags(settings_of(ctx), log, **flags)
     for line in summary(run):
         click.echo(line)
     if run.partial:
-        raise RunFailed(
-            f"{run.path}: the run is partial ({run.manifest.get('partial_reason')}); go on with it by --resume"
-        )
+        advice = "" if "damaged" in str(run.manifest.get("partial_reason")) else "; go on with it by --resume"
+        raise RunFailed(f"{run.path}: the run is partial ({run.manifest.get('partial_reason')}){advice}")
+
+
+def _explain(settings: Settings, log: str, flags: dict[str, Any]) -> None:
+    names = {field.name for field in dataclasses.fields(ReplayConfig)}
+    given = {name: value for name, value in flags.items() if name in names}
+    given["allow_captured_address"] = None
+    config = build(ReplayConfig, "replay", settings, given)
+    with open_log(log) as opened:
+        exchanges = islice(opened.exchanges(), config.limit)
+        lines = explain.explain_bindings(exchanges, config.bind_exclude, config.allow_writes, config.sessions_max)
+        for line in lines:
+            click.echo(line)
 
 
 def summary(run: Run) -> list[str]:

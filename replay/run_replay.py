@@ -190,10 +190,19 @@ async def _replay(
     final["generator"]["cpu_s"] = round(time.process_time() - cpu, 3)
     if error is not None:
         final.update(partial=True, partial_reason=str(error))
+    elif (lost := _lost(log)) and not final["partial"]:
+        why = f"the log is damaged, {lost} exchanges cannot be read; `understudy log verify {log.location}` says where"
+        final.update(partial=True, partial_reason=why)
+    writer.manifest["log"]["damage"] = [str(damage) for damage in log.damage[:100]]
     writer.close(final)
     if error is not None:
         raise error
     return open_run(run_dir)
+
+
+def _lost(log: Log) -> int:
+    """Exchanges that were in the log and cannot be read; the torn tail of a writer that was killed is not a loss."""
+    return sum(damage.records or 1 for damage in log.damage if not damage.what.startswith("torn tail"))
 
 
 def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock) -> Stage:

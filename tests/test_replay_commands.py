@@ -277,3 +277,17 @@ def test_only_the_run_of_the_same_log_and_builds_is_resumed(
     assert "other builds" in capsys.readouterr().err
     assert replay(other, servers, tmp_path / "run", "--resume", "--allow-writes") == 2
     assert replay(other, servers, tmp_path / "none", "--resume") == 2
+
+
+def test_a_damaged_log_is_performed_as_far_as_it_reads_and_never_passes_for_whole(
+    log: Path, servers: tuple[Rude, Rude], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (segment,) = log.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    segment.write_bytes(data)
+    assert replay(log, servers, tmp_path / "run") == 4
+    assert "the log is damaged" in capsys.readouterr().err
+    run = open_run(tmp_path / "run")
+    assert run.partial
+    assert run.ledger["planned"] == len(list(run.performances())) < 20
