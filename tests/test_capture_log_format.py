@@ -81,7 +81,8 @@ def decode_by_the_page(data: bytes) -> dict[str, Any]:
     (kind, offset, first, count, first_body, bodies, low, high, content), (footer_kind, *_, footer) = blocks
     assert (kind, footer_kind) == (1, 2)
 
-    table, refs, records = content
+    table, refs, records, packed = content
+    assert packed == [[], [], [], 0]
     assert len(records) == count
     assert len(table) == bodies
     for place, slot, number in zip(refs[0::3], refs[1::3], refs[2::3], strict=True):

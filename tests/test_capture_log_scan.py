@@ -188,16 +188,19 @@ def hostile_segments(header: bytes) -> dict[str, bytes]:
     """Segments whose checksums are all right and whose content wants to eat the reader's memory."""
     gigabyte = zstd.compress(bytes(1 << 30), 1)
     bomb = BlockHead(BLOCK_RECORDS, 0, len(gigabyte), 64 << 20, 0, 1, 0, 0, 0, 0, 0)
-    empty_arrays = b"\x93\x90\x90\xdd" + (40 << 20).to_bytes(4, "big") + b"\x90" * (40 << 20)
-    bodies = b"\x93\xdd" + (30 << 20).to_bytes(4, "big") + b"\xc4\x00" * (30 << 20) + b"\x90\x90"
-    refs = b"\x93\x90\xdd" + (60 << 20).to_bytes(4, "big") + bytes(60 << 20) + b"\x90"
-    nested = b"\x93\x90\x90" + b"\x91" * (1 << 20)
-    long_bin = b"\x93\x90\x90\xdd\xff\xff\xff\xff\xc6\xff\xff\xff\xff"
+    end = b"\x94\x90\x90\x90\x00"
+    empty_arrays = b"\x94\x90\x90\xdd" + (40 << 20).to_bytes(4, "big") + b"\x90" * (40 << 20) + end
+    bodies = b"\x94\xdd" + (30 << 20).to_bytes(4, "big") + b"\xc4\x00" * (30 << 20) + b"\x90\x90" + end
+    refs = b"\x94\x90\xdd" + (60 << 20).to_bytes(4, "big") + bytes(60 << 20) + b"\x90" + end
+    packed = b"\x94\x90\x90\x90\x94\xdd" + (40 << 20).to_bytes(4, "big") + bytes(40 << 20) + b"\x90\x90\x00"
+    nested = b"\x94\x90\x90" + b"\x91" * (1 << 20)
+    long_bin = b"\x94\x90\x90\xdd\xff\xff\xff\xff\xc6\xff\xff\xff\xff"
     found = {"a gigabyte in a megabyte": hostile(header, bomb, gigabyte)}
     for name, payload in {
         "forty million empty records": empty_arrays,
         "thirty million bodies": bodies,
         "sixty million references": refs,
+        "forty million recipes": packed,
         "a million levels": nested,
         "lengths of four gigabytes": long_bin,
     }.items():

@@ -74,15 +74,18 @@ class Appender:
         self.path = directory / (segment + OPEN_SUFFIX)
         self.end = 0
         self._fsync = fsync
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        # Made under another name, so that nobody ever sees a segment without its header or its lock.
+        making = directory / (segment + TEMPORARY_SUFFIX)
+        self._fd = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             with contextlib.suppress(OSError):  # a file system without locks: readers cannot tell, nothing else is lost
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.append(header)
+            os.rename(making, self.path)
         except OSError:
             os.close(self._fd)
             self._fd = -1
-            self.path.unlink(missing_ok=True)
+            making.unlink(missing_ok=True)
             raise
 
     def append(self, data: bytes) -> int:

@@ -1,9 +1,10 @@
 """The payload of a block: many records and their bodies as one MessagePack array, compressed, and back again.
 
-Pure. The array is [bodies, refs, records]: `bodies` are the longer bodies that stand for the first time in this
+Pure. The array is [bodies, refs, records, packed]: `bodies` are the longer bodies that stand for the first time in this
 segment, numbered on from `first_body` of the head; `refs` is a flat array of triples (record of this block, slot,
-number of a body); `records` are the records with those bodies left empty. Bodies lie together because like lies beside
-like that way, which compresses better and decodes as fast.
+number of a body); `records` are the records with those bodies left empty; `packed` says which bodies stand here without
+the compression that they had (capture/log/recode.py). Bodies lie together because like lies beside like that way, which
+compresses better and decodes as fast.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from capture.log.format import (
     FormatError,
     pack_block_head,
 )
+from capture.log.recode import NOTE, Packed, Recoded, unpack
 from capture.log.shape import Shape
 
 __all__ = ["array_count", "array_head", "decode_records", "frame", "join_payload", "open_payload", "split_payload"]
@@ -38,8 +40,11 @@ T = TypeVar("T")
 _DICTIONARY_BELOW_BYTES = 64 << 10
 _WINDOW_LOG_MAX = 27
 _SLOTS_MAX = 1 << 20
+_AS_THEY_ARE = Packed()
 _ENCODER = msgspec.msgpack.Encoder()
-_SPLIT = msgspec.msgpack.Decoder(tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw])
+_SPLIT = msgspec.msgpack.Decoder(tuple[msgspec.Raw, msgspec.Raw, msgspec.Raw, msgspec.Raw])
+_PACKED = msgspec.msgpack.Decoder(Packed)
+_PACKED_BYTES_MAX = 4 << 20
 _BODIES = msgspec.msgpack.Decoder(list[bytes])
 _REFS = msgspec.msgpack.Decoder(list[int])
 _LIMITS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
@@ -64,9 +69,13 @@ def array_count(data: bytes | memoryview) -> tuple[int, int]:
     raise FormatError("a block's payload is not the array it should be")
 
 
-def join_payload(bodies: list[bytes], refs: list[int], records: bytes | bytearray, count: int) -> bytes:
+def join_payload(
+    bodies: list[bytes], refs: list[int], records: bytes | bytearray, count: int, packed: Packed = _AS_THEY_ARE
+) -> bytes:
     """The payload before compression; `records` are `count` encoded records one after the other."""
-    return b"".join((b"\x93", _ENCODER.encode(bodies), _ENCODER.encode(refs), array_head(count), records))
+    return b"".join(
+        (b"\x94", _ENCODER.encode(bodies), _ENCODER.encode(refs), array_head(count), records, _ENCODER.encode(packed))
+    )
 
 
 def frame(head: BlockHead, payload: bytes, level: int, cipher: Cipher | None) -> bytes:
@@ -151,14 +160,17 @@ def _decompress(stored: bytes, raw: int, with_dictionary: bool) -> bytes:
 def split_payload(payload: bytes) -> tuple[list[bytes], list[int], msgspec.Raw]:
     """(bodies, refs, records not yet decoded); bounds are checked before anything is allocated."""
     try:
-        raw_bodies, raw_refs, records = _SPLIT.decode(payload)
+        raw_bodies, raw_refs, records, raw_packed = _SPLIT.decode(payload)
         if array_count(memoryview(raw_bodies))[0] > BODIES_MAX:
             raise FormatError(f"a block has at most {BODIES_MAX} bodies")
         if array_count(memoryview(raw_refs))[0] > 3 * _SLOTS_MAX:
             raise FormatError(f"a block has at most {_SLOTS_MAX} references")
         if array_count(memoryview(records))[0] > RECORDS_MAX or len(memoryview(records)) > RECORDS_BYTES_MAX:
             raise FormatError(f"a block has at most {RECORDS_MAX} records in {RECORDS_BYTES_MAX} bytes")
-        return _BODIES.decode(raw_bodies), _REFS.decode(raw_refs), records
+        if len(memoryview(raw_packed)) > _PACKED_BYTES_MAX:
+            raise FormatError(f"what a block says of compressed bodies has at most {_PACKED_BYTES_MAX} bytes")
+        bodies = unpack(_BODIES.decode(raw_bodies), _PACKED.decode(raw_packed))
+        return bodies, _REFS.decode(raw_refs), records
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise FormatError(f"a block's payload is not what it should be: {error}") from None
 
@@ -193,6 +205,12 @@ def decode_records(
     return [None if place in lost else record for place, record in enumerate(records)]
 
 
+def _note(shape: Shape[Any], record: Any) -> None:
+    exchange = shape.exchange(record)
+    if exchange is not None and NOTE not in exchange.notes:
+        force_setattr(exchange, "notes", (*exchange.notes, NOTE))
+
+
 def _put_bodies(
     head: BlockHead,
     bodies: list[bytes],
@@ -217,6 +235,9 @@ def _put_bodies(
                 lost.add(place)
             else:
                 # The record was made a moment ago, here, and nobody else has seen it yet.
+                if type(body) is Recoded:
+                    body = bytes(body)
+                    _note(shape, records[place])
                 force_setattr(holders[slot], "body", body)
     except IndexError:
         raise FormatError("a block refers to a record or a body that is not there") from None

@@ -1,8 +1,9 @@
-"""Rewriting a segment of many small blocks into few large ones when it is sealed, which a quiet service needs.
+"""Rewriting a segment into few large blocks when it is sealed, for services quiet enough to leave the time for it.
 
 A service that sees ten requests a second flushes two or three records at a time; together they compress several times
-better. Records keep their numbers and bodies theirs, so ids stay valid. The copy is written beside the segment and
-takes its place by one rename; whatever goes wrong before that leaves the segment as it was.
+better. Bodies that the server compressed are kept decompressed where they can be had back to the byte (recode.py).
+Records keep their numbers and bodies theirs, so ids stay valid. The copy is written beside the segment and takes its
+place by one rename; whatever goes wrong before that leaves the segment as it was.
 """
 
 from __future__ import annotations
@@ -18,13 +19,23 @@ from capture.log.block import array_count, frame, join_payload, open_payload, sp
 from capture.log.cipher import Cipher
 from capture.log.filters import bloom_of
 from capture.log.footer import Footer, IndexEntry, pack_footer
-from capture.log.format import BLOCK_HEAD_BYTES, BLOCK_RECORDS, RECORDS_MAX, BlockHead, FormatError, unpack_block_head
+from capture.log.format import (
+    BLOCK_HEAD_BYTES,
+    BLOCK_RECORDS,
+    BODIES_MAX,
+    RAW_BYTES_MAX,
+    RECORDS_BYTES_MAX,
+    RECORDS_MAX,
+    BlockHead,
+    FormatError,
+    unpack_block_head,
+)
+from capture.log.recode import Recipes, repack
 
 __all__ = ["compact"]
 
-_BLOCK_BYTES = 1 << 20
-_WORTH_BELOW_BYTES = 192 << 10
-_LEVEL = 9
+_BLOCK_BYTES = 4 << 20
+_LEVEL = 12
 
 
 @dataclass(slots=True)
@@ -42,16 +53,24 @@ class _Merged:
     last_ns: int = 0
 
 
-def compact(
-    file: Appender, header: bytes, footer: Footer, sessions: list[list[int]], cipher: Cipher | None
-) -> Path | None:
-    """Put a rewritten copy in the segment's place; None where that is not worth it or could not be done.
+class _OutOfTimeError(Exception):
+    """Rewriting took longer than it may."""
 
-    sessions: the hashes of the sessions of each block of the footer's index.
+
+def compact(
+    file: Appender,
+    header: bytes,
+    footer: Footer,
+    sessions: list[list[int]],
+    cipher: Cipher | None,
+    in_time: Callable[[], bool],
+) -> Path | None:
+    """Put a rewritten copy in the segment's place; None where that could not be done.
+
+    sessions: the hashes of the sessions of each block of the footer's index. in_time: asked before each block; False
+    ends the rewriting, and the segment stays as it was.
     """
-    blocks = len(footer.index)
-    if blocks < 2 or footer.raw_bytes // blocks >= _WORTH_BELOW_BYTES:
-        return None
+    recipes = Recipes()
     temporary = file.directory / (file.segment + TEMPORARY_SUFFIX)
     try:
         with temporary.open("xb") as copy:
@@ -59,14 +78,19 @@ def compact(
             index: list[IndexEntry] = []
             merged = _Merged()
             for entry, hashes in zip(footer.index, sessions, strict=True):
+                if not in_time():
+                    raise _OutOfTimeError
                 payload = _payload(file, entry, cipher)
                 if merged.count and (
-                    merged.bytes + len(payload) > _BLOCK_BYTES or merged.count + entry.records > RECORDS_MAX
+                    merged.bytes + len(payload) > _BLOCK_BYTES
+                    or merged.count + entry.records > RECORDS_MAX
+                    or len(merged.bodies) + entry.bodies > BODIES_MAX
+                    or len(merged.records) > RECORDS_BYTES_MAX // 4
                 ):
-                    index.append(_write(copy.write, copy.tell(), merged, cipher))
+                    index.append(_write(copy.write, copy.tell(), merged, recipes, cipher))
                     merged = _Merged()
                 _add(merged, entry, payload, hashes)
-            index.append(_write(copy.write, copy.tell(), merged, cipher))
+            index.append(_write(copy.write, copy.tell(), merged, recipes, cipher))
             rewritten = Footer(
                 records=footer.records,
                 raw_bytes=footer.raw_bytes,
@@ -79,8 +103,8 @@ def compact(
             )
             copy.write(pack_footer(rewritten, copy.tell(), _LEVEL, cipher))
         return file.seal_as(temporary)
-    except (OSError, FormatError):
-        # No space for the copy, or the segment cannot be read back: it is sealed as it is, and a reader will tell.
+    except (OSError, FormatError, _OutOfTimeError):
+        # No space or no time, or the segment cannot be read back: it is sealed as it is, and a reader will tell.
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         return None
@@ -107,10 +131,15 @@ def _add(merged: _Merged, entry: IndexEntry, payload: bytes, sessions: list[int]
     merged.sessions.update(sessions)
 
 
-def _write(write: Callable[[bytes], int], offset: int, merged: _Merged, cipher: Cipher | None) -> IndexEntry:
+def _write(
+    write: Callable[[bytes], int], offset: int, merged: _Merged, recipes: Recipes, cipher: Cipher | None
+) -> IndexEntry:
     first = merged.first
     assert first is not None, "a merged block has at least one block in it"
-    payload = join_payload(merged.bodies, merged.refs, merged.records, merged.count)
+    bodies, packed = repack(merged.bodies, recipes)
+    payload = join_payload(bodies, merged.refs, merged.records, merged.count, packed)
+    if len(payload) > RAW_BYTES_MAX:  # content that explodes when it is decompressed stays as it was sent
+        payload = join_payload(merged.bodies, merged.refs, merged.records, merged.count)
     head = BlockHead(
         BLOCK_RECORDS, 0, 0, 0, first.first_record, merged.count, first.first_body, len(merged.bodies),
         merged.first_ns, merged.last_ns, 0,

@@ -101,7 +101,9 @@ def import_(
 
     def begin() -> RecordWriter[Exchange]:
         growth = Growth(lambda: running.counts)
-        return RecordWriter(settings.log, Exchange, EXCHANGE_KIND, settings.log_config, meta, counts=growth.take)
+        return RecordWriter(
+            settings.log, Exchange, EXCHANGE_KIND, settings.log_config, meta, counts=growth.take, dense=True
+        )
 
     target = _Target(settings.log, present, begin)
     pipeline = pipeline_from_config(settings.capture, settings.redact, target.put)

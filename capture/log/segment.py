@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -40,6 +41,13 @@ T = TypeVar("T")
 
 _ENCODER = msgspec.msgpack.Encoder()
 _S = 1_000_000_000
+_QUIET_BYTES_A_SECOND = 1 << 20
+_COMPACT_S = 60.0
+_COMPACT_AT_END_S = 5.0
+
+
+def _before(deadline: float) -> bool:
+    return time.monotonic() < deadline
 
 
 class RecordTooLarge(ValueError):
@@ -101,7 +109,8 @@ class RecordWriter(Generic[T]):
 
     directory: made where it is not there. kind: what the header says the records are. meta: plain values for the
     header: source, addresses, redaction, sampling. counts: called when a segment is sealed, what it returns goes into
-    the footer as "conservation". now_ns: wall clock for segment ids and rotation by time.
+    the footer as "conservation". now_ns: wall clock for segment ids and rotation by time. dense: nobody waits for this
+    writer, so segments are rewritten for size when they are sealed; without it, only where records come slowly enough.
 
     Where the disk refuses, `write`, `flush` and `close` raise OSError with every record since the last whole block
     still held: call `flush` again when there may be space. After such an error the file ends with a whole block.
@@ -117,8 +126,10 @@ class RecordWriter(Generic[T]):
         *,
         counts: Callable[[], dict[str, Any] | None] = lambda: None,
         now_ns: Callable[[], int] = time.time_ns,
+        dense: bool = False,
     ) -> None:
         self.directory = directory
+        self._dense = dense
         self._kind = kind
         self._config = config
         self._meta = meta
@@ -246,6 +257,11 @@ class RecordWriter(Generic[T]):
         old = segment.records > 0 and age_ns >= self._config.segment_seconds * _S
         return old or segment.file.end >= self._config.segment_bytes
 
+    def _quiet(self, segment: _Segment) -> bool:
+        """True where rewriting costs little of the time that the segment was open for."""
+        age_s = (self._now_ns() - segment.created_ns) / _S
+        return segment.raw < _QUIET_BYTES_A_SECOND * age_s
+
     def rotate(self) -> None:
         """Seal the open segment where it is due by its age; called now and then by an idle writer."""
         self.flush()
@@ -303,8 +319,10 @@ class RecordWriter(Generic[T]):
             final=final,
         )
         sealed = None
-        if self._config.compact:
-            sealed = compact(segment.file, segment.header, footer, segment.sessions, segment.cipher)
+        if self._config.compact and segment.index and (self._dense or self._quiet(segment)):
+            deadline = time.monotonic() + (_COMPACT_AT_END_S if final and not self._dense else _COMPACT_S)
+            in_time = partial(_before, deadline)
+            sealed = compact(segment.file, segment.header, footer, segment.sessions, segment.cipher, in_time)
         if sealed is None:
             sealed = segment.file.seal(pack_footer(footer, segment.file.end, self._config.level, segment.cipher))
         self.segments_sealed.append(sealed)

@@ -52,7 +52,7 @@ def without_id(records: Iterable[Exchange]) -> list[Exchange]:
 def write_log(directory: Path, records: Iterable[Exchange], *, each: int = 10, **options: object) -> Path:
     """A sealed log of one segment with a block for every `each` records; returns the segment's path."""
     config = LogConfig(**{"fsync": "off", "compact": False, **options})  # type: ignore[arg-type]
-    writer = RecordWriter(directory, Exchange, EXCHANGE_KIND, config, {"source": "test"})
+    writer = RecordWriter(directory, Exchange, EXCHANGE_KIND, config, {"source": "test"}, dense=True)
     for number, record in enumerate(records, 1):
         writer.write(record, record.times.request_start)
         if number % each == 0:

@@ -1,0 +1,127 @@
+"""Bodies that a server compressed: kept decompressed in sealed segments, and compressed to the same bytes when read.
+
+What gzip or deflate has packed cannot be packed again, and hides that a thousand pages are alike. So where zlib at one
+of its levels makes exactly the bytes that were on the wire, the log keeps the content and how to get those bytes back.
+That is tried when it is written and checked when it is read: where another zlib makes other bytes of the same content,
+the body is marked (`Recoded`), and its exchange gets a note.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import msgspec
+import xxhash
+
+from capture.log.format import FormatError
+
+__all__ = ["NOTE", "Packed", "Recipes", "Recoded", "repack", "unpack"]
+
+NOTE = "log: the body was compressed again by another zlib; its content is the same, its bytes may not be"
+_GZIP_HEADER_BYTES, _ZLIB_HEADER_BYTES = 10, 2
+_CONTENT_BYTES_MAX = 8 << 20
+_LEVELS = (6, 4, 9, 1, 5, 2, 3, 7, 8)
+
+
+class Recoded(bytes):
+    """A body whose content is as recorded and whose compressed bytes are not surely so."""
+
+
+class Packed(msgspec.Struct, frozen=True, array_like=True):
+    """The fourth part of a payload, a column each: place of the body in its block, zlib level, header of its format.
+
+    headers: 10 bytes for gzip, 2 for zlib. checksum: XXH3-64 of all these bodies as they were, one after the other.
+    """
+
+    places: list[int] = []
+    levels: list[int] = []
+    headers: list[bytes] = []
+    checksum: int = 0
+
+
+class Recipes:
+    """Remembers which level fitted last: one server uses one level."""
+
+    __slots__ = ("_levels",)
+
+    def __init__(self) -> None:
+        self._levels = list(_LEVELS)
+
+    def find(self, body: bytes) -> tuple[bytes, int, bytes] | None:
+        """(content, level, header) of a body that zlib can make again to the byte, else None."""
+        if body[:4] == b"\x1f\x8b\x08\0" and len(body) > _GZIP_HEADER_BYTES + 8:
+            header, trailer = body[:_GZIP_HEADER_BYTES], 8
+        elif len(body) > 6 and body[0] == 0x78 and (body[0] << 8 | body[1]) % 31 == 0 and not body[1] & 0x20:
+            header, trailer = body[:_ZLIB_HEADER_BYTES], 4
+        else:
+            return None
+        content = _content(body[len(header) : -trailer])
+        if content is None:
+            return None
+        for level in self._levels:
+            if _coded(content, level, header) == body:
+                if level != self._levels[0]:
+                    self._levels.remove(level)
+                    self._levels.insert(0, level)
+                return content, level, header
+        return None
+
+
+def _content(deflated: bytes) -> bytes | None:
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = inflate.decompress(deflated, _CONTENT_BYTES_MAX)
+    except zlib.error:
+        return None
+    return content if inflate.eof and not inflate.unused_data and not inflate.unconsumed_tail else None
+
+
+def _coded(content: bytes, level: int, header: bytes) -> bytes:
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    coded = header + deflate.compress(content) + deflate.flush()
+    if len(header) == _GZIP_HEADER_BYTES:
+        return coded + zlib.crc32(content).to_bytes(4, "little") + (len(content) & 0xFFFFFFFF).to_bytes(4, "little")
+    return coded + zlib.adler32(content).to_bytes(4, "big")
+
+
+def repack(bodies: Sequence[bytes], recipes: Recipes) -> tuple[list[bytes], Packed]:
+    """The bodies as they are to be stored, and how to get them back."""
+    stored: list[bytes] = []
+    places: list[int] = []
+    levels: list[int] = []
+    headers: list[bytes] = []
+    checksum = xxhash.xxh3_64()
+    for place, body in enumerate(bodies):
+        found = recipes.find(body)
+        if found is None:
+            stored.append(body)
+            continue
+        content, level, header = found
+        stored.append(content)
+        places.append(place)
+        levels.append(level)
+        headers.append(header)
+        checksum.update(body)
+    return stored, Packed(places, levels, headers, checksum.intdigest() if places else 0)
+
+
+def unpack(bodies: list[bytes], packed: Packed) -> list[bytes]:
+    """The bodies as they were on the wire; `Recoded` where this zlib makes other bytes. Raises FormatError."""
+    if not packed.places:
+        return bodies
+    if not len(packed.places) == len(packed.levels) == len(packed.headers) <= len(bodies):
+        raise FormatError("a block says of other bodies than it has how they were compressed")
+    checksum = xxhash.xxh3_64()
+    coded: list[bytes] = []
+    for place, level, header in zip(packed.places, packed.levels, packed.headers, strict=True):
+        if not 0 <= place < len(bodies) or not 1 <= level <= 9 or len(header) not in (2, 10):
+            raise FormatError("a block says of a body how it was compressed in a way that there is none of")
+        body = _coded(bodies[place], level, header)
+        checksum.update(body)
+        coded.append(body)
+    same = checksum.intdigest() == packed.checksum
+    whole = list(bodies)
+    for place, body in zip(packed.places, coded, strict=True):
+        whole[place] = body if same else Recoded(body)
+    return whole
