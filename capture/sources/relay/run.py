@@ -8,8 +8,10 @@ import dataclasses
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,10 +28,11 @@ from capture.sources.relay.server import Relay, RelayOptions
 from capture.sources.relay.status import LatencyHistogram, log_cpu_ns, rss_bytes, settled
 from capture.sources.relay.tap import Capture
 
-__all__ = ["RelayRun", "Reload", "Worker", "new_loop", "run_relay"]
+__all__ = ["RelayRun", "Reload", "Worker", "new_loop", "raise_descriptor_limit", "run_relay"]
 
 _TICK_S = 0.1
 _SLOW_TICKS = 10
+_SEAL_S = 30.0
 _GC_THRESHOLD = 50_000
 
 
@@ -76,6 +79,7 @@ def run_relay(
     Raises UsageError, BadInput or RunFailed before anything is accepted where the log cannot be written or a setting
     cannot be used.
     """
+    raise_descriptor_limit()
     clock = Clock()
     try:
         writer = LogWriter(run.settings.log, run.settings.log_config, _meta(run), now_ns=clock.now_ns)
@@ -89,8 +93,29 @@ def run_relay(
             worker = Worker(run, pipeline, writer, clock)
             runner.run(worker.serve(sockets, on_listening))
     finally:
-        writer.close(counts)
+        sealed = _close_within(writer, counts, _SEAL_S)
+    if not sealed:
+        say("the log could not be sealed in time", logging.ERROR, waited_s=_SEAL_S)
+        unwritten = min(writer.stats().queued, pipeline.counts.kept)
+        pipeline.counts.kept -= unwritten
+        pipeline.counts.shed["log_stuck"] += unwritten
     return settled(pipeline.counts, writer)
+
+
+def _close_within(writer: LogWriter, counts: Conservation | None, wait_s: float) -> bool:
+    """Seal the log, but never wait for ever for a disk that hangs; False where it did not get there in time."""
+    closing = threading.Thread(target=writer.close, args=(counts,), name="understudy-seal", daemon=True)
+    closing.start()
+    closing.join(wait_s)
+    return not closing.is_alive()
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many open files as the system allows: two for each connection are soon more than the usual 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _meta(run: RelayRun) -> dict[str, Any]:
