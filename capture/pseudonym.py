@@ -262,7 +262,7 @@ class Pseudonyms:
 
     def _percent(self, value: str, depth: int) -> str:
         """Percent-encoding is taken off, the pseudonym taken, and the same characters encoded again."""
-        octets = unquote_to_bytes(value)
+        octets = unquote_to_bytes(value.encode("utf-8", "surrogatepass"))
         try:
             text = octets.decode()
         except UnicodeDecodeError:
@@ -276,7 +276,9 @@ class Pseudonyms:
             if char.isalnum() and char.isascii():
                 parts.append(char)
             elif char in always or not char.isascii() or char in ' %&=#+"<>':
-                parts.append("".join(f"%{octet:02{'x' if lower else 'X'}}" for octet in char.encode()))
+                parts.append(
+                    "".join(f"%{octet:02{'x' if lower else 'X'}}" for octet in char.encode("utf-8", "surrogatepass"))
+                )
             else:
                 parts.append(char)
         return "".join(parts)
@@ -309,6 +311,8 @@ def _of_class(char: str, chance: int, kept: frozenset[str]) -> str:
         return _OTHER[chance % len(_OTHER)]
     if code < 0x800:
         return chr(0xE0 + chance % 22)
+    if 0xDC80 <= code <= 0xDCFF:
+        return chr(0xDC80 + chance % 128)  # a byte that fitted no encoding (PEP 383) stays such a byte
     if code < 0x10000:
         return chr(0x4E00 + chance % 0x4000)
     return chr(0x1F600 + chance % 64)

@@ -267,6 +267,36 @@ CASES: dict[str, Case] = {
         asked(f"/x?token={S}"),
         answered(TEXT, ("Content-Encoding", "gzip"), body=gzip.compress(f"hello {S}".encode())),
     ),
+    "cookie with a secret name": ("4111111111111111", asked("/", ("Cookie", "4111111111111111=abc-def-ghi1")), None),
+    "xml name and value": (
+        S,
+        asked(
+            "/", ("Content-Type", "text/xml"), body=f"<m><name>password</name><value><string>{S}</string></value></m>"
+        ),
+        None,
+    ),
+    "json in a form": (S, asked("/", FORM, body="payload=" + quote(json.dumps({"token": S}))), None),
+    "json in the query": (S, asked("/x?q=" + quote(json.dumps({"token": S}))), None),
+    "json in base64": (
+        S,
+        asked("/", JSON, body={"data": base64.b64encode(json.dumps({"password": S}).encode()).decode()}),
+        None,
+    ),
+    "connection string": (S, asked("/", JSON, body={"cs": f"Server=x;User Id=sa;Pwd={S};"}), None),
+    "json in latin-1": (
+        "Zq8é8W3vK7",
+        asked(
+            "/", ("Content-Type", "application/json; charset=iso-8859-1"), body='{"pwd":"Zq8é8W3vK7"}'.encode("latin-1")
+        ),
+        None,
+    ),
+    "json in escapes": (S, asked("/", JSON, body='{"token":"' + "".join(f"\\u{ord(c):04x}" for c in S) + '"}'), None),
+    "command line": (S, asked(), answered(TEXT, body=f"run --password {S} now")),
+    "address in the target": (S, asked(f"http://bob:{S}@host/x?y=1"), None),
+    "attribute of a cookie": (MAIL, asked(), answered(("Set-Cookie", f"a=b; Comment={MAIL}"))),
+    "forwarded authorization": (S, asked("/", ("X-Forwarded-Authorization", f"Bearer {S}")), None),
+    "link header": (S, asked(), answered(("Link", f"<https://x.y/p?page_token={S}>; rel=next"))),
+    "html attribute": (S, asked(), answered(("Content-Type", "text/html"), body=f'<div data-token="{S}">')),
 }
 
 
@@ -557,6 +587,8 @@ def test_strict_mode_keeps_only_what_is_allowed_by_name() -> None:
             "text/xml",
             "application/x-www-form-urlencoded",
             "text/event-stream",
+            "application/json; charset=iso-8859-1",
+            "text/plain; charset=utf-16",
             "",
         ]
     ),

@@ -78,7 +78,7 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
     do not fit it stay as they are.
     """
     encoding = _encoding(content_type, body)
-    plain = encoding == "utf-8"
+    plain = encoding in _ASCII_LIKE
     kind = kind_of(content_type, body if plain else _as_utf8(body, encoding))
     if kind == "multipart":
         return _multipart(body, content_type, found, depth)
@@ -90,7 +90,7 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
     elif not search and (kind == "binary" or (kind == "json" and _json_is_clean(body, found))):
         return body
     try:
-        text = body.decode(encoding, "surrogateescape" if plain else "strict")
+        text = body.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
     except UnicodeDecodeError:
         encoding = "latin-1"
         text = body.decode(encoding)
@@ -142,7 +142,7 @@ def _encoding(content_type: str, body: bytes) -> str:
         "".encode(name)  # some codecs are no text encodings
     except LookupError:
         return "utf-8"
-    return "utf-8" if name in _ASCII_LIKE else name
+    return "utf-8" if name == "ascii" else name
 
 
 def _lines(text: str, found: Found) -> str:

@@ -43,7 +43,8 @@ _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(.{1,65536}?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\Z)",
     re.DOTALL,
 )
-_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){2,4}", re.ASCII)
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){1,4}", re.ASCII)
+_CODED_JSON = re.compile(r"(?<![\w+/-])eyJ[\w+/-]{8,}={0,2}", re.ASCII)
 _BEARER = re.compile(r"\b[Bb][Ee][Aa][Rr][Ee][Rr][ +]+([\w.~+/-]{8,}=*)", re.ASCII)
 _BASIC = re.compile(r"\b[Bb][Aa][Ss][Ii][Cc] +([A-Za-z0-9+/_-]{4,}={0,2})")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@\"'<>]{0,256}):([^/\s@\"'<>]{1,256})@")
@@ -129,6 +130,14 @@ def _jwts(text: str) -> Iterator[Hit]:
     if "eyJ" in text:
         for match in _JWT.finditer(text):
             yield Hit(match.start(), match.end(), "jwt")
+
+
+def _coded_json(text: str) -> Iterator[Hit]:
+    """Base64 of a JSON object; the caller looks inside."""
+    if "eyJ" in text:
+        for match in _CODED_JSON.finditer(text):
+            if decoded_basic(match.group()).endswith("}"):
+                yield Hit(match.start(), match.end(), "base64_json")
 
 
 def _bearers(text: str) -> Iterator[Hit]:
@@ -235,6 +244,7 @@ def _pairs(text: str, names: Names) -> Iterator[Hit]:
 _FINDERS: tuple[tuple[str, Detector], ...] = (
     ("private_key", _private_keys),
     ("jwt", _jwts),
+    ("base64_json", _coded_json),
     ("url_password", _url_passwords),
     ("api_key", _api_keys),
     ("basic", _basics),

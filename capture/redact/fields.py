@@ -8,6 +8,7 @@ from urllib.parse import quote, quote_plus, unquote
 from capture.exchange import Headers
 from capture.redact.detect import may_hold
 from capture.redact.found import Found
+from capture.redact.json_text import redact_json
 from capture.redact.names import LOCATION_HEADERS, PLAIN_HEADERS, STRICT_HEADERS
 
 __all__ = ["redact_form", "redact_header", "redact_headers", "redact_target"]
@@ -20,6 +21,7 @@ _HARMLESS = re.compile(
     r"[^@%=]{0,9}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{1,3}(?:\.\d{1,3}){3}", re.ASCII
 )
 _LONG_PROTOCOL = re.compile(r"(?=[^\s,]*\d)(?=[^\s,]*[A-Za-z])[^\s,]{12,}")
+_CODED = re.compile(r"[%+{]")
 _PATH_WORD = re.compile(r"[A-Za-z][A-Za-z_.~-]{0,31}|v\d{1,3}|\d{1,3}|")
 _PATH_PARAMETER = re.compile(r"(?<=;)([\w.-]{1,64})=([^;/]*)")
 
@@ -65,7 +67,10 @@ def _cookies(value: str, found: Found) -> str:
     parts = []
     for pair in value.split(";"):
         name, equals, text = pair.partition("=")
-        parts.append(name + equals + _cookie(name.strip(), text, found) if equals else pair)
+        if equals:
+            parts.append(_cookie_name(name, found) + equals + _cookie(name.strip(), text, found))
+        else:
+            parts.append(found.scrub(pair, "cookie:"))
     return ";".join(parts)
 
 
@@ -75,7 +80,13 @@ def _set_cookie(value: str, found: Found) -> str:
     name, equals, text = pair.partition("=")
     if not equals:
         return value
-    return name + equals + _cookie(name.strip(), text, found) + semicolon + attributes
+    if may_hold(attributes.encode("utf-8", "surrogatepass"), pairs=False):
+        attributes = found.scrub(attributes, f"cookie:{shown(name, found)}")
+    return _cookie_name(name, found) + equals + _cookie(name.strip(), text, found) + semicolon + attributes
+
+
+def _cookie_name(name: str, found: Found) -> str:
+    return found.scrub(name, "cookie:") if len(name) > 12 else name
 
 
 def _cookie(name: str, text: str, found: Found) -> str:
@@ -103,7 +114,7 @@ def shown(name: str, found: Found) -> str:
 def redact_target(target: str, found: Found) -> str:
     """The request target (RFC 9112 section 3.2): query fields by name and form, path segments by form."""
     path, mark, query = target.partition("?")
-    plain = not found.rules.strict and ";" not in path and "%" not in target and "+" not in query
+    plain = not found.rules.strict and ";" not in path and not _CODED.search(target)
     if plain and not may_hold(target.encode("utf-8", "surrogatepass"), pairs=False):
         return path + mark + redact_form(query, found, "query", search=False) if mark else target
     if ";" in path:
@@ -141,7 +152,7 @@ def redact_form(text: str, found: Found, kind: str, place: str = "", search: boo
     names, keep = rules.names, rules.keep[kind]
     if search:
         decoded = unquote(text.replace("+", " ")) if "%" in text or "+" in text else text
-        search = may_hold(decoded.encode("utf-8", "surrogatepass"), pairs=decoded is not text)
+        search = "{" in decoded or may_hold(decoded.encode("utf-8", "surrogatepass"), pairs=decoded is not text)
     parts = text.split("&")
     for n, pair in enumerate(parts):
         name, equals, value = pair.partition("=")
@@ -155,7 +166,9 @@ def redact_form(text: str, found: Found, kind: str, place: str = "", search: boo
             found.keep(unquote(value))
         elif value and (rules.strict or names.query(name)):
             made = found.replace(value.replace("+", "%20"), place or f"{kind}:{shown(name, found)}")
-            parts[n] = pair[: len(pair) - len(value)] + (made.replace("%20", "+") if "+" in value else made)
+            head = pair[: len(pair) - len(value) - 1]
+            head = found.scrub(head, f"{kind}:") if search else head
+            parts[n] = f"{head}={made.replace('%20', '+') if '+' in value else made}"
         elif search:
             parts[n] = _searched(pair, value, place or f"{kind}:{shown(name, found)}", found)
     return "&".join(parts)
@@ -164,10 +177,10 @@ def redact_form(text: str, found: Found, kind: str, place: str = "", search: boo
 def _searched(pair: str, value: str, place: str, found: Found) -> str:
     """A pair whose name is harmless, with the secrets that its name and value hold replaced."""
     name = found.scrub(pair[: len(pair) - len(value) - 1], place)
-    if "%" not in value and "+" not in value:
-        return f"{name}={found.scrub(value, place)}"
-    text = unquote(value.replace("+", " "))
-    made = found.scrub(text, place)
+    text = unquote(value.replace("+", " ")) if "%" in value or "+" in value else value
+    made = redact_json(text, found, place) if text[:1] in ("{", "[") else found.scrub(text, place)
     if made == text:
         return f"{name}={value}"
+    if text == value:
+        return f"{name}={made}"
     return f"{name}={quote_plus(made) if '+' in value else quote(made, safe='')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from urllib.parse import quote, unquote
 
 from capture.pseudonym import Pseudonyms
@@ -19,13 +20,17 @@ _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
 
 class Found:
-    """Collects while one exchange is redacted. `side` is "request" or "response" while that message is worked on."""
+    """Collects while one exchange is redacted. `side` is "request" or "response" while that message is worked on.
 
-    __slots__ = ("_kept", "_made", "_more", "places", "pseudonyms", "rules", "side", "sought")
+    json_reader: redacts a JSON text that stands inside another one; set by who can.
+    """
+
+    __slots__ = ("_kept", "_made", "_more", "json_reader", "places", "pseudonyms", "rules", "side", "sought")
 
     def __init__(self, rules: Rules, pseudonyms: Pseudonyms) -> None:
         self.rules = rules
         self.pseudonyms = pseudonyms
+        self.json_reader: Callable[[str, Found, str], str] = lambda text, found, place: text
         self.side = "request"
         self.places: dict[str, None] = {}
         self.sought: dict[str, str] = {}
@@ -120,10 +125,26 @@ class Found:
             parts.append(text[end : hit.start])
             value = text[hit.start : hit.end]
             where = f"{place}({hit.kind})"
-            parts.append(self.basic(value, where) if hit.kind == "basic" else self.replace(value, where))
+            if hit.kind == "basic":
+                value = self.basic(value, where)
+            elif hit.kind == "base64_json":
+                value = self._coded_json(value, where)
+            else:
+                value = self.replace(value, where)
+            parts.append(value)
             end = hit.end
         parts.append(text[end:])
         return "".join(parts)
+
+    def _coded_json(self, text: str, place: str) -> str:
+        """base64 of a JSON object, of which only the secret values change."""
+        plain = decoded_basic(text)
+        made = self.json_reader(plain, self, place)
+        if made == plain:
+            return text
+        encode = base64.urlsafe_b64encode if "-" in text or "_" in text else base64.b64encode
+        coded = encode(made.encode("utf-8", "surrogatepass")).decode()
+        return coded if text.endswith("=") or len(text) % 4 == 0 else coded.rstrip("=")
 
     def spellings(self) -> list[tuple[str, str]]:
         """Every secret that was met, as it is, percent-encoded, in base64 and in JSON, each with its pseudonym so."""
@@ -151,8 +172,8 @@ class Found:
 def _spellings(value: str, made: str) -> list[tuple[str, str]]:
     """A secret in the other ways in which it is written, each with its pseudonym written the same way."""
     spelt = {value: made}
-    spelt.setdefault(quote(value, safe=""), quote(made, safe=""))
-    spelt.setdefault(quote(value), quote(made))
+    spelt.setdefault(_quoted(value, ""), _quoted(made, ""))
+    spelt.setdefault(_quoted(value, "/"), _quoted(made, "/"))
     spelt.setdefault(json.dumps(value)[1:-1], json.dumps(made)[1:-1])
     if "%" in value:
         spelt.setdefault(unquote(value), unquote(made))
@@ -162,3 +183,7 @@ def _spellings(value: str, made: str) -> list[tuple[str, str]]:
         spelt.setdefault(padded, made_padded)
         spelt.setdefault(padded.rstrip("="), made_padded.rstrip("="))
     return [(was, now) for was, now in spelt.items() if len(was) >= 6]
+
+
+def _quoted(text: str, safe: str) -> str:
+    return quote(text, safe=safe, errors="surrogatepass")

@@ -41,20 +41,28 @@ def redact_markup(text: str, found: Found, kind: str) -> str:
 
 def _pieces(text: str, found: Found, kind: str) -> Iterator[str]:
     open_names: list[tuple[str, str]] = []
-    keep = found.rules.keep["xml"]
+    named = ""  # <name>password</name><value>...: the next text is that secret
     for match in _TOKEN.finditer(text):
         token = match.group()
+        if token.startswith("<") and not token.startswith(("<!--", "<![CDATA[")):
+            yield _tag(token, open_names, found, kind)
+            continue
+        inside, before, after = token, "", ""
         if token.startswith("<![CDATA["):
-            closed = token.endswith("]]>")
-            inner = token[9:-3] if closed else token[9:]
-            yield "<![CDATA[" + _content(inner, open_names, found, kind, False) + ("]]>" if closed else "")
-        elif token.startswith("<") and not token.startswith("<!--"):
-            yield _tag(token, open_names, found, kind, keep)
-        else:
-            yield _content(token, open_names, found, kind, True)
+            before, after = "<![CDATA[", "]]>" if token.endswith("]]>") else ""
+            inside = token[9 : len(token) - len(after)]
+        if named and kind == "xml" and inside.strip() and not token.startswith("<!--"):
+            made = found.replace(inside.strip(), f"xml:{named}")
+            yield token.replace(inside.strip(), made)
+            named = ""
+            continue
+        if open_names and open_names[-1][0].lower() in ("name", "key") and found.rules.names.query(inside.strip()):
+            named = inside.strip()[:64]
+        yield before + _content(inside, open_names, found, kind, not before) + after
 
 
-def _tag(token: str, open_names: list[tuple[str, str]], found: Found, kind: str, keep: set[str]) -> str:
+def _tag(token: str, open_names: list[tuple[str, str]], found: Found, kind: str) -> str:
+    keep = found.rules.keep["xml"]
     named = _NAME.match(token)
     name = named.group(1).rpartition(":")[2] if named else ""
     if token.startswith("</"):

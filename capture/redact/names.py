@@ -66,6 +66,7 @@ STRICT_HEADERS = PLAIN_HEADERS | _listed("""
 """Headers that strict mode leaves readable."""
 
 _EXACT = _listed("""
+    codeverifier driverlicense driverslicense passport accountkey sharedaccesskey sharedaccesssignature
     password passwd passwort pwd pass passphrase passcode passkey pin pincode cvv cvc cvv2 cvc2 csc ssn nino secret
     token tokens jwt bearer otp totp mfacode twofactorcode iban cardnumber cardno ccnumber ccnum creditcard
     debitcard cardpan accountnumber routingnumber sortcode authorization auth authkey apikey apitoken appkey
@@ -78,12 +79,15 @@ _EXACT = _listed("""
     mnemonic pgpassword
 """)
 _LAST = _listed("""
+    authorization
     password passwd pwd passphrase passcode secret secrets token tokens apikey credential credentials ssn cvv cvc
     otp jwt signature iban passwort pin csrf xsrf
 """)
 _LAST_TWO = frozenset(
     tuple(pair.split("-"))
     for pair in _listed("""
+    account-key access-signature passport-no license-number licence-number licence-key otp-code mfa-code totp-code
+    sms-code pin-code access-code login-code activation-code activation-key account-no tax-number
     api-key access-key private-key secret-key signing-key encryption-key master-key session-key session-id
     shared-key client-key auth-key auth-code card-number card-num card-no account-number routing-number
     security-code verification-code recovery-code recovery-codes backup-codes passport-number national-id tax-id
@@ -160,7 +164,7 @@ class Names:
         if found is None:
             found = name in SECRET_HEADERS or name in self._extra_headers
             if not found and name not in STRICT_HEADERS and not name.startswith(("sec-websocket", "access-control")):
-                found = self._field(name, "")
+                found = self._field(name.removeprefix("x-"), "")
             _remember(self._headers, name, found)
         return found
 

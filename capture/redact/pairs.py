@@ -12,6 +12,7 @@ _LINE_PAIR = re.compile(
     r"(?<![\w.-])([\"']?)([A-Za-z_][\w.-]{0,63})\1([ \t]{0,8}[:=][ \t]{0,8})"
     r"(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s&,;\"'<>{}]+)"
 )
+_FLAG = re.compile(r"(?<=--)()([A-Za-z][\w-]{1,63})([ \t]{1,8})(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"'-][^\s]*)")
 _STEMS = re.compile(
     r"pass|pwd|secret|token|jwt|key|auth|ssn|cvv|cvc|credential|session|sid|otp|pin|iban|card|sig|csrf|xsrf|code|"
     r"hmac|account|routing|ticket|assertion|saml|mnemonic|seed|license|dsn|connection|number|no\b|num|tax|national|"
@@ -29,7 +30,8 @@ def redact_pairs(text: str, found: Found, place: str = "text") -> str:
     """`text` with the values of secret names replaced; places are listed as `place:NAME`."""
     if not _STEMS.search(text):
         return text
-    return _LINE_PAIR.sub(lambda match: _pair(match, found, place), text)
+    text = _LINE_PAIR.sub(lambda match: _pair(match, found, place), text)
+    return _FLAG.sub(lambda match: _pair(match, found, place), text) if "--" in text else text
 
 
 def _pair(match: re.Match[str], found: Found, place: str) -> str:

@@ -15,6 +15,7 @@ from capture.redact.body import redact_body, seek_body
 from capture.redact.coding import codings_of, decode
 from capture.redact.fields import redact_header, redact_target
 from capture.redact.found import Found
+from capture.redact.json_text import redact_json
 from capture.redact.names import PLAIN_SPELLINGS
 from capture.redact.rules import Rules
 from capture.settings import RedactConfig
@@ -58,6 +59,7 @@ class Redactor:
         if self._rules.mode == "off":
             return exchange
         found = Found(self._rules, self._pseudonyms)
+        found.json_reader = redact_json
         notes: list[str] = []
         request = exchange.request
         target = self._target(request.target, found)

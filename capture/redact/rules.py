@@ -13,7 +13,19 @@ from capture.settings import RedactConfig
 
 __all__ = ["DETECTORS", "JsonPattern", "Rules", "json_place", "parse_json_pattern"]
 
-DETECTORS = ("private_key", "jwt", "bearer", "basic", "url_password", "api_key", "card", "iban", "email", "query")
+DETECTORS = (
+    "private_key",
+    "jwt",
+    "base64_json",
+    "bearer",
+    "basic",
+    "url_password",
+    "api_key",
+    "card",
+    "iban",
+    "email",
+    "query",
+)
 """What is looked for wherever it stands; `keep = ["detector:email"]` turns one off."""
 
 _KINDS = ["header", "cookie", "query", "form", "json", "xml", "path", "detector", "body"]
