@@ -363,17 +363,20 @@ def test_a_gap_inside_a_body_is_passed_over_and_the_next_exchange_survives() -> 
 
 def test_after_a_gap_in_a_head_reading_goes_on_at_the_next_sure_start() -> None:
     observer = ConnectionObserver(lambda request, at_ns: 1)
-    observer.client_bytes(GET + GET[:9], 1)
+    observer.client_bytes(GET[:9], 1)
     out = observer.gap("client", 4, 2)
     out += observer.client_bytes(b"st: a\r\n\r\n", 3)
     out += observer.server_bytes(OK, 4)
     out += observer.server_bytes(OK, 5)
     out += observer.client_bytes(POST, 6)
-    out += observer.server_bytes(b"rest of something", 7)
-    out += observer.server_bytes(OK, 8)
+    out += observer.server_bytes(b"what may have held the answer", 7)
+    out += observer.client_bytes(b"DELETE /d HT", 8)
+    out += observer.client_bytes(b"TP/1.1\r\n\r\n", 9)
+    out += observer.server_bytes(b"HTTP/1.", 10)
+    out += observer.server_bytes(b"1 204 None\r\n\r\n", 11)
     assert [(exchange.request.method, exchange.incomplete_reason) for exchange in exchanges(out)] == [
-        ("GET", "gap"),
-        ("POST", None),
+        ("POST", "gap"),
+        ("DELETE", None),
     ]
 
 
@@ -419,6 +422,16 @@ def _compare_messages(vector: dict, data: bytes, steps: list[Step]) -> None:
         if vector["kind"] == "request":
             assert (exchange.request.method, exchange.request.target) == (message["method"], message["url"])
             assert exchange.request.body_bytes == message["body_bytes"], vector["id"]
+
+
+def test_after_a_gap_among_pipelined_requests_nothing_can_be_paired_for_sure() -> None:
+    observer = ConnectionObserver(lambda request, at_ns: 1)
+    out = observer.client_bytes(GET + POST, 1)
+    out += observer.gap("server", 100, 2)
+    out += observer.client_bytes(GET, 3)
+    out += observer.server_bytes(OK, 4)
+    assert [exchange.incomplete_reason for exchange in exchanges(out)] == ["gap", "gap"]
+    assert opaque(out) == ["gap"]
 
 
 def test_a_connection_joined_in_the_middle_counts_the_answer_whose_question_was_not_seen() -> None:

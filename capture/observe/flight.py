@@ -55,10 +55,22 @@ class Flights:
     """All exchanges of one connection between their beginning and their end.
 
     waiting: those without a whole response, oldest first; the next response belongs to waiting[0]. reading: the one
-    whose request body is being read, None between requests; it may have been answered already.
+    whose request body is being read, None between requests; it may have been answered already. pipelined: a request
+    began while another waited.
     """
 
-    __slots__ = ("_begin", "_connection", "_opaque_said", "_out", "_scheme", "_server", "_source", "reading", "waiting")
+    __slots__ = (
+        "_begin",
+        "_connection",
+        "_opaque_said",
+        "_out",
+        "_scheme",
+        "_server",
+        "_source",
+        "pipelined",
+        "reading",
+        "waiting",
+    )
 
     def __init__(self, begin: Begin, connection: int, source: str, server: str, scheme: str) -> None:
         self._begin = begin
@@ -67,6 +79,7 @@ class Flights:
         self._server = server
         self._scheme = scheme
         self._opaque_said = False
+        self.pipelined = False
         self._out: list[Observed] = []
         self.waiting: deque[Flight] = deque()
         self.reading: Flight | None = None

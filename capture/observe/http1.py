@@ -53,11 +53,15 @@ class Http1Observer:
     def client_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
         if not self._requests.off:
             self._requests.feed(data, at_ns)
+            if self._responses.lost and len(self._flights.waiting) > 1:
+                self._lose()  # it is not known which of them the next response answers
         return self._flights.take()
 
     def server_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
         if not self._responses.off:
             self._responses.feed(data, at_ns)
+            if self._responses.unsure:
+                self._lose()
         return self._flights.take()
 
     def client_end(self, at_ns: int) -> list[Observed]:
@@ -95,13 +99,26 @@ class Http1Observer:
             return []
         passed = requests.gap(missing_bytes, at_ns) if from_client else responses.gap(missing_bytes)
         if not passed:
-            responses.cut("gap")
-            requests.stop_body()
-            owed = len(self._flights.waiting)
-            self._flights.flush("gap", "gap")
-            if requests.head_begun:
-                self._flights.lost("gap")
-                owed += 1
+            self._lose()
+        return self._flights.take()
+
+    def _lose(self) -> None:
+        """It is not known any more where messages begin: end what is under way, and look for a sure start of both.
+
+        Where requests were pipelined no later response could be paired for sure, and the rest is opaque.
+        """
+        requests, responses = self._requests, self._responses
+        responses.cut("gap")
+        requests.stop_body()
+        owed = len(self._flights.waiting)
+        self._flights.flush("gap", "gap")
+        if requests.head_begun:
+            self._flights.lost("gap")
+            owed += 1
+        if self._flights.pipelined:
+            requests.stop()
+            responses.stop()
+            self._flights.opaque("gap")
+        else:
             requests.lose()
             responses.lose(owed)
-        return self._flights.take()

@@ -27,6 +27,7 @@ _FULL_BODIES: Final = 4
 """With more than this many requests waiting, further request bodies are kept to a sixteenth of the cap."""
 
 _START: Final = re.compile(rb"[A-Z][A-Z-]{1,19} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r\n")
+_MAY_START: Final = re.compile(rb"[A-Z][A-Z-]{0,19}(?: [^\x00-\x20\x7f]*(?: [HTP/1.0]{0,8}\r?)?)?")
 
 
 class RequestReader:
@@ -72,7 +73,13 @@ class RequestReader:
         """Read the next bytes; must not be called once `off`."""
         started_ns = at_ns
         if self.lost:
-            if _START.match(data) is None:
+            begun = bytes(self._held) + data
+            self._held.clear()
+            if _START.match(begun) is not None:
+                data = begun
+            elif _START.match(data) is None:
+                if len(begun) <= HEAD_BYTES_MAX and _MAY_START.fullmatch(begun) is not None:
+                    self._held += begun
                 return
             self.lost = False
         held = self._held
@@ -149,6 +156,7 @@ class RequestReader:
             self.broken("pipeline_too_deep")
             return len(data)
         flight = flights.began(head, started_ns)
+        flights.pipelined = flights.pipelined or len(flights.waiting) > 1
         start = end + 4
         if head.request.method == "CONNECT":  # a body has no meaning here, RFC 9110 section 9.3.6
             flight.ended_ns = at_ns
@@ -263,7 +271,7 @@ class RequestReader:
     @property
     def head_begun(self) -> bool:
         """True where the start of a request was read, and not yet all of its head."""
-        return not self.paused and bool(self._held.strip(b"\r\n"))
+        return not self.paused and not self.lost and bool(self._held.strip(b"\r\n"))
 
     def lose(self) -> None:
         """Read nothing until a sure start."""

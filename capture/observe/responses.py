@@ -23,12 +23,14 @@ from capture.observe.requests import RequestReader
 __all__ = ["ResponseReader"]
 
 _START: Final = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r]")
+_MAY_START: Final = re.compile(rb"H(?:T(?:T(?:P(?:/(?:1(?:\.(?:[01](?: [0-9]{0,3})?)?)?)?)?)?)?)?")
 
 
 class ResponseReader:
     """Reads responses; it also stops or resumes the other direction, where a response decides what that means.
 
-    off and lost are as for `RequestReader`.
+    off and lost are as for `RequestReader`. unsure: after a gap, bytes came that may have held the start of the
+    response that waits.
     """
 
     __slots__ = (
@@ -45,6 +47,7 @@ class ResponseReader:
         "_requests",
         "lost",
         "off",
+        "unsure",
     )
 
     def __init__(self, flights: Flights, requests: RequestReader, body_bytes_max: int) -> None:
@@ -61,12 +64,19 @@ class ResponseReader:
         self._owed = 0  # responses still to come to requests that a gap has ended
         self.off = False
         self.lost = False
+        self.unsure = False
 
     def feed(self, data: bytes, at_ns: int) -> None:
         """Read the next bytes; must not be called once `off`."""
         started_ns = at_ns
         if self.lost:
+            data = bytes(self._held) + data
+            self._held.clear()
             if _START.match(data) is None:
+                if _MAY_START.fullmatch(data) is not None:
+                    self._held += data
+                else:
+                    self.unsure = bool(self._flights.waiting)
                 return
             if not self._flights.waiting:
                 self._orphan(data)
@@ -261,6 +271,7 @@ class ResponseReader:
     def lose(self, owed: int) -> None:
         """Read nothing until a sure start. owed: requests given up without a response."""
         self._owed += owed
+        self.unsure = False
         self._head = self._body = None
         self._held.clear()
         self.lost = True

@@ -119,7 +119,8 @@ class Connections:
         conn.last_ns = at_ns
         follow = conn.follow
         plain = seq == stream.next and not stream.held and not flags & _ENDS and not missing and stream.synced
-        if plain and follow is not None and (half.is_client or conn.client.stream.next == ack):
+        other = (conn.server if half.is_client else conn.client).stream
+        if plain and follow is not None and (other.next == ack or not follow.wants_server):
             if data and not conn.over:  # the usual case: in order, and nothing waits
                 stream.advance(len(data))
                 if at_ns > conn.read_ns:
@@ -269,7 +270,7 @@ class Connections:
         if follow is None or conn.over:
             return
         client, server = conn.client.stream, conn.server.stream
-        while self._step(conn, at_ns):
+        while self._step(conn, follow.wants_server, at_ns):
             pass
         waiting = bool(client.held or server.held)
         for half in (conn.client, conn.server):
@@ -287,19 +288,26 @@ class Connections:
         elif waiting or client.hole() or server.hole():
             self._stalled[conn] = None
 
-    def _step(self, conn: _Connection, at_ns: int) -> bool:
+    def _step(self, conn: _Connection, wants_server: bool, at_ns: int) -> bool:
         """Give the reader one piece; False where none can be given."""
         client, server = conn.client.stream, conn.server.stream
         ahead = client.held[0] if client.held and client.held[0].start <= client.position else None
         answer = server.held[0] if server.held and server.held[0].start <= server.position else None
-        if answer is not None and not client.passed(answer.ack):
-            answer = None
-        if ahead is not None and (answer is None or server.place(ahead.ack) <= answer.start):
-            self._give(conn.client, at_ns)
-        elif answer is not None:  # the client had it before it sent what comes next
-            self._give(conn.server, at_ns)
+        if ahead is None and answer is None:
+            return False
+        ahead_waits = ahead is not None and wants_server and not server.passed(ahead.ack)
+        answer_waits = answer is not None and not client.passed(answer.ack)
+        if ahead is not None and answer is not None and ahead_waits == answer_waits:
+            # Both could be next, or (repeated with a later acknowledgement) each waits for the other: what the client
+            # already had when it sent its bytes comes before them.
+            half = conn.client if server.place(ahead.ack) <= answer.start else conn.server
+        elif ahead is not None and not ahead_waits:
+            half = conn.client
+        elif answer is not None and not answer_waits:
+            half = conn.server
         else:
             return False
+        self._give(half, at_ns)
         return True
 
     def _give(self, half: _Half, at_ns: int) -> None:
@@ -342,17 +350,22 @@ class Connections:
         if conn.follow is None or conn.over:
             return False
         client, server = conn.client.stream, conn.server.stream
-        hole = client.hole()
-        if not hole and server.held and server.held[0].start <= server.position:
-            hole = max(0, client.place(server.held[0].ack) - client.position)  # it answers what was never seen
+        hole = client.hole() or self._unseen(server, client)
         if hole:
             self._lose(conn.client, hole, at_ns)
-        elif (hole := server.hole()) > 0:
+        elif conn.follow.wants_server and (hole := server.hole() or self._unseen(client, server)):
             self._lose(conn.server, hole, at_ns)
         else:
             return False
         self._drain(conn, at_ns)
         return True
+
+    @staticmethod
+    def _unseen(sender: Stream, other: Stream) -> int:
+        """Bytes of the other direction that what is next of the sender acknowledges, and that never came."""
+        if not sender.held or sender.held[0].start > sender.position or other.passed(sender.held[0].ack):
+            return 0
+        return other.place(sender.held[0].ack) - other.position
 
     # --- ends and time
 
