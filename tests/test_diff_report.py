@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from diff.report.escape import shown, visible
+from diff.report.html import as_html
 from diff.report.json import as_json
+from diff.report.junit import as_junit
+from diff.report.markdown import as_markdown
 from diff.report.terminal import as_text
 from tests.support.defects import DEFECTS, on, put
 from tests.support.judging import judged
@@ -81,3 +86,52 @@ def test_the_json_report_has_the_documented_keys() -> None:
     assert {"behaviours_seen", "behaviours_performed", "unseen_probability", "low", "high"} == set(
         candidate["coverage"]
     )
+
+
+HOSTILE = "</code></script><script>alert(1)</script><img src=x onerror=alert(1)> `|\n| \x1b[31m \u202e ]]> & \"'"
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_hostile_content_stays_text_in_html_and_nothing_can_be_loaded() -> None:
+    page = as_html(judged(run(1, requests=300, defect=on("/products/{}", put("currency", HOSTILE)))), HOSTILE)
+    tags = _Tags()
+    tags.feed(page)
+    assert not tags.seen & {"script", "img", "link", "iframe", "object", "a"}
+    assert not {name for name in tags.attributes if name.startswith("on")} | (
+        tags.attributes & {"src", "href", "style"}
+    )
+    assert "default-src 'none'; style-src 'sha256-" in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_hostile_content_stays_in_its_cell_in_markdown() -> None:
+    text = as_markdown(judged(run(1, requests=300, defect=on("/products/{}", put("currency", HOSTILE)))), "run")
+    (row,) = (line for line in text.splitlines() if "$['currency']" in line)
+    assert row.replace("\\|", "").count("|") == 8
+    assert row.count("`") % 2 == 0
+    assert "\x1b" not in text
+
+
+def test_hostile_content_leaves_junit_well_formed() -> None:
+    report = as_junit(judged(run(1, requests=300, defect=on("/products/{}", put("currency", HOSTILE)))))
+    (suite,) = ElementTree.fromstring(report)
+    assert (suite.get("failures"), suite.get("errors")) == ("2", "0")
+    names = [case.get("name") for case in suite]
+    assert names[:2] == ["verdict", "GET /products/{id} $['currency'] value"]
+
+
+def test_an_inconclusive_run_is_an_error_in_junit() -> None:
+    (suite,) = ElementTree.fromstring(as_junit(judged([])))
+    assert (suite.get("tests"), suite.get("errors")) == ("1", "1")

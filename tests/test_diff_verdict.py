@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from diff.coverage import Coverage
+from diff.findings import rule_finding
+from diff.ledger import Ledger, Totals
+from diff.odd import GroupKey
+from diff.settings import DiffConfig
+from diff.significance import Doubt
+from diff.timing import TimingRow
+from diff.verdict import EXIT_CODES, Circumstances, Verdict, judge_candidate, worst
+
+COVERAGE = Coverage(5, 5, 0.01, 0.0, 0.02)
+FINDING = rule_finding("expect[0]", 0, 100, exceeded=False)
+SLOWER = TimingRow("GET /a", "p50", 100, 2.0, 1.8, 2.2, 1.2, "slower", 5.0, 10.0)
+
+
+def ledger(sent: int = 100, planned: int | None = None, **failed: int) -> Ledger:
+    planned = sent if planned is None else planned
+    answered = Counter({build: sent - failed.get(build, 0) for build in ("current", "reference", "next")})
+    kinds = {build: Counter({"reset": failed.get(build, 0)}) for build in answered}
+    return Ledger(planned, sent, Counter({"unsafe_method": planned - sent} if planned > sent else {}), answered, kinds)
+
+
+def judged(
+    book: Ledger,
+    *,
+    findings: int = 0,
+    doubts: tuple[Doubt, ...] = (),
+    rows: tuple[TimingRow, ...] = (),
+    partial: str | None = None,
+    reference: str | None = "reference",
+    **settings: object,
+) -> tuple[Verdict, str]:
+    verdict, reasons = judge_candidate(
+        "next",
+        Circumstances(book, "current", reference, partial),
+        Totals(same=book.sent),
+        [FINDING] * findings,
+        doubts,
+        rows,
+        COVERAGE,
+        DiffConfig(**settings),  # type: ignore[arg-type]
+    )
+    return verdict, "; ".join(reasons)
+
+
+def test_nothing_found_and_nothing_missing_is_promoted() -> None:
+    verdict, reasons = judged(ledger())
+    assert verdict == "promote"
+    assert "100 pairs compared" in reasons
+
+
+def test_a_finding_holds_even_where_evidence_is_missing_too() -> None:
+    verdict, reasons = judged(ledger(), findings=1, partial="ended by SIGINT")
+    assert verdict == "hold"
+    assert "1 finding" in reasons
+    assert "the run is partial: ended by SIGINT" in reasons
+
+
+def test_a_candidate_that_failed_holds() -> None:
+    verdict, reasons = judged(ledger(next=3))
+    assert verdict == "hold"
+    assert "next: no answer to 3 of 100 requests (reset 3)" in reasons
+
+
+@pytest.mark.parametrize("build", ["current", "reference"])
+def test_a_current_or_reference_build_that_failed_is_inconclusive(build: str) -> None:
+    verdict, reasons = judged(ledger(**{build: 1}))
+    assert verdict == "inconclusive"
+    assert f"the {build} build '{build}' gave no answer to 1 of 100 requests" in reasons
+
+
+def test_a_slower_route_holds_unless_timing_does_not_count() -> None:
+    assert judged(ledger(), rows=(SLOWER,))[0] == "hold"
+    assert judged(ledger(), rows=(SLOWER,), timing=False)[0] == "promote"
+
+
+def test_a_grave_doubt_is_inconclusive_and_a_mild_one_is_not() -> None:
+    key = GroupKey("GET /a", "status")
+    assert judged(ledger(), doubts=(Doubt(key, "value", 1, "why"),))[0] == "promote"
+    verdict, reasons = judged(ledger(), doubts=(Doubt(key, "value", 1, "why", "GET /a status: once 500"),))
+    assert verdict == "inconclusive"
+    assert "GET /a status: once 500" in reasons
+
+
+def test_an_empty_run_and_one_where_nothing_was_sent_are_inconclusive() -> None:
+    assert judged(ledger(0))[0] == "inconclusive"
+    verdict, reasons = judged(ledger(0, planned=20))
+    assert verdict == "inconclusive"
+    assert "all 20 planned requests were skipped (unsafe_method 20)" in reasons
+
+
+def test_a_run_that_covers_too_little_is_inconclusive_where_a_bound_is_set() -> None:
+    assert judged(ledger(), unseen_max=0.02)[0] == "promote"
+    verdict, reasons = judged(ledger(), unseen_max=0.005)
+    assert verdict == "inconclusive"
+    assert "more than unseen_max" in reasons
+
+
+def test_without_a_reference_the_reasons_say_what_cannot_be_told() -> None:
+    verdict, reasons = judged(ledger(), reference=None)
+    assert verdict == "promote"
+    assert "replay with --reference" in reasons
+
+
+def test_the_worst_verdict_counts() -> None:
+    assert worst(["promote", "inconclusive", "hold"]) == "hold"
+    assert worst(["promote", "inconclusive"]) == "inconclusive"
+    assert worst(["promote"]) == "promote"
+    assert worst([]) == "inconclusive"
+
+
+def test_each_verdict_has_its_exit_code() -> None:
+    assert EXIT_CODES == {"promote": 0, "hold": 1, "inconclusive": 3}
