@@ -78,6 +78,9 @@ def replay_options(function: _Function) -> _Function:
         click.option("--insecure", is_flag=True, default=None, help="Do not verify certificates."),
         click.option("--preflight/--no-preflight", default=None, help="See that every build is there before sending."),
         click.option("--preflight-path", metavar="PATH", help="GET it on every build first; it must answer below 500."),
+        click.option(
+            "--client", type=click.Choice(["auto", "wire", "aiohttp", "h2"]), help="How to speak to the builds (auto)."
+        ),
         click.option("--resume", is_flag=True, help="Go on with the partial run at --run."),
         click.option("--bind/--no-bind", default=None, help="Replace tokens and ids by what each build answered."),
     )

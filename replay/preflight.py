@@ -11,8 +11,8 @@ from capture.clock import Clock
 from capture.errors import RunFailed
 from capture.exchange import Request
 from replay.builds import Build
-from replay.clients.base import Endpoint, Job, Limits
-from replay.clients.wire import WireClient, tls_context
+from replay.clients.base import Endpoint, Job, Limits, tls_context
+from replay.clients.wire import WireClient
 
 __all__ = ["preflight"]
 

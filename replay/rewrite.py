@@ -111,8 +111,7 @@ def template(exchange: Exchange) -> Template:
     if host < 0:
         headers.insert(0, ("Host", _authority(request.headers)))
         host, traceparent = 0, _find(headers, "traceparent")
-    trailers = request.trailers if chunked else ()
-    ready = Request(request.method, request.target, version, tuple(headers), body, len(body), False, trailers)
+    ready = Request(request.method, request.target, version, tuple(headers), body, len(body), False, request.trailers)
     return Template(ready, host, traceparent)
 
 

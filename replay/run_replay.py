@@ -19,7 +19,7 @@ from capture.settings import LogConfig
 from replay.bind import Binder
 from replay.builds import Build, captured_address_refusal
 from replay.clients.base import Limits
-from replay.clients.wire import WireClient
+from replay.clients.choose import client_for, speaks_http2
 from replay.manifest import beginning, ending
 from replay.pace import Closed, Pace, Rate, Recorded
 from replay.perform import Performer
@@ -163,7 +163,8 @@ async def _replay(
     source = Source(log, config, builds)
     binder = Binder(config.bind_exclude, config.sessions_max) if config.bind else None
     done = None if earlier is None else Done()
-    stages = [_stage(build, config, limits, clock) for build in builds]
+    http2 = speaks_http2(islice(log.exchanges(), 100))
+    stages = [_stage(build, config, limits, clock, http2) for build in builds]
     writer = RunWriter(run_dir, manifest, log_config)
     performer = Performer(
         stages, pace_of(config), _options(config, manifest["run"]), clock, writer.record, binder,
@@ -205,10 +206,11 @@ def _lost(log: Log) -> int:
     return sum(damage.records or 1 for damage in log.damage if not damage.what.startswith("torn tail"))
 
 
-def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock) -> Stage:
+def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock, http2: bool) -> Stage:
     endpoint = build.endpoint
     authority = build.host or (None if config.keep_host else endpoint.authority)
-    return Stage(build.name, build.role, WireClient(endpoint, limits, clock), authority, build.headers)
+    client = client_for(config.client, endpoint, limits, clock, http2)
+    return Stage(build.name, build.role, client, authority, build.headers)
 
 
 def _take_over(earlier: Run, performer: Performer, done: Done) -> None:

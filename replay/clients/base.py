@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,7 @@ from capture.errors import UsageError
 from capture.exchange import Request, Response
 from replay.outcome import Failure, FailureKind
 
-__all__ = ["Client", "Endpoint", "Job", "Limits", "endpoint_of"]
+__all__ = ["Client", "Endpoint", "Job", "Limits", "endpoint_of", "tls_context"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +81,17 @@ class Limits:
     connections_max: int = 256
     insecure: bool = False
     ca_file: str | None = None
+
+
+def tls_context(limits: Limits, alpn: list[str] | None = None) -> ssl.SSLContext:
+    """A client context that verifies name and certificate unless limits.insecure."""
+    context = ssl.create_default_context(cafile=limits.ca_file)
+    if limits.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    return context
 
 
 class Job:

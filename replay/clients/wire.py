@@ -12,10 +12,10 @@ from typing import cast
 from capture.clock import Clock
 from capture.exchange import Request
 from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge
-from replay.clients.base import Endpoint, Job, Limits
+from replay.clients.base import Endpoint, Job, Limits, tls_context
 from replay.outcome import FailureKind
 
-__all__ = ["WireClient", "encode_request", "tls_context"]
+__all__ = ["WireClient", "encode_request"]
 
 
 def encode_request(request: Request) -> bytes:
@@ -33,17 +33,6 @@ def encode_request(request: Request) -> bytes:
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         return b"%b%b0\r\n%b\r\n" % (head, chunk, trailers)
     return head + (body or b"")
-
-
-def tls_context(limits: Limits, alpn: list[str] | None = None) -> ssl.SSLContext:
-    """A client context that verifies name and certificate unless limits.insecure."""
-    context = ssl.create_default_context(cafile=limits.ca_file)
-    if limits.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if alpn:
-        context.set_alpn_protocols(alpn)
-    return context
 
 
 class _Connection(asyncio.Protocol):

@@ -1,0 +1,151 @@
+"""The aiohttp client, for builds that are reached through a forward proxy; set up to rewrite as little as it can."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from capture.clock import Clock
+from capture.exchange import Headers, Response
+from replay.clients.base import Endpoint, Job, Limits, tls_context
+
+__all__ = ["WebClient"]
+
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+
+
+class WebClient:
+    """A `Client` that goes through aiohttp; see `Client` for the contract.
+
+    Honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY. What it cannot keep: absolute-form targets, trailers, chunked
+    framing of a request, bytes of headers beyond ASCII (it sends UTF-8), and a name that is repeated in another
+    spelling (the last one wins). `received_bytes` counts the body alone.
+    """
+
+    def __init__(self, endpoint: Endpoint, limits: Limits, clock: Clock) -> None:
+        self.endpoint = endpoint
+        self.limits = limits
+        self.now_ns = clock.now_ns
+        self._session: aiohttp.ClientSession | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        limits = self.limits
+        connector: aiohttp.BaseConnector
+        if self.endpoint.unix is not None:
+            connector = aiohttp.UnixConnector(self.endpoint.unix, limit=limits.connections_max)
+        else:
+            context: ssl.SSLContext | bool = tls_context(limits) if self.endpoint.tls else True
+            connector = aiohttp.TCPConnector(limit=limits.connections_max, ssl=context)
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(self._sent)
+        trace.on_connection_reuseconn.append(self._reused)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=True,
+            skip_auto_headers=_OWN_HEADERS,
+            trace_configs=[trace],
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=limits.connect_timeout_ns / 1e9, sock_read=limits.first_byte_timeout_ns / 1e9
+            ),
+            max_line_size=limits.head_bytes_max,
+            max_field_size=limits.head_bytes_max,
+        )
+
+    async def _sent(self, _session: object, context: object, _params: object) -> None:
+        job = getattr(context, "trace_request_ctx", None)
+        if isinstance(job, Job):
+            job.sent_ns = self.now_ns()
+
+    async def _reused(self, _session: object, context: object, _params: object) -> None:
+        job = getattr(context, "trace_request_ctx", None)
+        if isinstance(job, Job):
+            job.reused = True
+
+    def perform(self, job: Job) -> None:
+        task = asyncio.get_running_loop().create_task(self._perform(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _perform(self, job: Job) -> None:
+        try:
+            async with asyncio.timeout(self.limits.timeout_ns / 1e9):
+                response = await self._exchange(job)
+        except TimeoutError as error:
+            phase = "connect" if job.sent_ns is None else "body" if job.first_byte_ns else "first_byte"
+            job.fail("timeout", phase, str(error) or "no complete answer in time", self.now_ns())
+        except aiohttp.ClientConnectorDNSError as error:
+            job.fail(
+                "dns", "connect", f"{self.endpoint.host}: {error.os_error.strerror or error.os_error}", self.now_ns()
+            )
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
+            job.fail("tls", "tls", str(error), self.now_ns())
+        except (aiohttp.ClientConnectorError, socket.gaierror) as error:
+            job.fail("refused", "connect", str(error), self.now_ns())
+        except aiohttp.ClientPayloadError as error:
+            job.fail("cut", "body", str(error), self.now_ns())
+        except aiohttp.ClientResponseError as error:
+            job.fail(
+                "malformed", "first_byte", error.message.splitlines()[0] if error.message else str(error), self.now_ns()
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            job.fail("reset", "body" if job.first_byte_ns else "first_byte", str(error), self.now_ns())
+        except asyncio.CancelledError:
+            job.fail("cut", "body" if job.first_byte_ns else "first_byte", "the replay was ended", self.now_ns())
+        else:
+            if response is None:
+                detail = f"the body is longer than {self.limits.body_bytes_max} bytes"
+                job.fail("too_large", "body", detail, self.now_ns())
+            else:
+                job.answer(response, self.now_ns())
+
+    async def _exchange(self, job: Job) -> Response | None:
+        """The response; None where it is longer than the cap."""
+        assert self._session is not None
+        request, endpoint = job.request, self.endpoint
+        target = request.target if request.target.startswith("/") else f"/{request.target}"
+        host = endpoint.address if endpoint.unix is None else "localhost"
+        headers = CIMultiDict(
+            (name, value) for name, value in request.headers if name.lower() not in ("transfer-encoding",)
+        )
+        job.sent_bytes = sum(len(n) + len(v) + 4 for n, v in request.headers) + len(request.body or b"")
+        async with self._session.request(
+            request.method,
+            URL(f"{'https' if endpoint.tls else 'http'}://{host}{target}", encoded=True),
+            headers=headers,
+            data=request.body or None,
+            allow_redirects=False,
+            server_hostname=endpoint.tls_name,
+            trace_request_ctx=job,
+        ) as answer:
+            job.first_byte_ns = self.now_ns()
+            parts: list[bytes] = []
+            size = 0
+            async for part in answer.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > self.limits.body_bytes_max:
+                    answer.close()
+                    return None
+            job.received_bytes = size
+            headers_got: Headers = tuple(
+                (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers
+            )
+            version = answer.version
+            shown = f"HTTP/{version.major}.{version.minor}" if version is not None else "HTTP/1.1"
+            return Response(answer.status, answer.reason or "", shown, headers_got, b"".join(parts), size)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()

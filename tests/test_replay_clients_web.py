@@ -1,0 +1,83 @@
+"""The aiohttp client passes the same suite as the others, and keeps targets and headers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from capture.clock import Clock
+from replay.clients.base import Endpoint, Job, Limits
+from replay.clients.web import WebClient
+from tests.support.rude import Rude, get, rude_server
+
+pytestmark = pytest.mark.net
+
+LIMITS = Limits(timeout_ns=500_000_000, first_byte_timeout_ns=250_000_000, body_bytes_max=2000, head_bytes_max=10_000)
+
+
+async def perform(endpoint: Endpoint, *targets: str) -> list[Job]:
+    client = WebClient(endpoint, LIMITS, Clock())
+    await client.open()
+    jobs = []
+    try:
+        for target in targets:
+            answered: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+            client.perform(Job(get(target, ("X-A", "1"), ("X-A", "2")), answered.set_result))
+            jobs.append(await asyncio.wait_for(answered, 20))
+    finally:
+        await client.close()
+    return jobs
+
+
+def ask(*targets: str) -> tuple[list[Job], Rude]:
+    async def main() -> tuple[list[Job], Rude]:
+        async with rude_server() as rude:
+            return await perform(rude.endpoint, *targets), rude
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("target", "kinds"),
+    [
+        ("/reset", {"reset"}),
+        ("/close", {"reset"}),
+        ("/silence", {"timeout"}),
+        ("/stall-in-body", {"timeout"}),
+        ("/garbage", {"malformed"}),
+        ("/bad-header", {"malformed"}),
+        ("/cut-in-body", {"cut"}),
+        ("/large", {"too_large"}),
+    ],
+)
+def test_every_way_of_not_answering_is_one_failure_of_its_kind(target: str, kinds: set[str]) -> None:
+    (job,), _ = ask(target)
+    assert job.failure is not None
+    assert job.failure.kind in kinds
+    assert "\n" not in job.failure.detail
+
+
+def test_nobody_there_is_refused_and_no_name_is_dns() -> None:
+    (job,) = asyncio.run(perform(Endpoint("http", "127.0.0.1", 9, "x"), "/"))
+    assert job.failure is not None
+    assert (job.failure.kind, job.failure.phase, job.sent_ns) == ("refused", "connect", None)
+    (job,) = asyncio.run(perform(Endpoint("http", "nowhere.invalid", 80, "x"), "/"))
+    assert job.failure is not None
+    assert job.failure.kind == "dns"
+
+
+def test_target_and_headers_arrive_as_they_were_recorded() -> None:
+    jobs, rude = ask("/a%2Fb/../x?q=%7E", "/ok")
+    assert jobs[0].response is not None
+    assert (jobs[0].response.status, jobs[0].response.body) == (200, b"ok")
+    assert [job.reused for job in jobs] == [False, True]
+    head = rude.requests[0]
+    assert head.startswith(b"GET /a%2Fb/../x?q=%7E HTTP/1.1\r\nHost: shop.example\r\nX-A: 1\r\nX-A: 2\r\n\r\n")
+
+
+def test_times_are_in_order() -> None:
+    (job,), _ = ask("/drip")
+    assert job.sent_ns is not None
+    assert job.first_byte_ns is not None
+    assert job.sent_ns <= job.first_byte_ns <= job.end_ns
