@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from capture.errors import Damaged
 from diff.cause import CascadeLedger, primary
 from diff.compare import CompareOptions, Comparison, compare_outcomes
 from diff.coverage import Coverage, CoverageCounter
@@ -39,10 +40,20 @@ class Subject:
     """A run prepared for judging: who is who, and what is known of the run as a whole.
 
     partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
-    warmup_positions: the first places of the plan, whose timings do not count.
+    warmup_positions: the first places of the plan, whose timings do not count. planned: how many planned requests the
+    run says it has, None where it does not say; fewer records mean that some were lost.
     """
 
-    __slots__ = ("candidates", "current", "partial", "performances", "reference", "timing_withheld", "warmup_positions")
+    __slots__ = (
+        "candidates",
+        "current",
+        "partial",
+        "performances",
+        "planned",
+        "reference",
+        "timing_withheld",
+        "warmup_positions",
+    )
 
     def __init__(
         self,
@@ -54,7 +65,9 @@ class Subject:
         partial: str | None = None,
         timing_withheld: str | None = None,
         warmup_positions: int = 0,
+        planned: int | None = None,
     ) -> None:
+        self.planned = planned
         self.warmup_positions = warmup_positions
         self.performances = performances
         self.current = current
@@ -141,7 +154,7 @@ def judge(
                 _observe(candidate, pair, options, watch)
     ledger.check()
     circumstances = Circumstances(
-        ledger, subject.current, subject.reference, subject.partial, subject.timing_withheld, recorded
+        ledger, subject.current, subject.reference, _partial(subject, ledger), subject.timing_withheld, recorded
     )
     covered = coverage.result()
     reports = {}
@@ -153,6 +166,16 @@ def judge(
     if not reports:
         reasons.append("the run has no candidate")
     return Report(worst(report.verdict for report in reports.values()), tuple(reasons), ledger, reports)
+
+
+def _partial(subject: Subject, ledger: Ledger) -> str | None:
+    """Why the run is not whole. Raises Damaged where it should be whole and records are missing."""
+    if subject.planned is None or subject.planned == ledger.planned:
+        return subject.partial
+    lost = f"its manifest says {subject.planned} planned requests, its records are {ledger.planned}"
+    if subject.partial is None:
+        raise Damaged(f"the run is damaged: {lost}; no report is made from it, replay it again")
+    return f"{subject.partial}; {lost}"
 
 
 def compare_options(config: DiffConfig) -> CompareOptions:

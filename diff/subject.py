@@ -30,7 +30,14 @@ def subject_of(run: Run) -> Subject:
         partial=_partial(run),
         timing_withheld=_withheld(run.manifest),
         warmup_positions=_number(run.manifest.get("warmup_positions")),
+        planned=_planned(run.manifest),
     )
+
+
+def _planned(manifest: dict[str, Any]) -> int | None:
+    ledger = manifest.get("ledger")
+    planned = ledger.get("planned") if isinstance(ledger, dict) else None
+    return planned if isinstance(planned, int) else None
 
 
 def _partial(run: Run) -> str | None:

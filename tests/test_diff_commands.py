@@ -88,6 +88,20 @@ def test_a_late_generator_withholds_the_timing(invoke: Invoke, tmp_path: Path) -
     assert "timing is not judged: the generator was late: it was busy" in result.output
 
 
+def test_a_run_that_lost_records_ends_with_4(invoke: Invoke, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", run(2, requests=20), ledger={"planned": 21})
+    result = invoke("diff", path)
+    assert result.exit_code == 4
+    assert "its manifest says 21 planned requests, its records are 20" in str(result.exception)
+
+
+def test_an_interrupted_run_that_lost_records_says_so(invoke: Invoke, tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", run(2, requests=20), ledger={"planned": 21}, partial=True)
+    result = invoke("diff", path)
+    assert result.exit_code == 3
+    assert "its records are 20" in result.output
+
+
 def test_a_run_that_is_not_there_ends_with_2(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("diff", tmp_path / "nope")
     assert result.exit_code == 2
