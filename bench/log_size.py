@@ -124,8 +124,8 @@ def _fields(headers: Iterable[tuple[str, str]]) -> http.Headers:
 
 def row(name: str, count: int, log: int, har_gz: int, mitm_gz: int, jsonl_gz: int) -> str:
     return (
-        f"| {name} | {count} | {log / count:.1f} | {har_gz / count:.1f} | {mitm_gz / count:.1f} | {jsonl_gz / count:.1f}"
-        f" | {log / har_gz:.2f} | {log / mitm_gz:.2f} |"
+        f"| {name} | {count} | {log / count:.1f} | {har_gz / count:.1f} | {mitm_gz / count:.1f}"
+        f" | {jsonl_gz / count:.1f} | {log / har_gz:.2f} | {log / mitm_gz:.2f} |"
     )
 
 

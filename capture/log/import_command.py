@@ -122,6 +122,7 @@ def import_(
         sample=settings.capture.sample,
         redact_own=arguments["redact"] is not None,
         key=key,
+        body_bytes_max=settings.capture.body_bytes_max,
         warn=warn,
         stop=lambda: target.failed is not None,
     )

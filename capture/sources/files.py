@@ -22,6 +22,7 @@ __all__ = ["FORMATS", "FileImport", "recognise"]
 
 FORMATS = {
     "log": ("capture.log.importers.segments", "our own log or segment"),
+    "pcap": ("capture.log.importers.packets", "pcap or pcapng"),
     "gor": ("capture.log.importers.gor", "GoReplay"),
     "envoy": ("capture.log.importers.envoy", "Envoy tap JSON"),
     "har": ("capture.log.importers.har", "HAR"),
@@ -64,6 +65,7 @@ class FileImport:
     sample: float = 1.0
     redact_own: bool = False
     key: bytes | None = None
+    body_bytes_max: int = 1 << 20
     warn: Callable[[str], None] = lambda line: None
     stop: Callable[[], bool] = lambda: False
     formats: Counter[str] = field(default_factory=Counter)
@@ -78,6 +80,9 @@ class FileImport:
         name = form or recognise(path)
         before = self.counts.kept + sum(self.counts.incomplete.values())
         self.formats[name] += 1
+        if name == "pcap":
+            self._packets(path)
+            return self.counts.kept + sum(self.counts.incomplete.values()) - before
         for record in self._records(path, name):
             if self.stop():
                 break
@@ -90,6 +95,15 @@ class FileImport:
             else:
                 self._fresh(record)
         return self.counts.kept + sum(self.counts.incomplete.values()) - before
+
+    def _packets(self, path: Path) -> None:
+        """Packets go to the pipeline by themselves, connection by connection, as from an interface."""
+        from capture.sources.sniff import read_capture
+
+        reader = read_capture([path], self.pipeline, body_bytes_max=self.body_bytes_max, damaged=self.warn)
+        for reason, n in sorted(reader.decoder.counts.items()):
+            if n and reason != "not_ip":
+                self.warn(f"{path}: {n} packets: {reason}")
 
     def _records(self, path: Path, name: str) -> Iterator[Found | Skipped]:
         module = _module(name)

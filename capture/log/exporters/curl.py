@@ -24,6 +24,16 @@ def _plain(text: str) -> bool:
     return text.isascii() and all(c.isprintable() or c in "\n\t" for c in text)
 
 
+def _join(words: list[str]) -> str:
+    """A command line; bytes that are not plain text are written as bash's $'\\OOO', so the line itself is ASCII."""
+    return " ".join(shlex.quote(word) if _plain(word) else _ansi(word) for word in words)
+
+
+def _ansi(word: str) -> str:
+    escaped = "".join(c if c.isascii() and c.isprintable() and c not in "'\\" else f"\\{ord(c):03o}" for c in word)
+    return f"$'{escaped}'"
+
+
 def command_of(exchange: Exchange) -> str | None:
     """The command, one line but for line feeds in a body; None where its bytes cannot stand in a command line."""
     request = exchange.request
@@ -37,7 +47,7 @@ def command_of(exchange: Exchange) -> str | None:
     for name, value in request.headers:
         if name.lower() in _HOP:
             continue
-        if not _plain(name + value) or "\n" in name + value:
+        if any(c in name + value for c in "\0\r\n"):
             return None
         words += ["--header", f"{name}: {value}" if value else f"{name};"]
     # What curl would add by itself and the client did not send.
@@ -49,15 +59,15 @@ def command_of(exchange: Exchange) -> str | None:
         return _with_body(words, request.body, url)
     if request.method in ("POST", "PUT", "PATCH"):
         words += ["--header", "Content-Length: 0"]
-    return shlex.join([*words, url])
+    return _join([*words, url])
 
 
 def _with_body(words: list[str], body: bytes, url: str) -> str:
     text = body.decode("latin-1")
     if _plain(text) and len(body) <= _ARGUMENT_BYTES_MAX:
-        return shlex.join([*words, "--data-raw", text, url])
+        return _join([*words, "--data-raw", text, url])
     packed = base64.b64encode(body).decode("ascii")
-    return f"printf %s {packed} | base64 -d | " + shlex.join([*words, "--data-binary", "@-", url])
+    return f"printf %s {packed} | base64 -d | " + _join([*words, "--data-binary", "@-", url])
 
 
 def _note(request: Request, left_out: Counter[str]) -> None:

@@ -112,7 +112,7 @@ def _payloads(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         start = max(0, len(rest) - 200 - len(SEPARATOR))
         if not piece:
             if rest.strip():
-                yield at, rest.removesuffix(SEPARATOR.strip(b"\n")).removesuffix(b"\n")
+                yield at, rest.removesuffix(SEPARATOR.rstrip(b"\n"))
             return
         if len(rest) > _PAYLOAD_BYTES_MAX:
             yield at, None

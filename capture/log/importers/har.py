@@ -230,7 +230,7 @@ def _as_declared(text: str, length: int, body: bytes, notes: list[str]) -> bytes
 
 def _unbase64(text: str) -> bytes:
     try:
-        return base64.b64decode(text)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"a body is not the base64 that it says it is: {error}") from None
 

@@ -1,0 +1,457 @@
+"""Importers fed by hand: dialects, broken records, bounds, and the command that joins them to the log."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import understudy
+from capture.errors import BadInput
+from capture.exchange import Exchange, header
+from capture.log.importers import access, envoy, gor, har
+from capture.log.importers.found import Found, Skipped
+from capture.log.importers.gor import SEPARATOR
+from capture.log.jsonl import line_of
+from capture.log.reader import open_log
+from capture.sources.files import FORMATS, recognise
+from tests.support.accounts import assert_conserved
+from tests.support.log_records import an_exchange, exchanges, without_id, write_log
+
+
+def parts(records: Any) -> tuple[list[Exchange], list[Skipped]]:
+    found = list(records)
+    taken = [record.exchange for record in found if isinstance(record, Found)]
+    return taken, [record for record in found if isinstance(record, Skipped)]
+
+
+def entry(url: str = "https://shop.example/a?b=1#part", **changes: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "startedDateTime": "2026-01-31T12:00:00.250+01:00",
+        "time": 30,
+        "request": {"method": "GET", "url": url, "httpVersion": "HTTP/1.1", "headers": [], "bodySize": 0},
+        "response": {"status": 200, "statusText": "OK", "httpVersion": "HTTP/1.1", "headers": [], "content": {}},
+        "timings": {"blocked": 5, "dns": -1, "connect": 10, "ssl": 8, "send": 1, "wait": 9, "receive": 5},
+    }
+    for name, value in changes.items():
+        target = made
+        *path, last = name.split("__")
+        for step in path:
+            target = target[step]
+        target[last] = value
+    return made
+
+
+def read_har(tmp_path: Path, *entries: Any) -> tuple[list[Exchange], list[Skipped]]:
+    path = tmp_path / "x.har"
+    path.write_text(json.dumps({"log": {"version": "1.2", "entries": entries}}))
+    return parts(har.read(path))
+
+
+def test_a_har_entry_keeps_target_times_and_address(tmp_path: Path) -> None:
+    ((found,), skipped) = read_har(tmp_path, entry())
+    assert skipped == []
+    assert found.request.target == "/a?b=1"
+    assert found.request.headers == (("Host", "shop.example"),)
+    assert (found.scheme, found.server, found.source) == ("https", "shop.example:443", "har")
+    start = 1_769_857_200_250_000_000
+    assert found.times.request_start == start
+    assert found.times.request_end == start + 16_000_000
+    assert found.times.response_start == start + 25_000_000
+    assert found.times.response_end == start + 30_000_000
+
+
+def test_what_no_network_saw_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    taken, skipped = read_har(
+        tmp_path,
+        entry("data:image/png;base64,AAAA"),
+        entry("blob:https://shop.example/1"),
+        entry("chrome-extension://abc/x.js"),
+        entry(_fromCache="memory"),
+        entry(),
+    )
+    assert len(taken) == 1
+    assert [(item.place, item.code) for item in skipped] == [
+        ("entry 0", "data_url"),
+        ("entry 1", "blob_url"),
+        ("entry 2", "chrome_extension_url"),
+        ("entry 3", "cache_hit"),
+    ]
+
+
+def test_broken_entries_are_skipped_with_their_place_and_the_others_are_taken(tmp_path: Path) -> None:
+    broken: list[Any] = [
+        5,
+        None,
+        {},
+        entry("ftp://x/"),
+        entry(request__method="G T"),
+        entry(startedDateTime="soon"),
+        entry(request__headers=[{"value": "x"}]),
+        entry(response__content={"text": "%%%", "encoding": "base64"}),
+    ]
+    taken, skipped = read_har(tmp_path, *broken, entry())
+    assert len(taken) == 1
+    assert [item.place for item in skipped] == [f"entry {n}" for n in range(len(broken))]
+    assert {item.code for item in skipped} == {"bad_record"}
+
+
+def test_http2_and_chromes_joined_headers_become_what_was_sent(tmp_path: Path) -> None:
+    ((found,), _) = read_har(
+        tmp_path,
+        entry(
+            request__httpVersion="h3",
+            request__headers=[
+                {"name": ":authority", "value": "other.example"},
+                {"name": ":method", "value": "GET"},
+                {"name": "accept", "value": "*/*"},
+            ],
+            response__httpVersion="http/2.0",
+            response__headers=[{"name": "set-cookie", "value": "a=1\nb=2"}, {"name": "x", "value": "caf\xe9 \u20ac"}],
+        ),
+    )
+    assert found.request.version == "HTTP/3"
+    assert found.request.headers == (("Host", "other.example"), ("accept", "*/*"))
+    assert found.response is not None
+    assert found.response.version == "HTTP/2"
+    assert found.response.headers == (
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("x", "café €".encode().decode("latin-1")),
+    )
+
+
+def test_bodies_of_a_har_go_back_to_bytes_by_their_charset_and_lose_their_coding(tmp_path: Path) -> None:
+    kinds = [{"name": "Content-Type", "value": "text/html; charset=iso-8859-1"}]
+    coded = [*kinds, {"name": "Content-Encoding", "value": "gzip"}, {"name": "Content-Length", "value": "9"}]
+    ((latin, packed, unseen, declared), _) = read_har(
+        tmp_path,
+        entry(response__headers=kinds, response__content={"text": "caf\xe9"}),
+        entry(response__headers=coded, response__content={"text": "caf\xe9"}),
+        entry(response__bodySize=77),
+        entry(response__status=0),
+    )
+    assert latin.response is not None
+    assert latin.response.body == b"caf\xe9"
+    assert packed.response is not None
+    assert packed.response.headers == (("Content-Type", "text/html; charset=iso-8859-1"),)
+    assert "Content-Encoding: gzip was taken out" in packed.notes[0]
+    assert unseen.response is not None
+    assert (unseen.response.body, unseen.response.body_bytes) == (None, 77)
+    assert (declared.response, declared.incomplete_reason) == (None, "no_response")
+
+
+@pytest.mark.parametrize(
+    ("data", "headers", "body"),
+    [
+        ({"text": "a=\u20ac"}, [], "a=\u20ac".encode()),
+        ({"text": "\xff\xfe"}, [{"name": "Content-Length", "value": "2"}], b"\xff\xfe"),
+        ({"text": "AP8=", "encoding": "base64"}, [], b"\x00\xff"),
+        ({"params": [{"name": "a b", "value": "1&2"}, {"name": "c"}], "text": ""}, [], b"a+b=1%262&c="),
+        ({"mimeType": "", "params": [], "text": ""}, [], b""),
+        ({"mimeType": "multipart/form-data", "params": [{"name": "a"}]}, [], None),
+    ],
+)
+def test_request_bodies_of_a_har(tmp_path: Path, data: Any, headers: Any, body: bytes | None) -> None:
+    made = entry(request__postData=data, request__headers=headers, request__method="POST")
+    ((found,), _) = read_har(tmp_path, made)
+    assert found.request.body == body
+
+
+def test_a_har_with_lone_surrogates_and_bytes_that_are_no_utf_8_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.har"
+    good, bad = json.dumps(entry()), json.dumps(entry(response__content={"text": "TEXT"}))
+    path.write_bytes(f'{{"log":{{"entries":[{good},{bad}]}}}}'.encode().replace(b"TEXT", b"\\ud83d \xff"))
+    taken, skipped = parts(har.read(path))
+    assert (len(taken), skipped) == (2, [])
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "request",
+                        "response",
+                        "url",
+                        "method",
+                        "headers",
+                        "name",
+                        "value",
+                        "content",
+                        "text",
+                        "timings",
+                        "status",
+                        "startedDateTime",
+                        "postData",
+                    ]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_no_entry_whatever_it_is_breaks_the_har_reader(value: Any) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        taken, skipped = read_har(Path(name), value, entry(request=value), entry(response=value), entry())
+    assert len(taken) + len(skipped) == 4
+
+
+GOR = b"1 aa 100 0\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+def read_gor(tmp_path: Path, *payloads: bytes) -> tuple[list[Exchange], list[Skipped]]:
+    path = tmp_path / "x.gor"
+    path.write_bytes(b"".join(payload + SEPARATOR for payload in payloads))
+    return parts(gor.read(path))
+
+
+def test_goreplay_joins_by_id_in_whatever_order_and_prefers_the_original(tmp_path: Path) -> None:
+    other = GOR.replace(b"1 aa", b"1 bb").replace(b"/a", b"/b")
+    taken, skipped = read_gor(
+        tmp_path, GOR, other, b"3 bb 300 9\n" + ANSWER, b"3 aa 250 9\n" + ANSWER.replace(b"200 OK", b"500 No"),
+        b"2 aa 200 9\n" + ANSWER,
+    )  # fmt: skip
+    assert skipped == []
+    by_target = {exchange.request.target: exchange for exchange in taken}
+    assert by_target["/a"].response is not None
+    assert by_target["/a"].response.status == 200
+    assert by_target["/a"].times.response_end == 200
+    assert by_target["/b"].notes == ("gor: the response is of the replay",)
+    assert by_target["/a"].server == "h:80"
+
+
+def test_goreplay_without_a_latency_a_response_or_a_last_separator(tmp_path: Path) -> None:
+    path = tmp_path / "x.gor"
+    path.write_bytes(GOR.replace(b"100 0", b"100") + SEPARATOR + GOR.replace(b"aa", b"bb"))
+    taken, skipped = parts(gor.read(path))
+    assert [(exchange.incomplete_reason, exchange.response) for exchange in taken] == [("no_response", None)] * 2
+    assert skipped == []
+
+
+def test_broken_payloads_of_goreplay_are_skipped_with_their_offset(tmp_path: Path) -> None:
+    orphan = b"2 zz 5 5\n" + ANSWER
+    noise = b"1 cc 100 0\n\x00\x01\x02"
+    taken, skipped = read_gor(tmp_path, GOR, orphan, noise)
+    assert len(taken) == 1
+    assert [(item.place, item.code) for item in skipped] == [
+        (f"byte {len(GOR + SEPARATOR)}", "no_request"),
+        (f"byte {len(GOR + SEPARATOR + orphan + SEPARATOR)}", "bad_record"),
+    ]
+
+
+@given(st.lists(st.sampled_from([GOR, b"2 aa 200 9\n" + ANSWER, SEPARATOR, b"\xff", b"1 ", b"\n"]), max_size=8))
+def test_no_bytes_break_the_goreplay_reader(pieces: list[bytes]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "x"
+        path.write_bytes(GOR + b"".join(pieces))
+        parts(gor.read(path))
+
+
+def test_envoys_buffered_trace_in_both_spellings(tmp_path: Path) -> None:
+    trace = {
+        "http_buffered_trace": {
+            "request": {
+                "headers": [
+                    {"key": ":authority", "value": "shop:8443"},
+                    {"key": ":path", "value": "/a?b"},
+                    {"key": ":method", "value": "POST"},
+                    {"key": ":scheme", "value": "https"},
+                    {"key": "x", "raw_value": base64.b64encode(b"\xe9").decode()},
+                ],
+                "body": {"truncated": False, "as_bytes": base64.b64encode(b"in").decode()},
+                "headers_received_time": "2026-01-31T12:00:00.5Z",
+            },
+            "response": {
+                "headers": [{"key": ":status", "value": "200"}, {"key": "content-length", "value": "50"}],
+                "body": {"truncated": True, "as_string": "out"},
+            },
+            "downstream_connection": {"remote_address": {"socket_address": {"address": "10.0.0.9", "port_value": 1}}},
+        }
+    }
+    camel = json.loads(
+        json.dumps(trace)
+        .replace("http_buffered_trace", "httpBufferedTrace")
+        .replace("as_bytes", "asBytes")
+        .replace("as_string", "asString")
+        .replace("headers_received_time", "headersReceivedTime")
+        .replace("raw_value", "rawValue")
+    )
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(trace, indent=1) + "\n" + json.dumps(camel))
+    assert recognise(path) == "envoy"
+    (first, second), skipped = parts(envoy.read(path))
+    assert (first, skipped) == (second, [])
+    assert (first.request.method, first.request.target, first.request.body) == ("POST", "/a?b", b"in")
+    assert first.request.headers == (("Host", "shop:8443"), ("x", "\xe9"))
+    assert (first.scheme, first.server) == ("https", "shop:8443")
+    assert first.times.request_start == 1_769_860_800_500_000_000
+    assert first.response is not None
+    assert (first.response.body, first.response.body_bytes, first.response.truncated) == (b"out", 50, True)
+
+
+def test_envoys_streamed_segments_are_put_together(tmp_path: Path) -> None:
+    line = [{"key": ":method", "value": "GET"}, {"key": ":path", "value": "/"}]
+    segments = [
+        {"trace_id": "7", "request_headers": {"headers": line}},
+        {"trace_id": "8", "request_body_chunk": {"as_bytes": "AAAA"}},
+        {"trace_id": "7", "response_headers": {"headers": [{"key": ":status", "value": "404"}]}},
+        {"trace_id": "7", "response_body_chunk": {"as_string": "not "}},
+        {"trace_id": "7", "response_body_chunk": {"as_string": "here"}},
+    ]  # fmt: skip
+    path = tmp_path / "x.json"
+    path.write_text("\n".join(json.dumps({"http_streamed_trace_segment": segment}) for segment in segments) + '{"cut')
+    (found,), skipped = parts(envoy.read(path))
+    assert found.response is not None
+    assert (found.response.status, found.response.body) == (404, b"not here")
+    assert "the trace has no times" in found.notes[0]
+    assert [item.code for item in skipped] == ["bad_record", "bad_record"]
+
+
+LINES = r"""203.0.113.9 - - [10/Oct/2026:13:55:36 -0700] "GET /a?b=1 HTTP/1.1" 200 2326 "https://shop/" "Agent \x22x\x22"
+203.0.113.9 - bob [10/Oct/2026:13:55:36 -0700] "HEAD /b HTTP/2.0" 304 - "-" "-"
+203.0.113.9 - - [10/Oct/2026:13:55:37 -0700] "POST /c HTTP/1.1" 200 1 "-" "-"
+203.0.113.9 - - [10/Oct/2026:13:55:37 -0700] "\x16\x03\x01" 400 0 "-" "-"
+not a line at all
+2001:db8::1 - - [10/Xxx/2026:13:55:37 -0700] "GET / HTTP/1.1" 200 1
+"""
+
+
+def test_an_access_log_gives_its_gets_and_heads_and_says_why_not_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(LINES)
+    assert recognise(path) == "access"
+    (first, second), skipped = parts(access.read(path))
+    assert (first.request.method, first.request.target) == ("GET", "/a?b=1")
+    assert first.request.headers == (("Referer", "https://shop/"), ("User-Agent", 'Agent "x"'))
+    assert first.response is not None
+    assert (first.response.status, first.response.body, first.response.body_bytes) == (200, None, 2326)
+    assert first.times.request_start == 1_791_665_736_000_000_000
+    assert second.times.request_start == first.times.request_start + 1000
+    assert (second.request.method, second.request.headers) == ("HEAD", ())
+    assert [(item.place, item.code) for item in skipped] == [
+        ("line 3", "no_body"),
+        ("line 4", "bad_record"),
+        ("line 5", "bad_record"),
+        ("line 6", "bad_record"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"{}", b"[1]", b"\x00" * 100, b'{"a": {"log": 1}}', b"<html>", b"1:x"]
+)
+def test_what_is_none_of_these_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="not a file that can be imported") as error:
+        recognise(path)
+    assert "\n" not in str(error.value)
+
+
+@given(st.binary(max_size=200))
+def test_recognising_never_fails_otherwise(content: bytes) -> None:
+    import importlib
+
+    for module, _ in FORMATS.values():
+        assert importlib.import_module(module).recognise(content) in (True, False)
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        understudy.main(["log", "import", *map(str, args)])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return int(ended.value.code or 0), out, err
+
+
+def test_the_command_counts_every_record_and_says_what_it_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry(), entry("data:,x"), 5]}}))
+    (tmp_path / "access.log.gz").write_bytes(gzip.compress(LINES.encode()))
+    code, out, err = run(capsys, tmp_path / "a.har", tmp_path / "access.log.gz", "--log", tmp_path / "log")
+    assert code == 0
+    assert f"{tmp_path}/a.har: 1 exchanges (HAR)\n" in out
+    counts = assert_conserved(out.splitlines()[-1])
+    assert (counts.seen, counts.kept) == (9, 3)
+    assert counts.shed == {"data_url": 1, "bad_record": 4, "no_body": 1}
+    assert f"skipped: {tmp_path}/a.har: entry 1: 'data:,x' was not fetched over the network" in err
+    with open_log(tmp_path / "log") as log:
+        assert log.conservation().as_dict() == counts.as_dict()
+        assert len({exchange.session for exchange in log.exchanges()}) == 2
+
+
+def test_imports_are_redacted_and_sampled_as_live_traffic_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = [{"name": "Authorization", "value": "Bearer abcdefghijklmnop"}]
+    (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry(request__headers=secret)]}}))
+    run(capsys, tmp_path / "a.har", "--log", tmp_path / "log")
+    with open_log(tmp_path / "log") as log:
+        (found,) = log.exchanges()
+    assert "abcdefghijklmnop" not in (header(found.request.headers, "authorization") or "")
+    assert found.redacted
+    _, out, _ = run(capsys, tmp_path / "a.har", "--log", tmp_path / "none", "--sample", "0")
+    assert assert_conserved(out.splitlines()[-1]).sampled_out == 1
+
+
+def test_our_own_segments_and_lines_keep_ids_sessions_and_probabilities(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    segment = write_log(tmp_path / "log", exchanges(20))
+    with open_log(tmp_path / "log") as log:
+        original = list(log.exchanges())
+    (tmp_path / "x.jsonl").write_bytes(b"".join(map(line_of, original)))
+    for source in (tmp_path / "log", segment, tmp_path / "x.jsonl"):
+        target = tmp_path / f"copy of {source.name}"
+        assert run(capsys, source, "--log", target, "--redact", "off")[0] == 0
+        with open_log(target) as log:
+            assert list(log.exchanges()) == original
+            assert log.get(original[7].id) == original[7]
+        out = run(capsys, source, "--log", target, "--redact", "off")[1]
+        assert assert_conserved(out.splitlines()[-1]).shed == {"already_there": 20}
+
+
+def test_a_refused_file_leaves_no_log_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x").write_bytes(b"what is this")
+    (tmp_path / "cut.har").write_text('{"log": {"entries": [')
+    for name, message in (("x", "not a file that can be imported"), ("cut.har", "the HAR is cut or broken")):
+        code, out, err = run(capsys, tmp_path / name, "--log", tmp_path / "log")
+        assert (code, out) == (2, "")
+        assert message in err.splitlines()[-1]
+        assert not (tmp_path / "log").exists()
+
+
+def test_a_gzip_that_breaks_off_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.gz").write_bytes(gzip.compress(LINES.encode() * 5000)[:-20])
+    code, _, err = run(capsys, tmp_path / "x.gz", "--log", tmp_path / "log")
+    assert code == 2
+    assert "its gzip is damaged or cut" in err.splitlines()[-1]
+
+
+def test_a_line_beyond_all_bounds_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from capture.log.importers import found, jsonl_lines
+
+    monkeypatch.setattr(found, "LINE_BYTES_MAX", 1000)
+    lines = [line_of(an_exchange(0)), b"{" + b"x" * 5000 + b"}\n", line_of(an_exchange(1))]
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"".join(lines))
+    taken, skipped = parts(jsonl_lines.read(path))
+    assert without_id(taken) == exchanges(2)
+    assert [(item.place, item.code) for item in skipped] == [("line 2", "too_large")]
