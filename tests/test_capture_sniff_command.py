@@ -66,9 +66,13 @@ class _Answer(BaseHTTPRequestHandler):
         pass
 
 
+class _Server6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 @contextmanager
-def service() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Answer) as server:
+def service(kind: type[ThreadingHTTPServer] = ThreadingHTTPServer) -> Iterator[int]:
+    with kind(("::1" if kind is _Server6 else "127.0.0.1", 0), _Answer) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
@@ -151,6 +155,24 @@ def test_a_live_interface_gives_every_exchange_once(tmp_path: Path, workers: str
     assert sorted(e.request.body_bytes for e in exchanges) == [0] * 15 + [100_000] * 5
     assert sorted(e.response.body_bytes for e in exchanges if e.response) == sorted([0, 10, 3, 1 << 20] * 5)
     assert {e.server for e in exchanges} == {f"127.0.0.1:{port}"}
+
+
+@live
+@pytest.mark.net
+@pytest.mark.parametrize("share", ["1.0", "0.5"])
+def test_ipv6_is_captured_live(tmp_path: Path, share: str) -> None:
+    chosen = 0
+    with service(_Server6) as port, sniffing(tmp_path / "log", port, "--sample-connections", share) as process:
+        for _ in range(10):
+            client = http.client.HTTPConnection("::1", port, timeout=10)
+            client.request("GET", "/100000")
+            assert client.sock is not None
+            chosen += is_chosen(client.sock.getsockname()[1], float(share))
+            assert len(client.getresponse().read()) == 100_000
+            client.close()
+        counts = assert_conserved(stop(process))
+    assert (counts.seen, counts.kept) == (10, chosen)
+    assert {e.server for e in exchanges_of(tmp_path / "log")} <= {f"[::1]:{port}"}
 
 
 @live

@@ -150,30 +150,37 @@ def sniff_interface(
     *,
     connections: float = 1.0,
     workers: int = 1,
+    ring_mb: int = 64,
 ) -> SniffReport:
     """Capture from a live interface until SIGTERM or SIGINT, seal the log.
 
     on_sniffing: called once packets are being read. connections: as for `Reader`; each record's `kept_with` says so.
-    workers: processes that share the packets by connection, each with its own segments of the log. Raises UsageError,
-    BadInput or RunFailed before anything is captured.
+    workers: processes that share the packets by connection, each with its own segments of the log. ring_mb: MiB of
+    packets that may wait in each. Raises UsageError, BadInput or RunFailed before anything is captured.
     """
     settings = dataclasses.replace(settings, capture=with_redaction_key(settings.capture))
+    live = _Live(interface, ports, settings, connections, ring_mb)
     if workers > 1:
-        return _share(interface, ports, settings, on_sniffing, connections, workers)
-    return _sniff(interface, ports, settings, on_sniffing, connections, None)
+        return _share(live, on_sniffing, workers)
+    return _sniff(live, on_sniffing, None)
 
 
-def _sniff(
-    interface: str,
-    ports: Collection[int],
-    settings: CaptureSettings,
-    on_sniffing: Callable[[], None],
-    connections: float,
-    fanout: int | None,
-) -> SniffReport:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Live:
+    """What a process needs to know to sniff an interface."""
+
+    interface: str
+    ports: Collection[int]
+    settings: CaptureSettings
+    connections: float
+    ring_mb: int
+
+
+def _sniff(live: _Live, on_sniffing: Callable[[], None], fanout: int | None) -> SniffReport:
+    interface, ports, settings, connections = live.interface, live.ports, live.settings, live.connections
     meta = {"source": "sniff", "interface": interface, "ports": sorted(ports)}
     with (
-        Ring(interface, ports, connections=connections, fanout=fanout) as ring,
+        Ring(interface, ports, connections=connections, blocks=live.ring_mb, fanout=fanout) as ring,
         _Recording(settings, meta, patient=False, connections=connections) as recording,
     ):
         pipeline = recording.pipeline
@@ -291,14 +298,7 @@ class _Recording:
         self._writer.settle(self.pipeline.counts)
 
 
-def _share(
-    interface: str,
-    ports: Collection[int],
-    settings: CaptureSettings,
-    on_sniffing: Callable[[], None],
-    connections: float,
-    workers: int,
-) -> SniffReport:
+def _share(live: _Live, on_sniffing: Callable[[], None], workers: int) -> SniffReport:
     """The same in several processes; the kernel gives each whole connections."""
     group = os.getpid() & 0xFFFF
     children: dict[int, int] = {}
@@ -309,7 +309,7 @@ def _share(
             os.close(reading)
             code = 1
             try:
-                code = _child(interface, ports, settings, connections, group, writing)
+                code = _child(live, group, writing)
             except BaseException:  # noqa: BLE001 - the parent's code must not go on in here; shown, and the parent fails
                 sys.excepthook(*sys.exc_info())
             finally:
@@ -353,9 +353,7 @@ def _share(
     return report
 
 
-def _child(
-    interface: str, ports: Collection[int], settings: CaptureSettings, connections: float, group: int, writing: int
-) -> int:
+def _child(live: _Live, group: int, writing: int) -> int:
     from capture.errors import UnderstudyError
 
     with os.fdopen(writing, "w") as pipe:
@@ -365,7 +363,7 @@ def _child(
             pipe.flush()
 
         try:
-            report = _sniff(interface, ports, settings, ready, connections, group)
+            report = _sniff(live, ready, group)
         except UnderstudyError as error:
             print(f"understudy: {error}", file=sys.stderr)  # noqa: T201 - a process of its own has no other way
             return 1

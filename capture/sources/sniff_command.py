@@ -53,6 +53,13 @@ def _is_value(word: str) -> bool:
     metavar="N",
     help="Processes that share the interface's packets by connection; 1 by default.",
 )
+@click.option(
+    "--ring-mb",
+    type=click.IntRange(1, 4096),
+    default=64,
+    metavar="N",
+    help="MiB of packets that may wait to be read before the kernel drops some; 64 by default.",
+)
 @capture_options
 @click.pass_context
 def sniff(ctx: click.Context, /, **arguments: Any) -> None:
@@ -79,6 +86,7 @@ def sniff(ctx: click.Context, /, **arguments: Any) -> None:
             lambda: _say(f"sniffing on {interface}"),
             connections=arguments["connections"],
             workers=arguments["workers"],
+            ring_mb=arguments["ring_mb"],
         )
     _notes(report)
     _say(report.counts.line())
@@ -89,7 +97,8 @@ def _notes(report: SniffReport) -> None:
     for line in report.damaged:
         click.echo(f"understudy: {line}", err=True)
     if report.kernel_drops:
-        click.echo(f"understudy: the kernel dropped {report.kernel_drops} packets; see --sample, --workers", err=True)
+        advice = "see --sample-connections, --ring-mb and --workers"
+        click.echo(f"understudy: the kernel dropped {report.kernel_drops} packets; {advice}", err=True)
     for reason, what in (
         ("link_type", "frames of a link type that is not read"),
         ("cut", "segments cut short by the capture's length limit"),
