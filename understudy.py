@@ -23,6 +23,7 @@ _COMMANDS = {
     "diff": ("diff.commands", "diff", "Compare what a run recorded, judge it, and write the reports."),
     "check": ("diff.commands", "check", "replay, then diff."),
     "show": ("diff.commands", "show", "One exchange: as captured, on every build, and why it was judged so."),
+    "accept": ("diff.commands", "accept", "Write the rule that says a finding was meant."),
     "query": ("diff.commands", "query", "SQL over the wide events, one row an exchange and build."),
     "compare": ("diff.compare_command", "compare", "Two bodies, by the rules that diff uses."),
 }

@@ -15,15 +15,16 @@ import click
 from capture.cli import Command, settings_of
 from capture.config import Settings, build
 from capture.errors import RunFailed
+from diff.accept_command import accept
 from diff.compare_command import compare
 from diff.inspect_commands import query, show
 from diff.report.model import Report
-from diff.rules import read_rules
+from diff.rules import read_all_rules
 from diff.settings import DiffConfig
 from diff.verdict import EXIT_CODES
 from replay.commands import OPTIONAL, SEVERAL, replay_from_flags, replay_options
 
-__all__ = ["check", "compare", "diff", "judge_run", "query", "report_options", "show", "write_reports"]
+__all__ = ["accept", "check", "compare", "diff", "judge_run", "query", "report_options", "show", "write_reports"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -57,7 +58,7 @@ def judge_run(path: Path, settings: Settings, flags: dict[str, Any] | None = Non
     from replay.run import open_run
 
     config = build(DiffConfig, "diff", settings, flags)
-    rules = read_rules(settings)
+    rules = read_all_rules(settings, config)
     today = datetime.datetime.now(datetime.UTC).date()
     return judge(subject_of(open_run(path)), config, rules, today)
 
@@ -154,8 +155,7 @@ def check(
     settings = settings_of(ctx)
     judging = {"fdr": fdr, "timing": timing}
     # Wrong rules or settings must show before anything is sent.
-    build(DiffConfig, "diff", settings, judging)
-    read_rules(settings)
+    read_all_rules(settings, build(DiffConfig, "diff", settings, judging))
     files = {kind: flags.pop(kind) for kind in ("json", "html", "markdown", "junit")}
     run = replay_from_flags(settings, log, **flags)
     report = judge_run(run.path, settings, judging)

@@ -19,7 +19,7 @@ from capture.errors import BadInput
 from diff.judge import PairFate, judge
 from diff.report.escape import visible
 from diff.report.model import Report
-from diff.rules import read_rules
+from diff.rules import read_all_rules
 from diff.settings import DiffConfig
 from diff.subject import subject_of
 from replay.run import open_run
@@ -34,7 +34,7 @@ def _judge(path: Path, settings: Settings, watch: Callable[[PairFate], None]) ->
     subject = subject_of(open_run(path))
     config = build(DiffConfig, "diff", settings)
     today = datetime.datetime.now(datetime.UTC).date()
-    return judge(subject, config, read_rules(settings), today, watch), config, subject.current
+    return judge(subject, config, read_all_rules(settings, config), today, watch), config, subject.current
 
 
 @click.command(cls=Command)

@@ -27,14 +27,16 @@ import datetime
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
-from capture.config import Settings, nearest
+from capture.config import Settings, check_known, nearest, read_settings
 from capture.errors import UsageError
 from diff.difference import KINDS, format_path
 from diff.odd import Seen
+from diff.settings import DiffConfig
 
-__all__ = ["ExpectedRow", "Rule", "RuleBook", "read_rules"]
+__all__ = ["ExpectedRow", "Rule", "RuleBook", "read_all_rules", "read_rules"]
 
 Action = Literal["ignore", "tolerate", "expect"]
 _COMMON = ("route", "path", "kind", "build", "reason", "expires")
@@ -172,6 +174,21 @@ def read_rules(settings: Settings) -> list[Rule]:
         for index, table in enumerate(tables):
             rules.append(_rule(action, index, table, f"{settings.where}: [[{action}]] number {index + 1}"))
     return rules
+
+
+def read_all_rules(settings: Settings, config: DiffConfig) -> list[Rule]:
+    """The rules of the configuration and of the file that [diff] rules names, which lies beside it.
+
+    Raises UsageError as `read_rules` does, BadInput where that file is not there or not TOML.
+    """
+    rules = read_rules(settings)
+    if config.rules is None:
+        return rules
+    place = Path(settings.where).parent / config.rules
+    more = read_settings(place, {})
+    known: dict[str, type | None] = {"ignore": None, "tolerate": None, "expect": None}
+    check_known(more, known)
+    return rules + read_rules(more)
 
 
 def _rule(action: Action, index: int, table: Mapping[str, Any], where: str) -> Rule:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,20 +11,11 @@ from click.testing import CliRunner, Result
 import understudy
 from capture.errors import UnderstudyError
 from replay.outcome import Performance
-from replay.run import RunWriter
 from tests.support.defects import DEFECTS, on, put
+from tests.support.judging import write_run
 from tests.support.service import run
 
 Invoke = Callable[..., Result]
-
-
-def write_run(directory: Path, performances: Sequence[Performance], **final: object) -> Path:
-    builds = [{"name": one.build, "role": one.role, "url": "http://127.0.0.1:9"} for one in performances[0].outcomes]
-    writer = RunWriter(directory, {"builds": builds, "ledger": None})
-    for performance in performances:
-        writer.record(performance)
-    writer.close({"partial": False, **final})
-    return directory
 
 
 @pytest.fixture(scope="module")

@@ -196,7 +196,9 @@ def _next_steps(report: Report, where: str) -> list[str]:
         if lines:
             break
     if report.verdict == "hold":
-        lines.append("meant it?     write an [[expect]] or [[ignore]] rule into understudy.toml, then diff again")
+        first = next((c.findings[0].id for c in report.candidates.values() if c.findings), None)
+        if first is not None:
+            lines.append(f"meant it?     understudy accept {place} {first} --reason ...")
     elif report.verdict == "inconclusive":
         lines.append("next:         add the evidence that the reasons name, then judge again")
     return lines

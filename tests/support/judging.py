@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from capture.config import Settings
@@ -13,6 +14,7 @@ from diff.report.model import Report
 from diff.rules import read_rules
 from diff.settings import DiffConfig
 from replay.outcome import Performance
+from replay.run import RunWriter
 from tests.support.accounts import assert_ledger_closes
 
 TODAY = datetime.date(2026, 9, 21)
@@ -37,3 +39,12 @@ def judged(
     report = judge(subject, DiffConfig(**settings), rules, TODAY)
     assert_ledger_closes(as_plain(report))
     return report
+
+
+def write_run(directory: Path, performances: Sequence[Performance], **final: object) -> Path:
+    builds = [{"name": one.build, "role": one.role, "url": "http://127.0.0.1:9"} for one in performances[0].outcomes]
+    writer = RunWriter(directory, {"builds": builds, "ledger": None})
+    for performance in performances:
+        writer.record(performance)
+    writer.close({"partial": False, **final})
+    return directory
