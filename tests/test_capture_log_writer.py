@@ -192,3 +192,15 @@ def test_many_threads_may_put_at_once(tmp_path: Path) -> None:
     assert accepted == [500] * 4
     with open_log(tmp_path) as log:
         assert without_id(log.exchanges()) == exchanges(2000)
+
+
+def test_what_is_left_over_from_a_turn_that_ran_over_its_time_does_not_wait_for_a_flush_each(tmp_path: Path) -> None:
+    flushes: list[int] = []
+    writer = LogWriter(tmp_path, LogConfig(fsync="off", flush_ms=500), {})
+    flush = writer._records.flush
+    writer._records.flush = lambda: (flushes.append(1), flush())[1]  # type: ignore[method-assign]
+    # They come without a wake, as where the queue passed the size of a batch while the writer was busy.
+    writer._queue.extend((record, 1) for record in exchanges(5000))
+    wait_until(lambda: writer._written == 5000)
+    writer.close()
+    assert len(flushes) < 5000 // 256
