@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from diff.body.json_text import Facts, looks_like_json, parse_json
@@ -216,7 +216,21 @@ def mirrored_paths(differences: tuple[Difference, ...]) -> list[str]:
     return sorted(repr((generalise(d.path), d.kind, d.left, d.right)) for d in differences)
 
 
+def test_true_for_1_is_found_beside_other_differences_and_where_it_cancels_out() -> None:
+    left, right = b'{"a":true,"b":1,"c":2,"d":[1,true,5]}', b'{"a":1,"b":true,"c":3,"d":[true,1,5]}'
+    assert [(d.path, d.kind) for d in compare(left, right).differences] == [
+        (("a",), "type"),
+        (("b",), "type"),
+        (("c",), "value"),
+        (("d",), "order"),
+    ]
+    assert compare(b"[true,1]", b"[true,1.0]").verdict == "equal"
+    assert compare(b'{"a":true,"b":0}', b'{"b":0.0,"a":true}').verdict == "equal"
+    assert len(compare(b'{"a":true,"b":0}', b'{"b":false,"a":true}').differences) == 1
+
+
 @given(json_values(), json_values())
+@example([], [None, None, False])
 def test_swapping_the_sides_swaps_the_differences(left: Any, right: Any) -> None:
     there = compare(encoded(left), encoded(right))
     back = compare(encoded(right), encoded(left))

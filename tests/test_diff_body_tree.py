@@ -55,10 +55,10 @@ def test_true_is_not_1_even_between_elements_that_python_calls_equal() -> None:
 
 def test_numbers_are_compared_by_value_unless_they_are_to_be_strict() -> None:
     assert compare([1, {"k": 100}], [1.0, {"k": 1e2}]) == []
-    assert compare([1, {"k": 100}], [1.0, {"k": 1e2}], faithful=True, booleans=False) == []
+    assert compare([1, {"k": 100}], [1.0, {"k": 1e2}], faithful=True, trusting=True) == []
     strict = CompareOptions(strict_numbers=True)
     assert compare([1, 2], [1.0, 2], strict) == [body((0,), "type", 1, 1.0)]
-    assert compare([1, 2], [1.0, 2], strict, faithful=True, booleans=False) == [body((0,), "type", 1, 1.0)]
+    assert compare([1, 2], [1.0, 2], strict, faithful=True) == [body((0,), "type", 1, 1.0)]
 
 
 def test_large_integers_are_exact_and_do_not_equal_the_nearest_double() -> None:

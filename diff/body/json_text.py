@@ -18,6 +18,7 @@ import msgspec
 from diff.body.reading import Side, Unreadable, read_both
 from diff.body.tree import Nested, Repeating, compare_values
 from diff.collector import Collector
+from diff.difference import Difference, Kind
 from diff.options import CompareOptions
 
 __all__ = ["Facts", "compare_json", "compare_plain", "looks_like_json", "parse_json"]
@@ -30,6 +31,7 @@ _NOT_PLAIN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # CPython refuses to turn longer digit strings into int (a defence against quadratic work); Decimal takes them exactly.
 _INT_DIGITS_MAX: Final = 4300
+_UNDONE_MAX: Final = 8
 # Our own parser is slow: a megabyte takes it seconds.
 _DEEP_CHARACTERS_MAX: Final = 1 << 19
 
@@ -40,11 +42,8 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
     Raises Unreadable where one of them is not JSON, TooManyDifferences when the collector is full.
     """
     before = len(collector.differences)
-    try:
-        if left.count(b"\n") != right.count(b"\n") and _MINIFY(left, indent=-1) == _MINIFY(right, indent=-1):
-            return  # Only indented otherwise: known without making a value of it.
-    except _NOT_PLAIN:
-        pass
+    if _only_indented(left, right):
+        return
     if compare_plain(left, right, _DECODE, collector, options):
         return
     facts = Facts()
@@ -60,6 +59,16 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
     facts.tell(collector)
 
 
+def _only_indented(left: bytes, right: bytes) -> bool:
+    """True where nothing but white space between tokens differs, known without making values of the texts."""
+    if abs(len(left) - len(right)) < len(left) >> 5:
+        return False  # Not worth the attempt: indentation would make more of a difference.
+    try:
+        return _MINIFY(left, indent=-1) == _MINIFY(right, indent=-1)
+    except _NOT_PLAIN:
+        return False
+
+
 def compare_plain(
     left: bytes, right: bytes, decode: Callable[[bytes], Any], collector: Collector, options: CompareOptions
 ) -> bool:
@@ -70,16 +79,84 @@ def compare_plain(
     before = len(collector.differences)
     try:
         left_value, right_value = decode(left), decode(right)
-        left_text, right_text = _ENCODE_SORTED(left_value), _ENCODE_SORTED(right_value)
+        left_text, right_text = _ENCODE(left_value), _ENCODE(right_value)
         if not (_hides_nothing(left, left_text) and _hides_nothing(right, right_text)):
             return False
         if left_text != right_text:
-            booleans = b"true" in left_text or b"false" in left_text or b"true" in right_text or b"false" in right_text
-            compare_values(left_value, right_value, collector, options, faithful=True, booleans=booleans)
+            compare_values(left_value, right_value, collector, options, faithful=True, trusting=True)
+            if _may_deceive(left_text, right_text, options) and not _is_all(
+                collector, before, left_value, left_text, right_value
+            ):
+                collector.rewind(before)
+                compare_values(left_value, right_value, collector, options, faithful=True)
     except _NOT_PLAIN:
         collector.rewind(before)
         return False
     return True
+
+
+def _may_deceive(left_text: bytes, right_text: bytes, options: CompareOptions) -> bool:
+    """Whether Python's == could have taken one thing for another: where there are booleans, or numbers are strict."""
+    return options.strict_numbers or any(
+        word in text for text in (left_text, right_text) for word in (b"true", b"false")
+    )
+
+
+def _is_all(collector: Collector, before: int, left_value: Any, left_text: bytes, right_value: Any) -> bool:
+    """True where the differences from `before` on are surely all: with them undone, the right is spelt as the left.
+
+    A comparison that trusts Python's == may have taken True for 1; undoing a few differences and encoding once more is
+    faster than not trusting it. What cannot be undone in this simple way is answered with False. right_value is left
+    as it was, but for the order of keys.
+    """
+    found = collector.differences[before:]
+    if len(found) > _UNDONE_MAX:
+        return False
+    if len(found) > 1:
+        found = _in_order_of_undoing(found)
+    undone: list[tuple[Kind, Any, Any, Any]] = []
+    try:
+        for difference in found:
+            *steps, last = difference.path[len(collector.prefix) :]
+            part = right_value
+            for step in steps:
+                part = part[step]
+            kind = difference.kind
+            if kind == "missing":
+                _put(part, last, difference.left)
+                undone.append((kind, part, last, None))
+            elif kind == "extra":
+                undone.append((kind, part, last, part.pop(last)))
+            elif kind in ("value", "type"):
+                undone.append((kind, part, last, part[last]))
+                part[last] = difference.left
+            else:
+                return False
+        return _ENCODE(right_value) == left_text or _ENCODE_SORTED(right_value) == _ENCODE_SORTED(left_value)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+    finally:
+        for kind, part, last, value in reversed(undone):
+            if kind == "missing":
+                del part[last]
+            elif kind == "extra":
+                _put(part, last, value)
+            else:
+                part[last] = value
+
+
+def _in_order_of_undoing(found: list[Difference]) -> list[Difference]:
+    """Extra elements last to first, then missing ones first to last, so that the indexes of the left come true."""
+    extra = [difference for difference in reversed(found) if difference.kind == "extra"]
+    missing = [difference for difference in found if difference.kind == "missing"]
+    return extra + missing + [difference for difference in found if difference.kind not in ("extra", "missing")]
+
+
+def _put(part: Any, last: str | int, value: Any) -> None:
+    if isinstance(part, list) and isinstance(last, int):
+        part.insert(last, value)
+    else:
+        part[last] = value
 
 
 def _hides_nothing(raw: bytes, encoded: bytes) -> bool:
@@ -88,7 +165,11 @@ def _hides_nothing(raw: bytes, encoded: bytes) -> bool:
     Every key is followed by a colon, and colons inside strings stay through decoding and encoding, so a dropped member
     lowers the number of colons. The one way to gain a colon is its escape.
     """
-    return raw.count(b":") == encoded.count(b":") and b"\\u003a" not in raw and b"\\u003A" not in raw
+    if raw == encoded:
+        return True  # As most servers write it.
+    if raw.count(b":") != encoded.count(b":"):
+        return False
+    return b"\\u003" not in raw or not (b"\\u003a" in raw or b"\\u003A" in raw)
 
 
 def looks_like_json(body: bytes) -> bool:

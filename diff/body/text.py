@@ -77,4 +77,4 @@ def compare_text(left: str, right: str, collector: Collector, options: CompareOp
     elif len(left_lines) <= 1 and len(right_lines) <= 1:
         collector.add((), "value", left, right)
     else:
-        compare_values(left_lines, right_lines, collector, options, faithful=True, booleans=False)
+        compare_values(left_lines, right_lines, collector, options, faithful=True, trusting=True)

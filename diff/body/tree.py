@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -54,6 +54,7 @@ _TYPE_NAMES: Final[dict[type, str]] = {
     bytes: "bytes",
 }
 
+_ENCODE: Final = msgspec.json.Encoder().encode
 _ENCODE_SORTED: Final = msgspec.json.Encoder(order="sorted").encode
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 # In the encoder's spelling: a number with an exponent (or what looks like it in a string, then a slow way is taken in
@@ -61,6 +62,7 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _EXPONENT: Final = re.compile(rb"[\[:,]-?[0-9.]+e[0-9]")
 _STRING_OR_INTEGRAL: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|\.0(?![0-9])')
 _ALIGNED_ELEMENTS_MAX: Final = 1_000_000
+_SHORT_LIST: Final = 50
 _ALIKE_CALLS_MAX: Final = 50_000
 _DEEP_CALLS_MAX: Final = 32
 
@@ -77,28 +79,29 @@ def compare_values(
     options: CompareOptions,
     *,
     faithful: bool = False,
-    booleans: bool = True,
+    trusting: bool = False,
 ) -> None:
     """Add every difference between two trees of dicts, lists and scalars to the collector.
 
     faithful: who calls vouches that both trees are of str, int, finite float, bool, None, list and dict with str keys
-    alone, which a C encoder keeps apart. booleans: False where neither tree has a bool, so that Python's == decides.
+    alone, which a C encoder keeps apart. trusting: Python's == decides, which takes True for 1 and 1 for 1.0, also
+    where numbers are strict; for trees without bool, or callers that look after that.
     Raises RecursionError where both are nested too deep, TooManyDifferences when the collector is full.
     """
-    _Walk(collector, options, faithful, booleans).values(left, right, ())
+    _Walk(collector, options, faithful, trusting).values(left, right, ())
 
 
 class _Walk:
     __slots__ = ("_alike_calls", "_collector", "_deep_calls", "_faithful", "_options", "_plain", "_same", "_strict")
 
-    def __init__(self, collector: Collector, options: CompareOptions, faithful: bool, booleans: bool) -> None:
+    def __init__(self, collector: Collector, options: CompareOptions, faithful: bool, trusting: bool) -> None:
         self._collector = collector
         self._options = options
         self._strict = options.strict_numbers
         self._alike_calls = 0
         self._deep_calls = 0
         self._faithful = faithful
-        self._plain = faithful and not booleans and not self._strict
+        self._plain = trusting
         self._same: Callable[[Any, Any], bool] = operator.eq if self._plain else self._same_checked
 
     def values(self, left: Any, right: Any, path: Path) -> None:
@@ -124,7 +127,7 @@ class _Walk:
             self._collector.add(path, "value", left, right)
 
     def _objects(self, left: dict[Any, Any], right: dict[Any, Any], path: Path) -> None:
-        add = self._collector.add
+        add, plain = self._collector.add, self._plain
         shared = 0
         for key, value in left.items():
             other = right.get(key, MISSING)
@@ -132,14 +135,18 @@ class _Walk:
                 add((*path, _step(key)), "missing", value)
                 continue
             shared += 1
-            if value is other:
-                continue
             kind = value.__class__
-            if kind in _SCALARS and kind is other.__class__:
-                if value != other and (value == value or other == other):
+            if value == other:
+                # Python's == takes True for 1 and 1 for 1.0, also within containers.
+                if plain or (kind in _SCALARS and kind is other.__class__):
+                    continue
+                if self._faithful and _ENCODE(value) == _ENCODE(other):
+                    continue
+            elif kind in _SCALARS and kind is other.__class__:
+                if value == value or other == other:
                     add((*path, _step(key)), "value", value, other)
-            elif not (self._plain and value == other):
-                self.values(value, other, (*path, _step(key)))
+                continue
+            self.values(value, other, (*path, _step(key)))
         if shared != len(right):
             for key, value in right.items():
                 if key not in left:
@@ -191,15 +198,13 @@ class _Walk:
 
     def _trimmed(self, left: list[Any], right: list[Any]) -> tuple[int, int, int]:
         """Where the first unequal elements stand, and the ends of both lists without the equal elements there."""
-        same = operator.eq if self._faithful else self._same_checked
-        start, left_end, right_end = _trimmed(left, right, same)
-        if same is self._same or not self._faithful:
-            return start, left_end, right_end
+        if self._plain or not self._faithful:
+            return _trimmed(left, right, self._same)
+        start, left_end, right_end = _trimmed(left, right, operator.eq)
         # Python's == took True for 1 (and where numbers are strict, 1 for 1.0): what it passed must have one spelling.
-        for mine, other in ((left[:start], right[:start]), (left[left_end:], right[right_end:])):
-            if mine and _ENCODE_SORTED(mine) != _ENCODE_SORTED(other):
-                return _trimmed(left, right, self._same_checked)
-        return start, left_end, right_end
+        if _ENCODE([left[:start], left[left_end:]]) == _ENCODE([right[:start], right[right_end:]]):
+            return start, left_end, right_end
+        return _trimmed(left, right, self._same_checked)
 
     def _aligned(self, left: list[Any], right: list[Any], learned: str | None) -> Alignment:
         """Align two lists whose first and whose last elements differ; exchanging them mirrors the result exactly."""
@@ -287,13 +292,23 @@ class _Walk:
 
 
 def _trimmed(left: list[Any], right: list[Any], same: Callable[[Any, Any], bool]) -> tuple[int, int, int]:
-    start, left_end, right_end = 0, len(left), len(right)
-    while start < left_end and start < right_end and same(left[start], right[start]):
-        start += 1
-    while left_end > start and right_end > start and same(left[left_end - 1], right[right_end - 1]):
-        left_end -= 1
-        right_end -= 1
-    return start, left_end, right_end
+    shorter = min(len(left), len(right))
+    if shorter <= _SHORT_LIST:
+        start, tail = 0, 0
+        while start < shorter and same(left[start], right[start]):
+            start += 1
+        while tail < shorter - start and same(left[-1 - tail], right[-1 - tail]):
+            tail += 1
+    else:
+        start = _alike_for(map(same, left, right))
+        tail = min(_alike_for(map(same, reversed(left), reversed(right))), shorter - start)
+    return start, len(left) - tail, len(right) - tail
+
+
+def _alike_for(verdicts: Iterator[bool]) -> int:
+    """How many come before the first that is false. It asks for all in C, faster than stopping early would be."""
+    flags = list(verdicts)
+    return flags.index(False) if False in flags else len(flags)
 
 
 def _encoded_by_value(value: Any) -> bytes:
