@@ -201,7 +201,7 @@ class LogWriter:
         flush_s = self._config.flush_ms / 1000
         deadline = time.monotonic() + flush_s
         while not (self._closing and not self._queue):
-            # With a batch or more left over from the last turn nobody would wake us: only a shorter queue is waited with.
+            # A batch or more left over from the last turn would not be announced again: only a shorter queue can wait.
             if len(self._queue) < _BATCH:
                 self._wake.wait(max(0.0, deadline - time.monotonic()))
             self._wake.clear()
