@@ -111,11 +111,15 @@ class Binder:
         else:
             self._sessions.move_to_end(exchange.session)
         carried = carried_values(exchange.request, not body_was_decoded(exchange, "request"))
-        links = tuple(
-            link for place, value in carried if (link := self._link(session, exchange, place, value)) is not None
-        )
+        supplied = session.supplied
+        links: tuple[Link, ...] = ()
+        for place, value in carried:
+            if value in supplied or place.kind == "cookie":
+                link = self._link(session, exchange, place, value)
+                if link is not None:
+                    links += (link,)
         for _, value in carried:
-            if value not in session.supplied and len(session.sent) < _VALUES_MAX:
+            if value not in supplied and len(session.sent) < _VALUES_MAX:
                 session.sent.add(value)
         if exchange.response is not None:
             self._supply(session, planned, exchange.response)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -43,22 +44,36 @@ def carried_values(request: Request, coded: bool = True) -> list[tuple[Place, st
         path = "/" + path.split("://", 1)[1].partition("/")[2]
     for index, segment in enumerate(path.split("/")[1:]):
         if segment:
-            found.append((Place("path", (index,)), unquote(segment)))
+            found.append((_segment(index), unquote(segment) if "%" in segment else segment))
     if query:
         found += _fields("query", query)
     seen: dict[str, int] = {}
     for name, value in request.headers:
-        lower = name.lower()
+        lower = _bearing(name)
+        if not lower:
+            continue
         if lower == "cookie":
             found += [(Place("cookie", (key,)), content) for key, content, _ in _cookies(value)]
-        elif lower not in _PLAIN_HEADERS:
+        else:
             nth = seen.get(lower, 0)
             seen[lower] = nth + 1
             match = _SCHEMED.match(value)
             found.append((Place("header", (lower, nth)), match[2] if match else value))
     if request.body:
         found += _body_values(request, coded)
-    return [(place, value) for place, value in found[:_FIELDS_MAX] if value]
+    return [item for item in found[:_FIELDS_MAX] if item[1]]
+
+
+@lru_cache(maxsize=64)
+def _segment(index: int) -> Place:
+    return Place("path", (index,))
+
+
+@lru_cache(maxsize=4096)
+def _bearing(name: str) -> str:
+    """The name in lower case, "" where headers of that name carry nothing that a response supplied."""
+    lower = name.lower()
+    return lower if lower == "cookie" or lower not in _PLAIN_HEADERS else ""
 
 
 def _cookies(value: str) -> Iterator[tuple[str, str, str]]:

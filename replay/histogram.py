@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 __all__ = ["RELATIVE_ERROR", "Histogram"]
@@ -20,15 +19,20 @@ class Histogram:
     def __init__(self) -> None:
         self.count = 0
         self.max = 0
-        self._buckets: Counter[int] = Counter()
+        self._buckets: dict[int, int] = {}
 
     def add(self, value: int) -> None:
         """Count one value; a negative one counts as 0."""
-        value = max(value, 0)
-        shift = max(value.bit_length() - _SUB_BITS - 1, 0)
-        self._buckets[(shift << (_SUB_BITS + 1)) + (value >> shift)] += 1
+        if value < 64:
+            bucket = value if value > 0 else 0
+        else:
+            shift = value.bit_length() - _SUB_BITS - 1
+            bucket = (shift << (_SUB_BITS + 1)) + (value >> shift)
+        buckets = self._buckets
+        buckets[bucket] = buckets.get(bucket, 0) + 1
         self.count += 1
-        self.max = max(self.max, value)
+        if value > self.max:
+            self.max = value
 
     def quantile(self, share: float) -> int:
         """The value below which `share` of all lie, share in [0, 1]; 0 where nothing was counted."""
@@ -43,7 +47,8 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add the counts of another histogram."""
-        self._buckets.update(other._buckets)
+        for bucket, count in other._buckets.items():
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
         self.count += other.count
         self.max = max(self.max, other.max)
 
@@ -69,6 +74,6 @@ class Histogram:
             if bucket == "max":
                 histogram.max = count
             else:
-                histogram._buckets[int(bucket)] += count
+                histogram._buckets[int(bucket)] = count
                 histogram.count += count
         return histogram

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
 from capture.clock import Clock
-from capture.exchange import Request, header
+from capture.exchange import Request
 from replay.bind import Binder, Link
 from replay.clients.base import Job
 from replay.histogram import Histogram
@@ -317,7 +317,7 @@ class Performer:
             bound, bindings = self.supplies.bind(ready.request, pair.links, exchange.session, pair.iteration, index)
         if stage.injected:
             bindings += tuple(Binding(f"header:{name.lower()}", f"injected:{name}") for name in stage.injected)
-        traceparent = trace_parent(self._random.getrandbits(192), header(exchange.request.headers, "traceparent"))
+        traceparent = trace_parent(self._random.getrandbits(192), ready.recorded_trace)
         request = ready.for_build(
             stage.authority, f"{self._options.run_id}/{exchange.id}", traceparent, stage.injected, bound
         )

@@ -29,10 +29,11 @@ class Template:
     traceparent: index of its traceparent header, -1 where it is to be appended.
     """
 
-    __slots__ = ("host", "request", "traceparent")
+    __slots__ = ("host", "recorded_trace", "request", "traceparent")
 
     def __init__(self, request: Request, host: int, traceparent: int) -> None:
         self.request = request
+        self.recorded_trace = request.headers[traceparent][1] if traceparent >= 0 else None
         self.host = host
         self.traceparent = traceparent
 
@@ -144,7 +145,7 @@ def trace_parent(random_bits: int, recorded: str | None) -> str:
 
 def body_was_decoded(exchange: Exchange, side: str) -> bool:
     """True where redaction took the content coding off the body of that side, "request" or "response"."""
-    return any(note.startswith(f"{side} body decoded") for note in exchange.notes)
+    return bool(exchange.notes) and any(note.startswith(f"{side} body decoded") for note in exchange.notes)
 
 
 def _find(headers: list[tuple[str, str]], name: str) -> int:

@@ -149,3 +149,4 @@ class WebClient:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
+            await asyncio.sleep(0)

@@ -24,15 +24,14 @@ def encode_request(request: Request) -> bytes:
     The body goes as one chunk where the headers say `Transfer-Encoding: chunked`, else as it is; the caller has made
     Content-Length fit. Text is latin-1, one code point a byte.
     """
-    headers = request.headers
-    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    lines = [f"{name}: {value}\r\n" for name, value in request.headers]
     head = f"{request.method} {request.target} {request.version}\r\n{''.join(lines)}\r\n".encode("latin-1")
     body = request.body
-    if any(name.lower() == "transfer-encoding" for name, _ in headers):
+    if b"\r\ntransfer-encoding:" in head.lower():
         trailers = "".join(f"{name}: {value}\r\n" for name, value in request.trailers).encode("latin-1")
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         return b"%b%b0\r\n%b\r\n" % (head, chunk, trailers)
-    return head + (body or b"")
+    return head + body if body else head
 
 
 class _Connection(asyncio.Protocol):

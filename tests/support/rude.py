@@ -101,6 +101,8 @@ async def rude_server(
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)  # closed transports let go of their sockets in the turns that follow
 
 
 async def _converse(
