@@ -161,6 +161,8 @@ class Pseudonyms:
 
     def _classes(self, kind: str, seed: str, shape: str) -> str:
         """`shape` with each character replaced by one of its class; differs from `shape` where any class has two."""
+        if not shape:
+            return shape
         plain = sum(char.isalnum() for char in shape)
         kept = _KEPT if plain * 2 >= len(shape) else frozenset(" \t\r\n%&=;,\"'<>\\")
         for attempt in range(8):

@@ -59,7 +59,8 @@ class RedactConfig:
     mode: as `--redact`. keep: what must stay readable, as "header:authorization", "json:$.password", "query:token".
     fields: further names of query, form, JSON and XML fields that are secret, plain or as "json:$.user.name".
     headers: further names of secret headers. decoded_bytes_max: a compressed body is decoded up to this length to be
-    searched; one that is longer is not kept.
+    searched; one that is longer is not kept. work_max: about how many microseconds one exchange may take; a body that
+    would take longer is not kept, so that no request can hold up the others.
     """
 
     mode: Literal["off", "default", "strict"] = "default"
@@ -67,10 +68,12 @@ class RedactConfig:
     fields: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     decoded_bytes_max: int = 8 << 20
+    work_max: int = 200_000
 
     def __post_init__(self) -> None:
-        if self.decoded_bytes_max < 1:
-            raise ValueError(f"decoded_bytes_max must be at least 1, found {self.decoded_bytes_max}")
+        for name in ("decoded_bytes_max", "work_max"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -39,10 +39,7 @@ _IBAN_SIGN = re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}")
 _GROUPS = re.compile(rb"(?<![0-9A-Za-z-])[2-6][0-9]{3}([ -])[0-9]{4,6}\1[0-9]{4}")
 _PAIR_SIGN = re.compile(rb"[A-Za-z0-9_\]]=[^\s=\"'&}]")
 
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(.{1,65536}?)(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\Z)",
-    re.DOTALL,
-)
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){1,4}", re.ASCII)
 _CODED_JSON = re.compile(r"(?<![\w+/-])eyJ[\w+/-]{8,}={0,2}", re.ASCII)
 _BEARER = re.compile(r"\b[Bb][Ee][Aa][Rr][Ee][Rr][ +]+([\w.~+/-]{8,}=*)", re.ASCII)
@@ -121,9 +118,13 @@ def scan(text: str, names: Names, enabled: Callable[[str], bool]) -> list[Hit]:
 
 
 def _private_keys(text: str) -> Iterator[Hit]:
-    if "PRIVATE KEY" in text:
-        for match in _PRIVATE_KEY.finditer(text):
-            yield Hit(match.start(1), match.end(1), "private_key")
+    """From a header to the next end, or to the end of the text."""
+    start = 0
+    while match := _PRIVATE_KEY.search(text, start):
+        end = text.find("-----END", match.end())
+        start = end if end >= 0 else len(text)
+        if start > match.end():
+            yield Hit(match.end(), start, "private_key")
 
 
 def _jwts(text: str) -> Iterator[Hit]:

@@ -154,6 +154,7 @@ def redact_form(text: str, found: Found, kind: str, place: str = "", search: boo
         decoded = unquote(text.replace("+", " ")) if "%" in text or "+" in text else text
         search = "{" in decoded or may_hold(decoded.encode("utf-8", "surrogatepass"), pairs=decoded is not text)
     parts = text.split("&")
+    found.spend(len(parts) + (len(text) >> 6))
     for n, pair in enumerate(parts):
         name, equals, value = pair.partition("=")
         if "%" in name or "+" in name:

@@ -12,22 +12,27 @@ from capture.pseudonym import Pseudonyms
 from capture.redact.detect import decoded_basic, scan
 from capture.redact.rules import Rules
 
-__all__ = ["Found"]
+__all__ = ["Found", "TooMuchWork"]
 
 _PLACES_MAX = 200
 _SOUGHT_MAX = 64
 _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
 
+class TooMuchWork(Exception):
+    """The budget of this exchange is spent; what is not yet searched must not be kept."""
+
+
 class Found:
     """Collects while one exchange is redacted. `side` is "request" or "response" while that message is worked on.
 
-    json_reader: redacts a JSON text that stands inside another one; set by who can.
+    json_reader: redacts a JSON text that stands inside another one; set by who can. work: what may still be done for
+    this exchange, in units of about a microsecond on a slow core.
     """
 
-    __slots__ = ("_kept", "_made", "_more", "json_reader", "places", "pseudonyms", "rules", "side", "sought")
+    __slots__ = ("_kept", "_made", "_more", "json_reader", "places", "pseudonyms", "rules", "side", "sought", "work")
 
-    def __init__(self, rules: Rules, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, rules: Rules, pseudonyms: Pseudonyms, work: int = 1 << 62) -> None:
         self.rules = rules
         self.pseudonyms = pseudonyms
         self.json_reader: Callable[[str, Found, str], str] = lambda text, found, place: text
@@ -37,6 +42,13 @@ class Found:
         self._kept: set[str] = set()
         self._made: set[str] = set()
         self._more = 0
+        self.work = work
+
+    def spend(self, units: int) -> None:
+        """Account for work. Raises TooMuchWork where the budget is spent."""
+        self.work -= units
+        if self.work < 0:
+            raise TooMuchWork
 
     def note(self, place: str) -> None:
         """List a replaced place of the current side, once; at most 200 of them, then only a count."""
@@ -56,6 +68,7 @@ class Found:
         """The pseudonym of a secret that stands at `place`; remembers both. A pseudonym made here stays what it is."""
         if value in self._made or ("%" in value and unquote(value) in self._made):
             return value
+        self.spend(8 + (len(value) >> 1))
         made = self.pseudonyms.of(value)
         self._made.add(made)
         if made != value:
@@ -117,6 +130,7 @@ class Found:
 
     def scrub(self, text: str, place: str) -> str:
         """`text` with every value that a detector recognises replaced."""
+        self.spend(8 + (len(text) >> 2))
         hits = scan(text, self.rules.names, self.rules.detects)
         if not hits:
             return text
@@ -156,6 +170,7 @@ class Found:
 
     def seek(self, text: str, place: str, spellings: list[tuple[str, str]]) -> str:
         """`text` with every one of those secrets replaced, where it stands as a word of its own."""
+        self.spend(len(spellings) * (len(text) >> 10))
         for was, now in spellings:
             if was in text:
                 text = self._replaced(text, was, now, place)

@@ -100,6 +100,7 @@ class _Scanner:
             key = match.group(1)
             if key is not None:
                 frame = stack[-1] if stack else None
+                self._found.spend(1)
                 if frame is not None and frame.expects_key and not frame.secret and not is_secret(key, frame.key):
                     frame.step = key
                     frame.expects_key = match.group(2) == ","
@@ -123,6 +124,7 @@ class _Scanner:
 
     def _token(self, token: str) -> str:
         """What is written for the next token."""
+        self._found.spend(1)
         stack = self._stack
         first = token[0]
         if first == ",":

@@ -44,6 +44,7 @@ def _pieces(text: str, found: Found, kind: str) -> Iterator[str]:
     named = ""  # <name>password</name><value>...: the next text is that secret
     for match in _TOKEN.finditer(text):
         token = match.group()
+        found.spend(4 + (len(token) >> 2 if token.startswith("<") else 0))
         if token.startswith("<") and not token.startswith(("<!--", "<![CDATA[")):
             yield _tag(token, open_names, found, kind)
             continue

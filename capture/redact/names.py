@@ -128,6 +128,11 @@ class Names:
         self._queries: dict[str, bool] = {}
         self._headers: dict[str, bool] = {}
 
+    @property
+    def extended(self) -> bool:
+        """True where the user named further fields."""
+        return bool(self._extra)
+
     def field(self, name: str, parent: str = "") -> bool:
         """True for the name of a secret field; parent: the name of the object it stands in, for `card: {number}`."""
         asked = (name, parent)

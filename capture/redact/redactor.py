@@ -14,7 +14,7 @@ from capture.pseudonym import Pseudonyms
 from capture.redact.body import redact_body, seek_body
 from capture.redact.coding import codings_of, decode
 from capture.redact.fields import redact_header, redact_target
-from capture.redact.found import Found
+from capture.redact.found import Found, TooMuchWork
 from capture.redact.json_text import redact_json
 from capture.redact.names import PLAIN_SPELLINGS
 from capture.redact.rules import Rules
@@ -24,6 +24,8 @@ __all__ = ["Redactor"]
 
 _M = TypeVar("_M", Request, Response)
 
+_WORK_LEFT = 20_000
+"""What headers and the other body may still take where one body has spent the budget."""
 _CLEAN_MAX = 8192
 _CLEAN_BODIES_MAX = 512
 _CLEAN_BODY_MAX = 4096
@@ -42,13 +44,23 @@ class Redactor:
     where a body could not be made safe and is None.
     """
 
-    __slots__ = ("_bytes_max", "_clean", "_clean_bodies", "_clean_counts", "_known", "_pseudonyms", "_rules")
+    __slots__ = (
+        "_bytes_max",
+        "_clean",
+        "_clean_bodies",
+        "_clean_counts",
+        "_known",
+        "_pseudonyms",
+        "_rules",
+        "_work_max",
+    )
 
     def __init__(self, config: RedactConfig, pseudonyms: Pseudonyms) -> None:
         """Raises UsageError for a rule that is not understood."""
         self._rules = Rules(config)
         self._pseudonyms = pseudonyms
         self._bytes_max = config.decoded_bytes_max
+        self._work_max = config.work_max
         self._clean: set[tuple[str, str]] = set()
         self._clean_bodies: set[tuple[str, bytes]] = set()
         self._clean_counts: dict[str, int] = {}
@@ -58,7 +70,7 @@ class Redactor:
         """The same exchange without secrets; the same object where it has none or the mode is "off"."""
         if self._rules.mode == "off":
             return exchange
-        found = Found(self._rules, self._pseudonyms)
+        found = Found(self._rules, self._pseudonyms, self._work_max)
         found.json_reader = redact_json
         notes: list[str] = []
         request = exchange.request
@@ -171,9 +183,14 @@ class Redactor:
                 found.note("body")
                 return None
             plain = decoded.body
-        made = redact_body(plain, content_type, found)
+        why = "cannot be made safe"
+        try:
+            made = redact_body(plain, content_type, found)
+        except TooMuchWork:
+            made, why = None, "too much to redact"
+            found.work = _WORK_LEFT
         if made is None:
-            notes.append(f"{found.side} body dropped: cannot be made safe")
+            notes.append(f"{found.side} body dropped: {why}")
             found.note("body")
             return None
         if made is plain or made == plain:

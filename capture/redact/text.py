@@ -31,6 +31,7 @@ def redact_csv(text: str, found: Found) -> str:
     secret: dict[int, str] = {}
     for match in re.finditer(rf'"(?:[^"]|"")*"|[{mark}]|\r\n|\r|\n|[^{mark}\r\n"]+|"', text):
         token = match.group()
+        found.spend(1)
         if token == mark:
             column += 1
         elif token[0] in "\r\n":
