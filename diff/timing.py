@@ -3,7 +3,8 @@
 The candidate's and the current build's answers to the same request were timed at nearly the same moment. The effect
 is the median of log(candidate / current), and the log-ratio of the two 95th percentiles; its interval comes from a
 bootstrap over sessions, because requests of one session share their luck. The same two numbers for reference against
-current are the noise floor. Pure; chance is an argument.
+current are the noise floor. On a busy machine latencies jump and such intervals are wide; there an exact test still
+sees which of the three was the slowest by a margin, and how often. Pure; chance is an argument.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import math
 import random
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from diff.settings import DiffConfig
-from diff.statistics import median_of_sorted, quantile_of_sorted, student_quantile
+from diff.statistics import binomial_tail, median_of_sorted, quantile_of_sorted, student_quantile
 
 __all__ = ["RouteTimes", "TimingRow", "judge_timing"]
 
@@ -27,6 +28,7 @@ _RESAMPLES = 120
 _PAIRS_MEDIAN_MIN = 20
 _PAIRS_TAIL_MIN = 200
 _CLUSTERS_MIN = 10
+_SESSIONS_AS_UNITS = 20
 _MS = 1e6
 
 
@@ -124,7 +126,7 @@ def _judge(
 ) -> TimingRow:
     effect = _effect(times.current, times.candidate, times.sessions, quantile, chance)
     known = [index for index, value in enumerate(times.reference) if not math.isnan(value)]
-    floor, floor_reason = 0.0, None
+    floor, floor_value, floor_reason = 0.0, 0.0, None
     if len(known) >= _PAIRS_MEDIAN_MIN:
         itself = _effect(
             [times.current[index] for index in known],
@@ -134,7 +136,8 @@ def _judge(
             chance,
         )
         # How far apart two processes of the same build may lie: their estimate, and half of its own uncertainty.
-        floor = abs(itself.value) + 0.5 * student_quantile(probability, itself.freedom) * itself.error
+        floor_value = abs(itself.value)
+        floor = floor_value + 0.5 * student_quantile(probability, itself.freedom) * itself.error
     else:
         floor_reason = "no reference: that two processes of one build can differ is not accounted for"
     margin = student_quantile(probability, effect.freedom) * effect.error
@@ -143,14 +146,75 @@ def _judge(
     needed = max(practical, floor)
     low, high = effect.value - margin, effect.value + margin
     verdict: Literal["slower", "faster", "same", "unknown"] = "same"
+    remark = floor_reason
     if low > needed:
         verdict = "slower"
     elif high < -needed:
         verdict = "faster"
+    elif quantile == "p50" and effect.value > max(practical, 2 * floor_value):
+        if told := _outermost(times, config, 1 - probability, slowest=True):
+            verdict, remark = "slower", told
+    elif (
+        quantile == "p50"
+        and effect.value < -max(practical, 2 * floor_value)
+        and (told := _outermost(times, config, 1 - probability, slowest=False))
+    ):
+        verdict, remark = "faster", told
     return TimingRow(
         route, quantile, times.pairs, _ratio(effect.value), _ratio(low), _ratio(high), _ratio(needed + margin), verdict,
-        round(left, 4), round(right, 4), floor_reason,
+        round(left, 4), round(right, 4), remark,
     )  # fmt: skip
+
+
+def _outermost(times: RouteTimes, config: DiffConfig, alpha: float, *, slowest: bool) -> str | None:
+    """What proves that the candidate is the slowest (or fastest) of the three by more than the practical margin.
+
+    Exact: were all three the same code, each would be it equally often. A session counts once, for the build that most
+    often was it there; with few sessions each pair counts. None where nothing is proved, or where current and reference
+    differ as well, so that being another process is enough to be slower.
+    """
+    by_session: dict[int, list[int]] = {}
+    pairs = [0, 0, 0]
+    for current, candidate, reference, session in zip(
+        times.current, times.candidate, times.reference, times.sessions, strict=True
+    ):
+        which = _apart((candidate, reference, current), config, slowest=slowest)
+        if which is not None:
+            by_session.setdefault(session, [0, 0, 0])[which] += 1
+            pairs[which] += 1
+    x, y, z = pairs
+    if len(set(times.sessions)) >= _SESSIONS_AS_UNITS:
+        x, y, z = _sessions_won(by_session.values())
+    witnessed = not math.isnan(times.reference[0])
+    p = binomial_tail(x, x + z, 0.5)
+    if witnessed:
+        if y + z and binomial_tail(max(y, z), y + z, 0.5) < 0.001:
+            return None
+        p = max(binomial_tail(x, x + y + z, 1 / 3), binomial_tail(x, x + y, 0.5))
+    if p >= alpha:
+        return None
+    others = "current or reference" if witnessed else "current"
+    extreme = "slowest" if slowest else "fastest"
+    return f"the {extreme} by the margin in {pairs[0]} pairs, {others} in {pairs[1] + pairs[2]}"
+
+
+def _sessions_won(counts: Iterable[Sequence[int]]) -> tuple[int, int, int]:
+    won = [0, 0, 0]
+    for count in counts:
+        most = max(count)
+        if list(count).count(most) == 1:
+            won[list(count).index(most)] += 1
+    return won[0], won[1], won[2]
+
+
+def _apart(latencies: tuple[float, float, float], config: DiffConfig, *, slowest: bool) -> int | None:
+    """Which one is beyond the others by the practical margin; None for none. A missing reference is left out."""
+    known = [(value, index) for index, value in enumerate(latencies) if not math.isnan(value)]
+    known.sort(reverse=slowest)
+    (first, index), (second, _) = known[0], known[1]
+    low, high = (second, first) if slowest else (first, second)
+    apart = high > low * (1 + config.slower_share) and high > low + config.slower_ms * _MS
+    return index if apart else None
 
 
 def _ratio(log_ratio: float) -> float:

@@ -109,3 +109,25 @@ def test_memory_is_bounded_and_every_pair_is_counted() -> None:
         found.add(MS, MS, MS, number)
     assert found.pairs == 50_000
     assert len(found.current) == len(found.sessions) < 20_000
+
+
+def bursts(seed: int, pairs: int, extra_ms: float) -> RouteTimes:
+    """A busy machine: now and then all that is under way waits for tens of milliseconds, together or not."""
+    chance = random.Random(seed)
+    found = RouteTimes()
+    for number in range(pairs):
+        shared = chance.choice((0.0, 0.0, 40.0, 120.0))
+        took = [4 + chance.expovariate(1.0) + shared + chance.choice((0.0, 0.0, 0.0, 60.0)) for _ in range(3)]
+        took[1] += extra_ms
+        found.add(*(int(ms * MS) for ms in took), number % 40)
+    return found
+
+
+def test_fifteen_milliseconds_are_seen_on_a_busy_machine() -> None:
+    for seed in range(10):
+        assert rows(seed, bursts(seed, 130, 15))["p50"].verdict == "slower", seed
+
+
+def test_a_busy_machine_alone_is_never_slower_or_faster() -> None:
+    verdicts = {rows(seed, bursts(seed, 130, 0))["p50"].verdict for seed in range(60)}
+    assert verdicts == {"same"}
