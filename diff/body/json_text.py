@@ -97,8 +97,12 @@ def compare_plain(
 
 def _may_deceive(left_text: bytes, right_text: bytes, options: CompareOptions) -> bool:
     """Whether Python's == could have taken one thing for another: where there are booleans, or numbers are strict."""
-    return options.strict_numbers or any(
-        word in text for text in (left_text, right_text) for word in (b"true", b"false")
+    return (
+        options.strict_numbers
+        or b"true" in left_text
+        or b"true" in right_text
+        or b"false" in left_text
+        or b"false" in right_text
     )
 
 

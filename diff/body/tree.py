@@ -146,7 +146,7 @@ class _Walk:
                 if value == value or other == other:
                     add((*path, _step(key)), "value", value, other)
                 continue
-            self.values(value, other, (*path, _step(key)))
+            self.values(value, other, (*path, key if key.__class__ is str else repr(key)))
         if shared != len(right):
             for key, value in right.items():
                 if key not in left:
