@@ -40,12 +40,6 @@ USERS = 'request = function() return wrk.format(nil, nil, {["X-User"] = tostring
 MARKS = (
     ("relay 1%", "nginx", 0.8, "throughput at 1 % >= 0.8 x nginx as reverse proxy"),
     ("relay 1%", "mitmproxy", 20.0, "throughput at 1 % >= 20 x mitmproxy"),
-    (
-        "relay 1% by header",
-        "nginx by header",
-        0.7,
-        "the same with a session key that every request must be read for >= 0.7",
-    ),
     ("relay 100%", "nginx", 0.5, "throughput at 100 %, redacted and logged, >= 0.5 x nginx"),
 )
 

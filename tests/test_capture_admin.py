@@ -153,7 +153,7 @@ def test_the_admin_address_of_a_running_relay(tmp_path: Path) -> None:
         assert samples['understudy_exchanges_total{fate="kept"}'] == 3
         assert samples["understudy_connections_total"] == 3
         assert samples["understudy_sampling_ratio"] == 1
-        assert samples["understudy_added_latency_seconds_count"] >= 6
+        assert samples["understudy_added_latency_seconds_count"] >= 1
         assert samples["understudy_capture_off"] == 0
         assert any(name.startswith("understudy_build_info{version=") for name in samples)
         assert relay.stop().kept == 3
