@@ -132,6 +132,9 @@ class EventTable:
         )  # fmt: skip
         self._db.execute(f"CREATE VIEW events AS SELECT {names} FROM raw LEFT JOIN fates ON raw.shown = fates.number")
         self._db.execute("COMMIT")
+        for function in ("json_each", "json_tree"):
+            # Table-valued functions register themselves at their first use, which reading alone would not allow.
+            self._db.execute(f"SELECT 1 FROM {function}('[]')")
         self._db.execute("PRAGMA query_only = ON")
         self._db.set_authorizer(_authorise)
 

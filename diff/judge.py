@@ -41,7 +41,7 @@ class Subject:
 
     partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
     warmup_positions: the first places of the plan, whose timings do not count. planned: how many planned requests the
-    run says it has, None where it does not say; fewer records mean that some were lost.
+    run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
     """
 
     __slots__ = (
@@ -53,6 +53,7 @@ class Subject:
         "reference",
         "timing_withheld",
         "warmup_positions",
+        "where",
     )
 
     def __init__(
@@ -66,7 +67,9 @@ class Subject:
         timing_withheld: str | None = None,
         warmup_positions: int = 0,
         planned: int | None = None,
+        where: str = "the run",
     ) -> None:
+        self.where = where
         self.planned = planned
         self.warmup_positions = warmup_positions
         self.performances = performances
@@ -174,7 +177,7 @@ def _partial(subject: Subject, ledger: Ledger) -> str | None:
         return subject.partial
     lost = f"its manifest says {subject.planned} planned requests, its records are {ledger.planned}"
     if subject.partial is None:
-        raise Damaged(f"the run is damaged: {lost}; no report is made from it, replay it again")
+        raise Damaged(f"{subject.where}: damaged: {lost}; no report is made from it, replay it again")
     return f"{subject.partial}; {lost}"
 
 

@@ -31,6 +31,7 @@ def subject_of(run: Run) -> Subject:
         timing_withheld=_withheld(run.manifest),
         warmup_positions=_number(run.manifest.get("warmup_positions")),
         planned=_planned(run.manifest),
+        where=str(run.path),
     )
 
 

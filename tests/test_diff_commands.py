@@ -201,6 +201,16 @@ def test_query_has_a_row_for_what_was_not_sent(invoke: Invoke, tmp_path: Path) -
     assert result.output.split() == ["position,build,skipped", "3,,unsafe_method"]
 
 
+def test_query_can_look_into_headers(invoke: Invoke, changed: Path) -> None:
+    sql = """SELECT json_extract(h.value, '$[1]') AS language, count(*) AS n
+             FROM events, json_each(request_headers) AS h
+             WHERE lower(json_extract(h.value, '$[0]')) = 'accept-language' GROUP BY 1 ORDER BY 1"""
+    result = invoke("query", changed, sql, "--format", "jsonl")
+    assert result.exit_code == 0, result.exception
+    rows = [json.loads(line) for line in result.output.splitlines()]
+    assert [row["language"] for row in rows] == ["de", "en", "fr", "tr"]
+
+
 def test_query_says_what_its_columns_are(invoke: Invoke, equal: Path) -> None:
     result = invoke("query", equal, "--columns")
     assert "latency_ns            INTEGER  sent to end" in result.output
