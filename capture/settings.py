@@ -68,7 +68,7 @@ class RedactConfig:
     fields: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     decoded_bytes_max: int = 8 << 20
-    work_max: int = 200_000
+    work_max: int = 100_000
 
     def __post_init__(self) -> None:
         for name in ("decoded_bytes_max", "work_max"):

@@ -14,52 +14,10 @@ _LINE_PAIR = re.compile(
     r"(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s&,;\"'<>{}]+)"
 )
 _FLAG = re.compile(r"(?<=--)()([A-Za-z][\w-]{1,63})([ \t]{1,8})(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"'-][^\s]*)")
-_STEMS = [
-    "pass",
-    "pwd",
-    "secret",
-    "token",
-    "jwt",
-    "key",
-    "auth",
-    "ssn",
-    "cvv",
-    "cvc",
-    "credential",
-    "session",
-    "sid",
-    "otp",
-    "pin",
-    "iban",
-    "card",
-    "sig",
-    "csrf",
-    "xsrf",
-    "code",
-    "hmac",
-    "account",
-    "routing",
-    "ticket",
-    "assertion",
-    "saml",
-    "mnemonic",
-    "seed",
-    "license",
-    "licence",
-    "dsn",
-    "connection",
-    "number",
-    "num",
-    "tax",
-    "national",
-    "mfa",
-    "bearer",
-    "nino",
-    "csc",
-    "sort",
-    "anti",
-    "access",
-]
+_STEMS_TEXT = """pass pwd secret token jwt key auth ssn cvv cvc credential session sid otp pin iban card sig csrf xsrf
+code hmac account routing ticket assertion saml mnemonic seed license licence dsn connection number num tax national mfa
+bearer nino csc sort anti access"""
+_STEMS = tuple(_STEMS_TEXT.split())
 """What the name of a secret has in it; a text without any of these needs no look at its names."""
 
 
