@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias
 from diff.body.binary import compare_binary, describe
 from diff.body.form import compare_form, compare_multipart
 from diff.body.html import compare_html
-from diff.body.json_text import compare_json, looks_like_json
+from diff.body.json_parser import looks_like_json
+from diff.body.json_text import compare_json
 from diff.body.kinds import Kind, kind_of, parse_content_type
 from diff.body.messagepack import compare_messagepack
 from diff.body.protobuf import compare_grpc, compare_protobuf

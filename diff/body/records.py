@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from diff.body.json_text import Facts, compare_plain, looks_like_json, parse_json
+from diff.body.json_parser import Facts, looks_like_json, parse_json
+from diff.body.json_text import compare_plain
 from diff.body.reading import Side, Unreadable, read_both
 from diff.body.text import decode_text, split_lines
 from diff.body.tree import compare_values
