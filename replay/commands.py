@@ -81,6 +81,8 @@ def replay_options(function: _Function) -> _Function:
         click.option(
             "--client", type=click.Choice(["auto", "wire", "aiohttp", "h2"]), help="How to speak to the builds (auto)."
         ),
+        click.option("--workers", type=_COUNT, metavar="N", help="Processes that share the work, split by session."),
+        click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler whose workers share the work."),
         click.option("--resume", is_flag=True, help="Go on with the partial run at --run."),
         click.option("--bind/--no-bind", default=None, help="Replace tokens and ids by what each build answered."),
     )

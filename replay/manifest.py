@@ -13,12 +13,13 @@ from capture.clock import rfc3339
 from capture.log.reader import Log
 from replay.bind import Binder
 from replay.builds import Build
+from replay.histogram import Histogram
 from replay.perform import Performer
 from replay.run import empty_ledger
 from replay.settings import ReplayConfig
 from replay.source import Source
 
-__all__ = ["beginning", "ending"]
+__all__ = ["beginning", "empty_summary", "ending", "summary_of"]
 
 
 def _version() -> str:
@@ -64,47 +65,95 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) or value is None else repr(value)
 
 
-def ending(
-    performer: Performer, source: Source, config: ReplayConfig, binder: Binder | None, now: int
-) -> dict[str, Any]:
-    """What only the end knows. now: ns since the epoch."""
-    stages = performer.stages
+def summary_of(performer: Performer, source: Source, binder: Binder | None, cpu_s: float) -> dict[str, Any]:
+    """What one process performed, as plain values that `ending` adds up over all of them."""
+    stages, supplies = performer.stages, performer.supplies
     ledger = empty_ledger([stage.name for stage in stages])
     ledger.update(planned=performer.planned, sent=performer.sent, skipped=dict(sorted(performer.skipped.items())))
     for stage in stages:
         ledger["answered"][stage.name] = stage.answered
         ledger["failed"][stage.name] = dict(sorted(stage.failed.items()))
-    supplies = performer.supplies
-    late = _late(performer)
+    return {
+        "ledger": ledger,
+        "stopped": performer.stopped,
+        "read": {"exchanges": source.read, "first_ns": source.first_ns, "last_ns": source.last_ns},
+        "lateness": performer.lateness.buckets(),
+        "own_lateness": performer.own_lateness.buckets(),
+        "loop_lag": performer.loop_lag.buckets(),
+        "late": _late(performer),
+        "stalled_ns": performer.stalled_ns,
+        "busy_share": performer.busy_share,
+        "cpu_s": cpu_s,
+        "splits": performer.splits,
+        "held_back_max_ns": performer.held_back_ns,
+        "resolved": {stage.name: supplies.resolved[index] for index, stage in enumerate(stages)},
+        "unresolved": {stage.name: supplies.unresolved[index] for index, stage in enumerate(stages)},
+        "forgotten": supplies.forgotten + source.forgotten + (binder.forgotten if binder else 0),
+        "breaker": {stage.name: stage.breaker.detail for stage in stages if stage.breaker is not None},
+    }
+
+
+def empty_summary(builds: list[str]) -> dict[str, Any]:
+    """The summary of a process that said nothing before it died."""
+    nothing = dict.fromkeys(builds, 0)
+    counts = dict.fromkeys(("stalled_ns", "busy_share", "cpu_s", "splits", "held_back_max_ns", "forgotten"), 0)
+    histograms: dict[str, dict[str, int]] = {"lateness": {}, "own_lateness": {}, "loop_lag": {}}
+    read = {"exchanges": 0, "first_ns": 0, "last_ns": 0}
+    rest = {"stopped": "", "late": None, "breaker": {}, "resolved": nothing, "unresolved": nothing}
+    return {"ledger": empty_ledger(builds), "read": read, **counts, **histograms, **rest}
+
+
+def ending(summaries: Sequence[dict[str, Any]], config: ReplayConfig, now: int) -> dict[str, Any]:
+    """What only the end knows, over all processes that took part (at least one). now: ns since the epoch."""
+    first = summaries[0]
+    stopped = next((summary["stopped"] for summary in summaries if summary["stopped"]), "")
+    late = next((summary["late"] for summary in summaries if summary["late"]), None)
     return {
         "ended": rfc3339(now),
         "ended_ns": now,
-        "partial": bool(performer.stopped),
-        "partial_reason": performer.stopped or None,
-        "ledger": ledger,
-        "read": {"exchanges": source.read, "first_ns": source.first_ns, "last_ns": source.last_ns},
-        "warmup_positions": int(config.warmup * source.read),
-        "lateness": performer.lateness.as_dict(),
+        "partial": bool(stopped),
+        "partial_reason": stopped or None,
+        "ledger": _added([summary["ledger"] for summary in summaries]),
+        "read": max((summary["read"] for summary in summaries), key=lambda read: int(read["exchanges"])),
+        "warmup_positions": int(config.warmup * first["read"]["exchanges"]),
+        "lateness": _merged(summaries, "lateness"),
         "generator": {
             "late": late is not None,
             "why": late,
-            "own_lateness": performer.own_lateness.as_dict(),
-            "loop_lag": performer.loop_lag.as_dict(),
-            "stalled_ns": performer.stalled_ns,
-            "busy_share": round(performer.busy_share, 4),
+            "processes": len(summaries),
+            "own_lateness": _merged(summaries, "own_lateness"),
+            "loop_lag": _merged(summaries, "loop_lag"),
+            "stalled_ns": max(summary["stalled_ns"] for summary in summaries),
+            "busy_share": round(max(summary["busy_share"] for summary in summaries), 4),
+            "cpu_s": round(sum(summary["cpu_s"] for summary in summaries), 3),
         },
         "pairing": {
-            "splits": performer.splits,
+            "splits": sum(summary["splits"] for summary in summaries),
             "bound_ms": config.pair_wait_ms,
-            "held_back_max_ns": performer.held_back_ns,
+            "held_back_max_ns": max(summary["held_back_max_ns"] for summary in summaries),
         },
         "bindings": {
-            "resolved": {stage.name: supplies.resolved[index] for index, stage in enumerate(stages)},
-            "unresolved": {stage.name: supplies.unresolved[index] for index, stage in enumerate(stages)},
-            "forgotten_sessions": supplies.forgotten + source.forgotten + (binder.forgotten if binder else 0),
+            "resolved": _added([summary["resolved"] for summary in summaries]),
+            "unresolved": _added([summary["unresolved"] for summary in summaries]),
+            "forgotten_sessions": sum(summary["forgotten"] for summary in summaries),
         },
-        "breaker": {stage.name: stage.breaker.detail for stage in stages if stage.breaker is not None},
+        "breaker": {name: why for summary in summaries for name, why in summary["breaker"].items()},
     }
+
+
+def _added(values: Sequence[Any]) -> Any:
+    """Numbers added up, through nested mappings."""
+    if all(isinstance(value, dict) for value in values):
+        keys = sorted({key for value in values for key in value})
+        return {key: _added([value[key] for value in values if key in value]) for key in keys}
+    return sum(values)
+
+
+def _merged(summaries: Sequence[dict[str, Any]], name: str) -> dict[str, int]:
+    histogram = Histogram()
+    for summary in summaries:
+        histogram.merge(Histogram.from_buckets(summary[name]))
+    return histogram.as_dict()
 
 
 def _late(performer: Performer) -> str | None:

@@ -12,13 +12,14 @@ from capture.clock import Clock
 from capture.exchange import Request
 from replay.bind import Binder, Link
 from replay.clients.base import Job
+from replay.done import Done
 from replay.histogram import Histogram
 from replay.outcome import Binding, Failure, Outcome, Performance
 from replay.pace import Closed, Pace, due_ns
 from replay.pair import Pair, mix, orders_of
 from replay.plan import Planned
 from replay.rewrite import template, trace_parent
-from replay.stage import Done, Options, Stage
+from replay.stage import Options, Stage
 from replay.supplies import Supplies
 
 __all__ = ["Performer"]
@@ -33,8 +34,8 @@ class Performer:
     """Performs one plan once. `perform` runs it; `stop` ends it early, and what is in flight is finished.
 
     record: takes each Performance as it is completed, in no particular order; it must not block. clear: False while
-    the recorder is behind, then nothing new is begun. done: what an earlier attempt at this run has performed. The
-    counts may be read at any time.
+    the recorder is behind, then nothing new is begun. done: what an earlier attempt at this run has performed. mine:
+    False for what another process performs; it keeps its place in the schedule. The counts may be read at any time.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Performer:
         binder: Binder | None = None,
         clear: Callable[[], bool] = lambda: True,
         done: Done | None = None,
+        mine: Callable[[Planned], bool] | None = None,
     ) -> None:
         self.sent = 0
         self.skipped: Counter[str] = Counter()
@@ -71,6 +73,8 @@ class Performer:
         self.supplies = Supplies(len(stages), options.held_bytes_max)
         self._clear = clear
         self._performed = done
+        self._mine = mine
+        self._scheduled = False
         self._random = random.Random(options.seed)
         self._orders = orders_of(len(stages), self._random)
         self._plan: Iterator[tuple[int, Planned]] = iter(())
@@ -112,8 +116,10 @@ class Performer:
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 
-    async def perform(self, plan: Iterator[tuple[int, Planned]]) -> None:
+    async def perform(self, plan: Iterator[tuple[int, Planned]], start_ns: int | None = None) -> None:
         """Perform (iteration, planned) in order; returns when every one that was begun has all its outcomes.
+
+        start_ns: when the schedule begins, the same for all processes that share one; None is now.
 
         Raises what the plan raises (a damaged log), after what is in flight is done.
         """
@@ -121,7 +127,8 @@ class Performer:
         self._plan = plan
         self._next = None
         self._done = loop.create_future()
-        self.started_ns = self._clock.now_ns()
+        self.started_ns = self._clock.now_ns() if start_ns is None else start_ns
+        await asyncio.sleep((self.started_ns - self._clock.now_ns()) / 1e9)
         cpu, wall = time.thread_time_ns(), time.monotonic_ns()
         ticker = loop.create_task(self._tick())
         try:
@@ -180,6 +187,11 @@ class Performer:
             if self._next is None:
                 return False
         iteration, planned = self._next
+        if self._mine is not None and not self._mine(planned):
+            self._next = None
+            self._admitted += planned.skipped is None
+            self._offset_ns(iteration, planned)
+            return True
         if self._performed is not None and self._pass_over(iteration, planned):
             return True
         if planned.skipped is not None:
@@ -220,7 +232,8 @@ class Performer:
             self._next = None
             self._note(planned, iteration)
             return True
-        if not self._admitted and planned.skipped is None:
+        if not self._scheduled and planned.skipped is None and self._performed.any:
+            self._scheduled = True
             self._base_offset_ns = -self._offset_ns(iteration, planned)
         return False
 

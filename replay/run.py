@@ -17,6 +17,7 @@ from capture.errors import BadInput, RunFailed
 from capture.log.reader import read_records
 from capture.log.segment import RecordTooLarge, RecordWriter
 from capture.settings import LogConfig
+from replay.done import Done
 from replay.outcome import Performance
 
 __all__ = ["FORMAT", "MANIFEST_NAME", "RECORD_KIND", "VERSION", "Run", "RunWriter", "empty_ledger", "open_run"]
@@ -45,13 +46,16 @@ class RunWriter:
     """Writes one run; used from one thread, while a thread of its own compresses and writes.
 
     directory: made; its parent must be there. manifest: as described in docs/run-format.md, without what only the end
-    knows; it is written at once, so that a run that was killed says what it was. Raises RunFailed where the directory
-    cannot be written.
+    knows; it is written at once, so that a run that was killed says what it was. None where another process writes it.
+    Raises RunFailed where the directory cannot be written.
     """
 
-    def __init__(self, directory: Path, manifest: dict[str, Any], log_config: LogConfig | None = None) -> None:
+    def __init__(self, directory: Path, manifest: dict[str, Any] | None, log_config: LogConfig | None = None) -> None:
         self.directory = directory
-        self.manifest = {"format": FORMAT, "version": VERSION, **manifest, "ended": None, "partial": True}
+        self.manifest: dict[str, Any] = {}
+        self._owns_manifest = manifest is not None
+        if manifest is not None:
+            self.manifest = {"format": FORMAT, "version": VERSION, **manifest, "ended": None, "partial": True}
         self.error: str | None = None
         self._queue: queue.SimpleQueue[tuple[Performance, int] | None] = queue.SimpleQueue()
         self._config = log_config or LogConfig(compact=False)
@@ -116,6 +120,8 @@ class RunWriter:
 
     def _write_manifest(self) -> None:
         """Whole or not at all."""
+        if not self._owns_manifest:
+            return
         text = json.dumps(self.manifest, indent=2, sort_keys=True) + "\n"
         descriptor, temporary = tempfile.mkstemp(prefix=".manifest-", dir=self.directory)
         try:
@@ -158,13 +164,26 @@ class Run:
         if self.manifest.get("ledger") is not None:
             return dict(self.manifest["ledger"])
         if self._counted is None:
-            self._counted = _count(self.performances(), [build["name"] for build in self.builds])
+            self._counted = self.count()
         return self._counted
 
+    def count(self) -> dict[str, Any]:
+        """The ledger, counted from the records."""
+        return _count(self.performances(), [build["name"] for build in self.builds])
+
     def performances(self) -> Iterator[Performance]:
-        """Every planned request once, in the order of completion, read in bounded memory."""
-        if (self.path / _SEGMENTS).is_dir():
-            yield from read_records(self.path / _SEGMENTS, Performance, RECORD_KIND, key=self._key)
+        """Every planned request once, in the order of completion, read in bounded memory.
+
+        Where a share was performed twice, because the process that did it was thought to be dead, the first one counts.
+        """
+        if not (self.path / _SEGMENTS).is_dir():
+            return
+        seen = Done()
+        for performance in read_records(self.path / _SEGMENTS, Performance, RECORD_KIND, key=self._key):
+            key = (performance.iteration, performance.position)
+            if key not in seen:
+                seen.add(*key)
+                yield performance
 
 
 def open_run(path: Path | str, *, key: bytes | None = None) -> Run:

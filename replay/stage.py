@@ -1,4 +1,4 @@
-"""One build on which a plan is performed, the options of a performance, and what an earlier attempt has done."""
+"""One build on which a plan is performed, and the options of a performance."""
 
 from __future__ import annotations
 
@@ -9,27 +9,7 @@ from collections.abc import Mapping
 from replay.clients.base import Client
 from replay.outcome import Failure, Role
 
-__all__ = ["Done", "Options", "Stage"]
-
-
-class Done:
-    """Which requests of a plan were performed, one bit each."""
-
-    def __init__(self) -> None:
-        self._bits: dict[int, bytearray] = {}
-
-    def add(self, iteration: int, position: int) -> None:
-        """Note one; position and iteration from 0."""
-        bits = self._bits.setdefault(iteration, bytearray())
-        byte, bit = divmod(position, 8)
-        if byte >= len(bits):
-            bits.extend(bytes(byte + 1 - len(bits)))
-        bits[byte] |= 1 << bit
-
-    def __contains__(self, key: tuple[int, int]) -> bool:
-        bits = self._bits.get(key[0], b"")
-        byte, bit = divmod(key[1], 8)
-        return byte < len(bits) and bool(bits[byte] >> bit & 1)
+__all__ = ["Options", "Stage"]
 
 
 class Stage:

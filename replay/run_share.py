@@ -1,0 +1,194 @@
+"""One process's share of a performance: the sessions that fall to it, on the schedule that all processes keep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import signal
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from capture.clock import Clock
+from capture.log.reader import Log
+from replay.bind import Binder
+from replay.builds import Build
+from replay.clients.base import Limits
+from replay.clients.choose import client_for, speaks_http2
+from replay.done import Done
+from replay.manifest import summary_of
+from replay.outcome import Performance
+from replay.pace import Closed, Pace, Rate, Recorded
+from replay.perform import Performer
+from replay.plan import Planned
+from replay.run import Run, RunWriter
+from replay.settings import ReplayConfig
+from replay.source import Source
+from replay.stage import Options, Stage
+
+__all__ = ["WHOLE", "Share", "Watch", "limits_of", "pace_of", "perform_share"]
+
+_S = 1_000_000_000
+
+Watch = Callable[[Performer, int], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """Part `index`, from 0, of `count`."""
+
+    index: int = 0
+    count: int = 1
+
+    def owns(self, planned: Planned) -> bool:
+        """True where the session of a planned request falls to this share; the same in every process."""
+        return zlib.crc32(planned.exchange.session.encode()) % self.count == self.index
+
+
+WHOLE = Share()
+"""The share of a process that is alone."""
+
+
+async def perform_share(
+    config: ReplayConfig,
+    log: Log,
+    builds: Sequence[Build],
+    writer: RunWriter,
+    run_id: str,
+    share: Share = WHOLE,
+    *,
+    start_ns: int | None = None,
+    earlier: Run | None = None,
+    watch: Watch | None = None,
+    total: int = 0,
+) -> tuple[dict[str, Any], Exception | None]:
+    """Perform the share and write its records; the summary, and what ended it early, None where nothing did.
+
+    earlier: a run that has a part of this already. start_ns: when the common schedule begins.
+    """
+    clock = Clock()
+    limits = limits_of(config)
+    source = Source(log, config, builds)
+    binder = Binder(config.bind_exclude, config.sessions_max) if config.bind else None
+    done = None if earlier is None else Done()
+    http2 = speaks_http2(islice(log.exchanges(), 100))
+    stages = [_stage(build, config, limits, clock, http2) for build in builds]
+    mine = None if share.count == 1 else share.owns
+    performer = Performer(
+        stages, pace_of(config, share), _options(config, run_id), clock, writer.record, binder,
+        lambda: writer.clear, done, mine,
+    )  # fmt: skip
+    if earlier is not None and done is not None:
+        _take_over(earlier, performer, done, share)
+    for stage in stages:
+        await stage.client.open()
+    shown = watch(performer, total) if watch is not None else None
+    error: Exception | None = None
+    cpu = time.process_time()
+    try:
+        with _stopped_by_signals(performer, alone=share.count == 1):
+            await performer.perform(source.plan(), start_ns)
+    except Exception as problem:  # noqa: BLE001  kept: the run is closed first, and then it is raised again
+        error = problem
+    finally:
+        if shown is not None:
+            shown.close()
+        for stage in stages:
+            await stage.client.close()
+    return summary_of(performer, source, binder, time.process_time() - cpu), error
+
+
+def pace_of(config: ReplayConfig, share: Share = WHOLE) -> Pace:
+    """The pacing that the configuration asks for; of a closed loop every share has its part, at least 1."""
+    if config.speed is not None:
+        return Recorded(config.speed)
+    if config.rate is not None:
+        return Rate(config.rate)
+    whole = config.concurrency or 8
+    return Closed(max(whole // share.count + (share.index < whole % share.count), 1))
+
+
+def limits_of(config: ReplayConfig) -> Limits:
+    """The bounds of every client that the configuration asks for."""
+    return Limits(
+        timeout_ns=round(config.timeout_s * _S),
+        first_byte_timeout_ns=round(config.first_byte_timeout_s * _S),
+        connect_timeout_ns=round(config.connect_timeout_s * _S),
+        body_bytes_max=config.body_bytes_max,
+        connections_max=config.connections_max,
+        insecure=config.insecure,
+        ca_file=config.ca_file,
+    )
+
+
+def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock, http2: bool) -> Stage:
+    endpoint = build.endpoint
+    authority = build.host or (None if config.keep_host else endpoint.authority)
+    client = client_for(config.client, endpoint, limits, clock, http2)
+    return Stage(build.name, build.role, client, authority, build.headers)
+
+
+def _take_over(earlier: Run, performer: Performer, done: Done, share: Share) -> None:
+    """Count what an earlier attempt at this share performed, and remember what the builds answered then."""
+    for performance in earlier.performances():
+        if share.count > 1 and not _owns(share, performance):
+            continue
+        done.add(performance.iteration, performance.position)
+        if performance.skipped is not None:
+            performer.skipped[performance.skipped] += 1
+            continue
+        performer.sent += 1
+        for index, outcome in enumerate(performance.outcomes):
+            stage = performer.stages[index]
+            if outcome.failure is None:
+                stage.answered += 1
+            else:
+                stage.failed[outcome.failure.kind] += 1
+            performer.supplies.keep(performance.exchange, performance.position, performance.iteration, index, outcome)
+
+
+def _owns(share: Share, performance: Performance) -> bool:
+    return share.owns(Planned(performance.position, performance.exchange, 0))
+
+
+def _options(config: ReplayConfig, run_id: str) -> Options:
+    return Options(
+        run_id,
+        config.seed,
+        config.waiting_max,
+        config.held_bytes_max,
+        config.pair_wait_ms * 1_000_000,
+        config.breaker_failures,
+        None if config.duration_s is None else round(config.duration_s * _S),
+    )
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(performer: Performer, alone: bool) -> Iterator[None]:
+    """SIGINT and SIGTERM end the performance. alone: False where another process has heard Ctrl-C and passes it on."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    added = []
+
+    def end(number: signal.Signals) -> None:
+        if number == signal.SIGINT and not alone:
+            return
+        if performer.stopped:
+            performer.abandon()
+        else:
+            performer.stop(f"ended by {number.name}")
+
+    for number in numbers:
+        try:
+            loop.add_signal_handler(number, end, signal.Signals(number))
+            added.append(number)
+        except (ValueError, RuntimeError, NotImplementedError):
+            break  # not the main thread: whoever called us handles signals
+    try:
+        yield
+    finally:
+        for number in added:
+            loop.remove_signal_handler(number)
