@@ -33,10 +33,11 @@ class Redacts(Protocol):
 class Pipeline:
     """From a source to the log. Every method returns at once, and none raises whatever sampler, redactor or sink do.
 
-    counts: balanced whenever `in_flight` is 0. Not safe for threads: one pipeline, one thread.
+    counts: balanced whenever `in_flight` is 0. admit: asked at every `begin`, with its time; a reason sheds the exchange.
+    Not safe for threads: one pipeline, one thread.
     """
 
-    __slots__ = ("_redactor", "_sink", "counts", "in_flight", "sampler")
+    __slots__ = ("_redactor", "_sink", "admit", "counts", "in_flight", "sampler")
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Pipeline:
         self._sink = sink
         self.counts = counts if counts is not None else Conservation()
         self.in_flight = 0
+        self.admit: Callable[[int], str | None] | None = None
 
     def connection_kept(self, client: str, at_ns: int | None = None) -> bool:
         """False where no exchange of this client's connection can be kept; then only count them with `skimmed`.
@@ -68,6 +70,9 @@ class Pipeline:
         client: "ip" or "ip:port", "" where unknown. Every Decision must go to `finish` or `abandon` once.
         """
         self.counts.seen += 1
+        if self.admit is not None and (reason := self.admit(at_ns)) is not None:
+            self.counts.shed[reason] += 1
+            return None
         try:
             decision = self.sampler.begin(request, client, at_ns)
         except Exception:  # noqa: BLE001  # fail-open: counted as a loss, with its reason

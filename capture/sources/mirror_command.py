@@ -14,7 +14,7 @@ from capture.config import build
 from capture.errors import UsageError
 from capture.options import capture_options, capture_settings
 from capture.pipeline import Pipeline
-from capture.settings import MirrorConfig
+from capture.settings import GuardConfig, MirrorConfig
 from capture.sources.mirror import MirrorLimits, MirrorSink
 from capture.sources.recording import Stop, record
 from capture.sources.relay.address import Address, parse_address
@@ -58,7 +58,8 @@ def mirror(ctx: click.Context, /, **arguments: Any) -> None:
         await stop.asked.wait()
         await stop.hurried(sink.drain())
 
-    counts = record(chosen, {"source": "mirror", "listen": str(listen)}, serve, new_loop)
+    guard = build(GuardConfig, "guard", settings)
+    counts = record(chosen, {"source": "mirror", "listen": str(listen)}, serve, new_loop, guard)
     _say(counts.line())
 
 

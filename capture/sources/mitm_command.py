@@ -14,7 +14,7 @@ from capture.config import build
 from capture.errors import UsageError
 from capture.options import capture_options, capture_settings
 from capture.pipeline import Pipeline
-from capture.settings import MitmConfig
+from capture.settings import GuardConfig, MitmConfig
 from capture.sources.recording import Stop, record
 
 __all__ = ["mitm"]
@@ -59,7 +59,9 @@ def mitm(ctx: click.Context, /, **arguments: Any) -> None:
     async def serve(pipeline: Pipeline, clock: Clock, stop: Stop) -> None:
         await serve_mitm(plan, pipeline, clock, stop, lambda address: _say(f"listening on {address}"))
 
-    counts = record(chosen, {"source": "mitm", "mode": list(plan.modes)}, serve)
+    guard = build(GuardConfig, "guard", settings)
+    # What mitmproxy itself takes is the traffic's, not capture's; of the budgets only rate, memory and disk apply.
+    counts = record(chosen, {"source": "mitm", "mode": list(plan.modes)}, serve, guard=guard, capture_ns=lambda: 0)
     _say(counts.line())
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from capture.clock import Clock
 from capture.conservation import Conservation
 from capture.errors import RunFailed
+from capture.guard import Guard, Usage
 from capture.log.writer import LogWriter
 from capture.options import CaptureSettings
 from capture.pipeline import Pipeline, pipeline_from_config
+from capture.settings import GuardConfig
+from capture.sources.relay.status import rss_bytes
 
 __all__ = ["Stop", "record"]
 
@@ -54,10 +59,13 @@ def record(
     meta: dict[str, Any],
     serve: Serve,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    guard: GuardConfig | None = None,
+    capture_ns: Callable[[], int] = time.process_time_ns,
 ) -> Conservation:
     """Run `serve` until it returns, then write out and seal the log; returns counts that add up.
 
     serve: a coroutine function that runs the source until `Stop.asked`, and drains it. meta: for the log's header.
+    guard: budgets, none by default. capture_ns: processor time that capture has taken; the whole process by default.
     Raises RunFailed where the log cannot be written, and what `serve` raises, after the log is sealed.
     """
     clock = Clock()
@@ -70,14 +78,45 @@ def record(
         pipeline = pipeline_from_config(settings.capture, settings.redact, writer.put)
         counts = pipeline.counts
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(_run(pipeline, writer, clock, serve))
+            budgets = _Budgets(Guard(guard or GuardConfig()), pipeline, settings, clock, capture_ns)
+            runner.run(_run(pipeline, writer, clock, serve, budgets))
     finally:
         writer.close(counts)
     writer.settle(pipeline.counts)
     return pipeline.counts
 
 
-async def _run(pipeline: Pipeline, writer: LogWriter, clock: Clock, serve: Serve) -> None:
+class _Budgets:
+    """Measures a few times a second what capture takes, and lets the guard decide."""
+
+    def __init__(
+        self,
+        guard: Guard,
+        pipeline: Pipeline,
+        settings: CaptureSettings,
+        clock: Clock,
+        capture_ns: Callable[[], int],
+    ) -> None:
+        self._guard = guard
+        self._pipeline = pipeline
+        self._settings = settings
+        self._now_ns = clock.now_ns
+        self._capture_ns = capture_ns
+        pipeline.admit = guard.admit
+
+    def tick(self, late_ns: int) -> None:
+        """Take one measurement; `late_ns` is how much later than planned it comes."""
+        try:
+            found = os.statvfs(self._settings.log)
+            free_bytes: int | None = found.f_bavail * found.f_frsize
+        except OSError:
+            free_bytes = None
+        usage = Usage(self._now_ns(), self._capture_ns(), rss_bytes(), free_bytes, late_ns)
+        if self._guard.tick(usage):
+            self._pipeline.sampler.set_probability(self._settings.capture.sample * self._guard.factor)
+
+
+async def _run(pipeline: Pipeline, writer: LogWriter, clock: Clock, serve: Serve, budgets: _Budgets) -> None:
     loop = asyncio.get_running_loop()
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,17 +124,19 @@ async def _run(pipeline: Pipeline, writer: LogWriter, clock: Clock, serve: Serve
     # The writer's thread must never read counts that the loop is changing: it gets copies.
     copy = Conservation()
 
-    async def keep_copying() -> None:
+    async def tick() -> None:
         nonlocal copy
         while True:
+            due_s = loop.time() + _SNAPSHOT_S
             await asyncio.sleep(_SNAPSHOT_S)
             copy = Conservation.from_dict(pipeline.counts.as_dict())
+            budgets.tick(max(0, int((loop.time() - due_s) * 1e9)))
 
     writer.sync_conservation(lambda: copy)
-    copying = loop.create_task(keep_copying())
+    ticking = loop.create_task(tick())
     try:
         await serve(pipeline, clock, stop)
     finally:
-        copying.cancel()
+        ticking.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
