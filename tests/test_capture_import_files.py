@@ -324,7 +324,7 @@ def test_envoys_streamed_segments_are_put_together(tmp_path: Path) -> None:
     assert [item.code for item in skipped] == ["bad_record", "bad_record"]
 
 
-LINES = r"""203.0.113.9 - - [10/Oct/2026:13:55:36 -0700] "GET /a?b=1 HTTP/1.1" 200 2326 "https://shop/" "Agent \x22x\x22"
+LINES = r"""203.0.113.9 - - [10/Oct/2026:13:55:36 -0700] "GET /a?b=1 HTTP/1.1" 200 2326 "https://shop/" "A \x22x\x22"
 203.0.113.9 - bob [10/Oct/2026:13:55:36 -0700] "HEAD /b HTTP/2.0" 304 - "-" "-"
 203.0.113.9 - - [10/Oct/2026:13:55:37 -0700] "POST /c HTTP/1.1" 200 1 "-" "-"
 203.0.113.9 - - [10/Oct/2026:13:55:37 -0700] "\x16\x03\x01" 400 0 "-" "-"
@@ -339,7 +339,7 @@ def test_an_access_log_gives_its_gets_and_heads_and_says_why_not_the_others(tmp_
     assert recognise(path) == "access"
     (first, second), skipped = parts(access.read(path))
     assert (first.request.method, first.request.target) == ("GET", "/a?b=1")
-    assert first.request.headers == (("Referer", "https://shop/"), ("User-Agent", 'Agent "x"'))
+    assert first.request.headers == (("Referer", "https://shop/"), ("User-Agent", 'A "x"'))
     assert first.response is not None
     assert (first.response.status, first.response.body, first.response.body_bytes) == (200, None, 2326)
     assert first.times.request_start == 1_791_665_736_000_000_000

@@ -21,6 +21,9 @@ from tests.support.log_records import an_exchange, exchanges, without_id, write_
 PAGE = b"<html>" + b"".join(b"<p>paragraph %d of many, each with its %x</p>" % (n, n**9) for n in range(40))
 
 
+USUAL = 6 + 16 * 8 + 256 * 15
+
+
 def gzipped(content: bytes, level: int) -> bytes:
     return gzip.compress(content, level, mtime=1)
 
@@ -50,7 +53,7 @@ def test_a_compressed_page_is_stored_as_its_content() -> None:
         gzipped(PAGE, 6)[:-1] + b"\xff",
         b"\x1f\x8b\x08\x08" + gzipped(PAGE, 6)[4:],
         zlib.compress(PAGE, 6)[:-1] + b"\xff",
-        b"\x78\x9c" + os.urandom(50),
+        b"\x78\x9c" + bytes(range(50)),
         brotli.compress(PAGE),
         gzip.compress(bytes(9 << 20)),
     ],
@@ -66,6 +69,24 @@ def test_a_sync_flushed_stream_stays_as_it_was_sent() -> None:
     assert repack([body], Recipes())[0] == [body]
 
 
+def test_what_nginx_makes_of_a_short_body_comes_back_to_the_byte() -> None:
+    content = os.urandom(3500).hex().encode()  # 7,000 bytes: nginx takes 13 window bits and memory level 6
+    deflate = zlib.compressobj(1, zlib.DEFLATED, 16 + 13, 6)
+    body = deflate.compress(content) + deflate.flush()
+    stored, packed = repack([body], Recipes())
+    assert (stored, packed.settings) == ([content], [1 + 16 * 6 + 256 * 13])
+    assert unpack(stored, packed) == [body]
+
+
+def test_after_many_bodies_of_an_unknown_kind_no_more_than_two_ways_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(recode, "_coded", lambda content, settings, header: tried.append(settings) or b"")
+    recipes = Recipes()
+    for _ in range(33):
+        recipes.find(gzipped(PAGE, 6))
+    assert len(tried) == 32 * 18 + 2
+
+
 def test_where_another_zlib_makes_other_bytes_the_body_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     stored, packed = repack([gzipped(PAGE, 6), b"plain"], Recipes())
     monkeypatch.setattr(recode, "_coded", lambda content, level, header: gzipped(content, 1))
@@ -79,11 +100,14 @@ def test_where_another_zlib_makes_other_bytes_the_body_is_marked(monkeypatch: py
     "packed",
     [
         Packed([0], [], [], 0),
-        Packed([1], [6], [bytes(10)], 0),
-        Packed([-1], [6], [bytes(10)], 0),
-        Packed([0], [0], [bytes(10)], 0),
-        Packed([0], [6], [bytes(11)], 0),
-        Packed([0, 0], [6, 6], [bytes(10), bytes(10)], 0),
+        Packed([1], [USUAL], [bytes(10)], 0),
+        Packed([-1], [USUAL], [bytes(10)], 0),
+        Packed([0], [USUAL - 6], [bytes(10)], 0),
+        Packed([0], [6 + 256 * 15], [bytes(10)], 0),
+        Packed([0], [6 + 16 * 8 + 256 * 16], [bytes(10)], 0),
+        Packed([0], [6 + 16 * 8 + 256 * 8], [bytes(10)], 0),
+        Packed([0], [USUAL], [bytes(11)], 0),
+        Packed([0, 0], [USUAL, USUAL], [bytes(10), bytes(10)], 0),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(packed: Packed) -> None:

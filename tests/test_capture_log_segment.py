@@ -137,6 +137,51 @@ def test_a_quiet_service_gets_its_small_blocks_rewritten_when_the_segment_is_sea
     assert [path.name for path in (tmp_path / "small").iterdir()] == [small.name]
 
 
+def test_a_quiet_segment_is_sealed_early_so_that_rewriting_it_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.log.segment._COMPACT_BYTES", 20_000)
+    now = [START_NS]
+    writer = writer_of(tmp_path, LogConfig(fsync="off", block_bytes=1024), now_ns=lambda: now[0])
+    for record in exchanges(200):
+        now[0] += 10**9
+        writer.write(record, record.times.request_start)
+    writer.close()
+    assert len(writer.segments_sealed) > 2
+    with open_log(tmp_path) as log:
+        assert without_id(log.exchanges()) == exchanges(200)
+        assert {info.blocks for info in log.segments} <= {0, 1}
+
+
+def test_a_busy_segment_is_not_rewritten(tmp_path: Path) -> None:
+    writer = writer_of(tmp_path, LogConfig(fsync="off", block_bytes=1024), now_ns=lambda: START_NS)
+    for record in exchanges(200):
+        writer.write(record, record.times.request_start)
+    writer.close()
+    with open_log(tmp_path) as log:
+        assert log.segments[0].blocks > 10
+
+
+def test_rewriting_that_takes_too_long_or_finds_no_space_leaves_the_segment_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.log.segment._COMPACT_DENSE_S", -1.0)
+    path = write_log(tmp_path / "late", exchanges(40), compact=True)
+    with open_log(tmp_path / "late") as log:
+        assert (log.segments[0].blocks, log.segments[0].sealed) == (4, True)
+        assert without_id(log.exchanges()) == exchanges(40)
+    assert list((tmp_path / "late").iterdir()) == [path]
+
+
+def test_unfinished_copies_of_a_killed_writer_are_removed_and_young_ones_are_not(tmp_path: Path) -> None:
+    for name, age_s in (("old", 100), ("young", 1)):
+        path = tmp_path / f"{name}.tmp"
+        path.write_bytes(b"half")
+        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
+    writer_of(tmp_path).close()
+    assert [path.name for path in tmp_path.glob("*.tmp")] == ["young.tmp"]
+
+
 def test_the_disk_budget_prunes_the_oldest_sealed_segments(tmp_path: Path) -> None:
     now = [START_NS]
     config = LogConfig(fsync="off", disk_bytes_max=20_000, segment_bytes=3000, block_bytes=1024, compact=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 from typing import Literal
 
-from capture.log.appender import OPEN_SUFFIX, SEALED_SUFFIX, is_locked
+from capture.log.appender import OPEN_SUFFIX, SEALED_SUFFIX, TEMPORARY_SUFFIX, is_locked
 
-__all__ = ["DiskBudget", "segment_files"]
+__all__ = ["DiskBudget", "remove_leftovers", "segment_files"]
 
 
 def segment_files(directory: Path) -> list[tuple[Path, int]]:
@@ -23,6 +24,19 @@ def segment_files(directory: Path) -> list[tuple[Path, int]]:
                 except FileNotFoundError:
                     continue  # sealed or pruned by another process a moment ago
     return sorted(found)
+
+
+def remove_leftovers(directory: Path, older_than_s: float = 60.0) -> None:
+    """Delete unfinished copies whose writer was killed; a young one may belong to a writer that is only starting."""
+    if not directory.is_dir():
+        return
+    for path in directory.glob("*" + TEMPORARY_SUFFIX):
+        try:
+            old = time.time() - path.stat().st_mtime > older_than_s
+            if old and not is_locked(path) and not is_locked(path.with_suffix(OPEN_SUFFIX)):
+                path.unlink()
+        except FileNotFoundError:
+            continue
 
 
 class DiskBudget:

@@ -35,7 +35,8 @@ from capture.log.recode import Recipes, repack
 __all__ = ["compact"]
 
 _BLOCK_BYTES = 4 << 20
-_LEVEL = 12
+_LEVEL, _LEVEL_OF_LITTLE = 12, 19
+_LITTLE_BYTES = 2 << 20
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ def compact(
     ends the rewriting, and the segment stays as it was.
     """
     recipes = Recipes()
+    level = _LEVEL_OF_LITTLE if footer.raw_bytes <= _LITTLE_BYTES else _LEVEL
     temporary = file.directory / (file.segment + TEMPORARY_SUFFIX)
     try:
         with temporary.open("xb") as copy:
@@ -87,10 +89,10 @@ def compact(
                     or len(merged.bodies) + entry.bodies > BODIES_MAX
                     or len(merged.records) > RECORDS_BYTES_MAX // 4
                 ):
-                    index.append(_write(copy.write, copy.tell(), merged, recipes, cipher))
+                    index.append(_write(copy.write, copy.tell(), merged, recipes, level, cipher))
                     merged = _Merged()
                 _add(merged, entry, payload, hashes)
-            index.append(_write(copy.write, copy.tell(), merged, recipes, cipher))
+            index.append(_write(copy.write, copy.tell(), merged, recipes, level, cipher))
             rewritten = Footer(
                 records=footer.records,
                 raw_bytes=footer.raw_bytes,
@@ -101,7 +103,7 @@ def compact(
                 extra=footer.extra,
                 final=footer.final,
             )
-            copy.write(pack_footer(rewritten, copy.tell(), _LEVEL, cipher))
+            copy.write(pack_footer(rewritten, copy.tell(), level, cipher))
         return file.seal_as(temporary)
     except (OSError, FormatError, _OutOfTimeError):
         # No space or no time, or the segment cannot be read back: it is sealed as it is, and a reader will tell.
@@ -132,7 +134,7 @@ def _add(merged: _Merged, entry: IndexEntry, payload: bytes, sessions: list[int]
 
 
 def _write(
-    write: Callable[[bytes], int], offset: int, merged: _Merged, recipes: Recipes, cipher: Cipher | None
+    write: Callable[[bytes], int], offset: int, merged: _Merged, recipes: Recipes, level: int, cipher: Cipher | None
 ) -> IndexEntry:
     first = merged.first
     assert first is not None, "a merged block has at least one block in it"
@@ -144,7 +146,7 @@ def _write(
         BLOCK_RECORDS, 0, 0, 0, first.first_record, merged.count, first.first_body, len(merged.bodies),
         merged.first_ns, merged.last_ns, 0,
     )  # fmt: skip
-    data = frame(head, payload, _LEVEL, cipher)
+    data = frame(head, payload, level, cipher)
     write(data)
     return IndexEntry(
         offset, len(data), first.first_record, merged.count, first.first_body, len(merged.bodies),

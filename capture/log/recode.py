@@ -22,6 +22,8 @@ NOTE = "log: the body was compressed again by another zlib; its content is the s
 _GZIP_HEADER_BYTES, _ZLIB_HEADER_BYTES = 10, 2
 _CONTENT_BYTES_MAX = 8 << 20
 _LEVELS = (6, 4, 9, 1, 5, 2, 3, 7, 8)
+_TRIES_MAX_AFTER_FAILURES = 2
+_FAILURES = 32
 
 
 class Recoded(bytes):
@@ -29,27 +31,41 @@ class Recoded(bytes):
 
 
 class Packed(msgspec.Struct, frozen=True, array_like=True):
-    """The fourth part of a payload, a column each: place of the body in its block, zlib level, header of its format.
+    """The fourth part of a payload, a column each: place of the body in its block, settings of zlib, format header.
 
-    headers: 10 bytes for gzip, 2 for zlib. checksum: XXH3-64 of all these bodies as they were, one after the other.
+    settings: level + 16 x memory level + 256 x window bits. headers: 10 bytes for gzip, 2 for zlib. checksum: XXH3-64
+    of all these bodies as they were, one after the other.
     """
 
     places: list[int] = []
-    levels: list[int] = []
+    settings: list[int] = []
     headers: list[bytes] = []
     checksum: int = 0
 
 
-class Recipes:
-    """Remembers which level fitted last: one server uses one level."""
+def _usual(level: int, _content_bytes: int) -> int:
+    return level + 16 * 8 + 256 * 15
 
-    __slots__ = ("_levels",)
+
+def _nginx(level: int, content_bytes: int) -> int:
+    """nginx makes window and memory smaller for short bodies whose length it knows (ngx_http_gzip_filter_module)."""
+    window, memory = 15, 8
+    while window > 9 and content_bytes < (1 << window - 1) - 262:
+        window, memory = window - 1, memory - 1
+    return level + 16 * max(1, memory) + 256 * window
+
+
+class Recipes:
+    """Finds how a body was compressed; what fitted last is tried first, as one server compresses one way."""
+
+    __slots__ = ("_failures", "_ways")
 
     def __init__(self) -> None:
-        self._levels = list(_LEVELS)
+        self._ways = [(way, level) for level in _LEVELS for way in (_usual, _nginx)]
+        self._failures = 0
 
     def find(self, body: bytes) -> tuple[bytes, int, bytes] | None:
-        """(content, level, header) of a body that zlib can make again to the byte, else None."""
+        """(content, settings, header) of a body that zlib can make again to the byte, else None."""
         if body[:4] == b"\x1f\x8b\x08\0" and len(body) > _GZIP_HEADER_BYTES + 8:
             header, trailer = body[:_GZIP_HEADER_BYTES], 8
         elif len(body) > 6 and body[0] == 0x78 and (body[0] << 8 | body[1]) % 31 == 0 and not body[1] & 0x20:
@@ -59,12 +75,14 @@ class Recipes:
         content = _content(body[len(header) : -trailer])
         if content is None:
             return None
-        for level in self._levels:
-            if _coded(content, level, header) == body:
-                if level != self._levels[0]:
-                    self._levels.remove(level)
-                    self._levels.insert(0, level)
-                return content, level, header
+        ways = self._ways if self._failures < _FAILURES else self._ways[:_TRIES_MAX_AFTER_FAILURES]
+        for place, (way, level) in enumerate(ways):
+            settings = way(level, len(content))
+            if _coded(content, settings, header) == body:
+                self._failures = 0
+                self._ways.insert(0, self._ways.pop(place))
+                return content, settings, header
+        self._failures += 1
         return None
 
 
@@ -77,8 +95,8 @@ def _content(deflated: bytes) -> bytes | None:
     return content if inflate.eof and not inflate.unused_data and not inflate.unconsumed_tail else None
 
 
-def _coded(content: bytes, level: int, header: bytes) -> bytes:
-    deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+def _coded(content: bytes, settings: int, header: bytes) -> bytes:
+    deflate = zlib.compressobj(settings & 15, zlib.DEFLATED, -(settings >> 8), settings >> 4 & 15)
     coded = header + deflate.compress(content) + deflate.flush()
     if len(header) == _GZIP_HEADER_BYTES:
         return coded + zlib.crc32(content).to_bytes(4, "little") + (len(content) & 0xFFFFFFFF).to_bytes(4, "little")
@@ -89,7 +107,7 @@ def repack(bodies: Sequence[bytes], recipes: Recipes) -> tuple[list[bytes], Pack
     """The bodies as they are to be stored, and how to get them back."""
     stored: list[bytes] = []
     places: list[int] = []
-    levels: list[int] = []
+    settings: list[int] = []
     headers: list[bytes] = []
     checksum = xxhash.xxh3_64()
     for place, body in enumerate(bodies):
@@ -97,27 +115,28 @@ def repack(bodies: Sequence[bytes], recipes: Recipes) -> tuple[list[bytes], Pack
         if found is None:
             stored.append(body)
             continue
-        content, level, header = found
+        content, way, header = found
         stored.append(content)
         places.append(place)
-        levels.append(level)
+        settings.append(way)
         headers.append(header)
         checksum.update(body)
-    return stored, Packed(places, levels, headers, checksum.intdigest() if places else 0)
+    return stored, Packed(places, settings, headers, checksum.intdigest() if places else 0)
 
 
 def unpack(bodies: list[bytes], packed: Packed) -> list[bytes]:
     """The bodies as they were on the wire; `Recoded` where this zlib makes other bytes. Raises FormatError."""
     if not packed.places:
         return bodies
-    if not len(packed.places) == len(packed.levels) == len(packed.headers) <= len(bodies):
+    if not len(packed.places) == len(packed.settings) == len(packed.headers) <= len(bodies):
         raise FormatError("a block says of other bodies than it has how they were compressed")
     checksum = xxhash.xxh3_64()
     coded: list[bytes] = []
-    for place, level, header in zip(packed.places, packed.levels, packed.headers, strict=True):
-        if not 0 <= place < len(bodies) or not 1 <= level <= 9 or len(header) not in (2, 10):
+    for place, way, header in zip(packed.places, packed.settings, packed.headers, strict=True):
+        possible = 1 <= way & 15 <= 9 and 1 <= way >> 4 & 15 <= 9 and 9 <= way >> 8 <= 15
+        if not 0 <= place < len(bodies) or not possible or len(header) not in (2, 10):
             raise FormatError("a block says of a body how it was compressed in a way that there is none of")
-        body = _coded(bodies[place], level, header)
+        body = _coded(bodies[place], way, header)
         checksum.update(body)
         coded.append(body)
     same = checksum.intdigest() == packed.checksum

@@ -17,7 +17,7 @@ from capture.errors import UsageError
 from capture.log.appender import Appender, new_segment_id
 from capture.log.block import frame, join_payload
 from capture.log.bodies import BodyTable
-from capture.log.budget import DiskBudget
+from capture.log.budget import DiskBudget, remove_leftovers
 from capture.log.cipher import SALT_BYTES, Cipher, key_from, key_id_of, read_key
 from capture.log.compact import compact
 from capture.log.filters import bloom_of, hash_of, pack_ids
@@ -42,8 +42,9 @@ T = TypeVar("T")
 _ENCODER = msgspec.msgpack.Encoder()
 _S = 1_000_000_000
 _QUIET_BYTES_A_SECOND = 1 << 20
-_COMPACT_S = 60.0
-_COMPACT_AT_END_S = 5.0
+_COMPACT_BYTES = 24 << 20
+"""A quiet segment is sealed when it has so much before compression, so that rewriting it never takes long."""
+_COMPACT_S, _COMPACT_AT_END_S, _COMPACT_DENSE_S = 2.0, 5.0, 60.0
 
 
 def _before(deadline: float) -> bool:
@@ -144,6 +145,7 @@ class RecordWriter(Generic[T]):
         self._budget = DiskBudget(directory, config.disk_bytes_max, config.when_full)
         self.segments_sealed: list[Path] = []
         self.bytes_written = 0
+        remove_leftovers(directory)
         self._open()
 
     @property
@@ -255,7 +257,8 @@ class RecordWriter(Generic[T]):
     def _due(self, segment: _Segment) -> bool:
         age_ns = self._now_ns() - segment.created_ns
         old = segment.records > 0 and age_ns >= self._config.segment_seconds * _S
-        return old or segment.file.end >= self._config.segment_bytes
+        ripe = self._config.compact and segment.raw >= _COMPACT_BYTES and not self._dense and self._quiet(segment)
+        return old or ripe or segment.file.end >= self._config.segment_bytes
 
     def _quiet(self, segment: _Segment) -> bool:
         """True where rewriting costs little of the time that the segment was open for."""
@@ -320,8 +323,8 @@ class RecordWriter(Generic[T]):
         )
         sealed = None
         if self._config.compact and segment.index and (self._dense or self._quiet(segment)):
-            deadline = time.monotonic() + (_COMPACT_AT_END_S if final and not self._dense else _COMPACT_S)
-            in_time = partial(_before, deadline)
+            most_s = _COMPACT_DENSE_S if self._dense else _COMPACT_AT_END_S if final else _COMPACT_S
+            in_time = partial(_before, time.monotonic() + most_s)
             sealed = compact(segment.file, segment.header, footer, segment.sessions, segment.cipher, in_time)
         if sealed is None:
             sealed = segment.file.seal(pack_footer(footer, segment.file.end, self._config.level, segment.cipher))
