@@ -33,7 +33,7 @@ class Redacts(Protocol):
 class Pipeline:
     """From a source to the log. Every method returns at once, and none raises whatever sampler, redactor or sink do.
 
-    counts: balanced whenever `in_flight` is 0. admit: asked at every `begin`, with its time; a reason sheds the exchange.
+    counts: balanced whenever `in_flight` is 0. admit: asked at every `begin`, with its time; a reason sheds it.
     Not safe for threads: one pipeline, one thread.
     """
 

@@ -27,7 +27,7 @@ from capture.log.reader import open_log
 from capture.sources.mitm_command import mitm
 from tests.support.accounts import assert_conserved
 
-pytestmark = [pytest.mark.net]
+pytestmark = [pytest.mark.net, pytest.mark.slow]
 
 pytest.importorskip("mitmproxy")
 
