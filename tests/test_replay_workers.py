@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +16,8 @@ from replay.plan import Planned
 from replay.run import open_run
 from replay.run_share import Share, pace_of
 from replay.settings import ReplayConfig
-from tests.support.replaying import write_log
-from tests.support.rude import Rude, exchange, get, rude_server
+from tests.support.replaying import serving, write_log
+from tests.support.rude import Rude, exchange, get
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
@@ -27,23 +25,8 @@ pytestmark = [pytest.mark.net, pytest.mark.slow]
 @pytest.fixture
 def server() -> Iterator[Rude]:
     """A well-behaved server in a thread of its own."""
-    started: list[Rude] = []
-    ready = threading.Event()
-    over: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-
-    async def serve() -> None:
-        over.append((asyncio.get_running_loop(), asyncio.Event()))
-        async with rude_server() as rude:
-            started.append(rude)
-            ready.set()
-            await over[0][1].wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(10)
-    yield started[0]
-    over[0][0].call_soon_threadsafe(over[0][1].set)
-    thread.join(10)
+    with serving() as rude:
+        yield rude
 
 
 def begin(log: Path, server: Rude, run: Path, *more: str) -> subprocess.Popen[str]:

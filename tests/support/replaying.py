@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from replay.pace import Closed, Pace
 from replay.perform import Performer
 from replay.plan import Planner
 from replay.stage import Options, Stage
-from tests.support.rude import Rude
+from tests.support.rude import Rude, rude_server
 
 
 def write_log(directory: Path, exchanges: Sequence[Exchange], meta: dict[str, Any] | None = None) -> Path:
@@ -85,3 +88,27 @@ def assert_adds_up(performer: Performer, recorded: Sequence[Performance]) -> Non
         failed = Counter(p.outcomes[index].failure.kind for p in sent if p.outcomes[index].failure is not None)
         assert stage.failed == failed
         assert performer.sent == stage.answered + sum(failed.values())
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Rude]:
+    """A rude server in a thread of its own, for tests that block."""
+    started: list[Rude] = []
+    ready = threading.Event()
+    over: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        over.append((asyncio.get_running_loop(), asyncio.Event()))
+        async with rude_server() as rude:
+            started.append(rude)
+            ready.set()
+            await over[0][1].wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield started[0]
+    finally:
+        over[0][0].call_soon_threadsafe(over[0][1].set)
+        thread.join(10)
