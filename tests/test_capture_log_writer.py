@@ -113,6 +113,34 @@ def test_a_disk_that_refuses_stops_the_log_and_it_resumes_with_nothing_lost(
         assert without_id(log.exchanges()) == [an_exchange(0), an_exchange(2)]
 
 
+def test_a_disk_without_room_for_the_next_segment_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = LogConfig(fsync="off", flush_ms=5, retry_ms=5, block_bytes=1024, segment_bytes=2000, compact=False)
+    writer = LogWriter(tmp_path, config, {})
+    refused = threading.Event()
+    rename = os.rename
+
+    def no_new_segment(source: Path, target: Path) -> None:
+        if str(target).endswith(".open"):
+            refused.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", no_new_segment)
+        accepted = [record for record in exchanges(100) if writer.put(record) is None]
+        assert refused.wait(10)
+        wait_until(lambda: writer.stats().failing == "disk_full")
+        assert writer.put(an_exchange(1000)) == "disk_full"
+    wait_until(lambda: writer.stats().failing is None)
+    accepted += [record for record in exchanges(50, first=100) if writer.put(record) is None]
+    writer.close(Conservation())
+    assert writer.lost == {}
+    with open_log(tmp_path) as log:
+        assert without_id(log.exchanges()) == accepted
+
+
 def test_a_disk_that_never_comes_back_costs_what_was_held_counted_and_close_returns(tmp_path: Path, disk: Disk) -> None:
     writer = LogWriter(tmp_path, LogConfig(fsync="off", flush_ms=5, retry_ms=10_000), {})
     writer.put(an_exchange(0))

@@ -154,6 +154,11 @@ class RecordWriter(Generic[T]):
         return self._block.count
 
     @property
+    def is_open(self) -> bool:
+        """True where a write needs no new segment first; else it may raise OSError without holding its record."""
+        return self._segment is not None
+
+    @property
     def full(self) -> bool:
         """True where the budget is spent and the policy is to stop."""
         return self._budget.full
@@ -221,9 +226,10 @@ class RecordWriter(Generic[T]):
 
     def flush(self) -> None:
         """Write what is held as one block and, where it is time, seal the segment. Raises OSError, nothing lost."""
+        if self._closed:
+            return
+        segment = self._segment or self._open()
         if self._block.count:
-            segment = self._segment
-            assert segment is not None, "records are only held while a segment is open"
             self._append(segment)
         if self._segment is not None and self._due(self._segment):
             self._seal(self._segment, {}, final=False)

@@ -225,6 +225,8 @@ class LogWriter:
     def _drain(self, deadline: float) -> None:
         """Write what is queued, but no longer than until the next flush is due."""
         queue, records = self._queue, self._records
+        if not records.is_open:
+            records.flush()  # before anything leaves the queue: a write that cannot begin a segment holds nothing
         while queue:
             for _ in range(min(len(queue), _BATCH)):
                 exchange, size = queue.popleft()
