@@ -80,10 +80,12 @@ class Binder:
 
     exclude: patterns of places that are never replaced, as `Place.text()` shows them ("query:page", "$['at']*").
     sessions_max: sessions remembered; the one used longest ago is forgotten first and counted in `forgotten`.
+    supplying: after `note`, whether the answer to that request may be the source of a later link.
     """
 
     def __init__(self, exclude: Iterable[str] = (), sessions_max: int = 20_000) -> None:
         self.forgotten = 0
+        self.supplying = False
         self._exclude = tuple(exclude)
         self._sessions_max = sessions_max
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
@@ -99,6 +101,7 @@ class Binder:
         if iteration != self._iteration:
             self._iteration = iteration
             self._sessions.clear()
+        self.supplying = False
         exchange = planned.exchange
         session = self._sessions.get(exchange.session)
         if session is None:
@@ -165,6 +168,7 @@ class Binder:
             return  # the very same answer again: it says nothing that is not known, and of the same places
         if len(session.seen) < _CACHE_MAX:
             session.seen[id(values)] = values
+        self.supplying = bool(values)
         around = _words(_last_static(exchange.request.target.partition("?")[0]))
         for place, value in values.items():
             source = Source(planned.position, exchange.id, place)

@@ -28,6 +28,7 @@ class Pair:
         "outcomes",
         "planned",
         "ready_ns",
+        "supplying",
         "template",
     )
 
@@ -35,6 +36,7 @@ class Pair:
         self.planned = planned
         self.iteration = iteration
         self.links: tuple[Link, ...] = ()
+        self.supplying = False
         self.due_ns = due_ns
         self.ready_ns = due_ns
         self.left = builds

@@ -70,7 +70,7 @@ class Performer:
         self._clock = clock
         self._record = record
         self._binder = binder
-        self.supplies = Supplies(len(stages), options.held_bytes_max)
+        self.supplies = Supplies(len(stages), options.supplies_bytes_max, options.sessions_max)
         self._clear = clear
         self._performed = done
         self._mine = mine
@@ -222,6 +222,7 @@ class Performer:
         self._admitted += 1
         pair = Pair(planned, iteration, due, len(self.stages))
         pair.links = self._note(planned, iteration)
+        pair.supplying = self._binder is not None and self._binder.supplying
         self._admit(pair)
         return True
 
@@ -361,7 +362,7 @@ class Performer:
             self.lateness.add(outcome.sent_ns - pair.due_ns)
         pair.outcomes[index] = outcome
         pair.left -= 1
-        if self._binder is not None:
+        if pair.supplying:
             self.supplies.keep(pair.planned.exchange, pair.planned.position, pair.iteration, index, outcome)
         if pair.dependents is not None:
             self._release(pair, index)

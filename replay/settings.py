@@ -27,7 +27,7 @@ class ReplayConfig:
     for the builds that are not. breaker_failures: consecutive connection failures after which nothing more is sent to
     a build. allow_captured_address: 2 lets the replay send to the address that the log was captured from. deny_hosts:
     hosts that are never sent to, as names or "*.suffix". bind_exclude: places that are never replaced, e.g.
-    "query:page". sessions_max: sessions whose values are kept for binding.
+    "query:page". sessions_max: sessions whose values are kept for binding; supplies_bytes_max: of answers kept for it.
     """
 
     seed: int = 1
@@ -46,6 +46,7 @@ class ReplayConfig:
     body_bytes_max: int = 16 << 20
     connections_max: int = 256
     held_bytes_max: int = 256 << 20
+    supplies_bytes_max: int = 64 << 20
     waiting_max: int = 10_000
     pair_wait_ms: int = 1000
     breaker_failures: int = 10
@@ -58,7 +59,7 @@ class ReplayConfig:
     client: ClientKind = "auto"
     bind: bool = True
     bind_exclude: tuple[str, ...] = ()
-    sessions_max: int = 20_000
+    sessions_max: int = 10_000
     workers: int = 1
     cluster: str | None = None
 
@@ -74,7 +75,7 @@ class ReplayConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}")
-        for name in ("body_bytes_max", "pair_wait_ms", "sessions_max", "breaker_failures"):
+        for name in ("body_bytes_max", "pair_wait_ms", "sessions_max", "supplies_bytes_max", "breaker_failures"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not 0 <= self.warmup < 1:

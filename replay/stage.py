@@ -39,6 +39,8 @@ class Options:
     seed: int = 1
     waiting_max: int = 10_000
     held_bytes_max: int = 256 << 20
+    supplies_bytes_max: int = 64 << 20
+    sessions_max: int = 10_000
     pair_wait_ns: int = 1_000_000_000
     breaker_failures: int = 10
     duration_ns: int | None = None

@@ -14,6 +14,9 @@ from replay.supply import supplied_values
 __all__ = ["Supplies", "value_answered"]
 
 _SESSION_POSITIONS_MAX = 4096
+_KNOWN_MAX = 20_000
+_OVERHEAD = 1536
+"""What an answer takes in memory beside its body, roughly: its headers, and its place in the tables."""
 
 
 def value_answered(response: Response | None, place: Place, recorded: str) -> str | None:
@@ -44,18 +47,19 @@ class _Session:
 
 
 class Supplies:
-    """Answers of every build by session and position. builds: how many. bytes_max: of bodies kept, over all sessions.
+    """Answers of every build by session and position. builds: how many. bytes_max, sessions_max: kept at once.
 
     The session that was used longest ago is forgotten first. Counts: `resolved` and `unresolved` by build index, one
     for each link; `forgotten` sessions.
     """
 
-    def __init__(self, builds: int, bytes_max: int) -> None:
+    def __init__(self, builds: int, bytes_max: int, sessions_max: int = 10_000) -> None:
         self.resolved: Counter[int] = Counter()
         self.unresolved: Counter[int] = Counter()
         self.forgotten = 0
         self._builds = builds
         self._bytes_max = bytes_max
+        self._sessions_max = sessions_max
         self._bytes = 0
         self._sessions: OrderedDict[tuple[int, str], _Session] = OrderedDict()
 
@@ -74,15 +78,15 @@ class Supplies:
         if answers is None:
             answers = session.answers[position] = [None] * self._builds
         answers[index] = response
-        size = len(response.body or b"") + 512
+        size = len(response.body or b"") + _OVERHEAD
         session.bytes += size
         self._bytes += size
         if len(session.answers) > _SESSION_POSITIONS_MAX:
             _, dropped = session.answers.popitem(last=False)
-            freed = sum(len(r.body or b"") + 512 for r in dropped if r is not None)
+            freed = sum(len(r.body or b"") + _OVERHEAD for r in dropped if r is not None)
             session.bytes -= freed
             self._bytes -= freed
-        while self._bytes > self._bytes_max and len(self._sessions) > 1:
+        while len(self._sessions) > self._sessions_max or (self._bytes > self._bytes_max and len(self._sessions) > 1):
             _, oldest = self._sessions.popitem(last=False)
             self._bytes -= oldest.bytes
             self.forgotten += 1
@@ -97,6 +101,8 @@ class Supplies:
             if answers is None:
                 continue
             key = (source.position, index, source.place, link.value)
+            if len(kept.known) > _KNOWN_MAX:
+                kept.known.clear()
             if key in kept.known:
                 found = kept.known[key]
             else:
