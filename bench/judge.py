@@ -30,15 +30,15 @@ def performances(count: int) -> Iterator[Performance]:
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     subject = Subject(lambda: performances(count), current="current", candidates=["candidate"], reference="reference")
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in performances(count):
         pass
-    making = 2 * (time.perf_counter() - start)
+    making = 2 * (time.process_time() - start)
     rounds = []
     for _ in range(3 if count <= 50_000 else 1):
-        start = time.perf_counter()
+        start = time.process_time()
         report = judge(subject, DiffConfig(), [], datetime.date(2026, 1, 1))
-        rounds.append(time.perf_counter() - start - making)
+        rounds.append(time.process_time() - start - making)
         found = report.candidates["candidate"]
         assert [(one.route, one.path) for one in found.findings] == [(_DEFECT.route, _DEFECT.path)], found.findings
         assert found.totals.same + found.totals.noisy + found.totals.different == count
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"bench/judge.py {count}: {count} pairs with reference, every response noisy, one planted defect")
     rates = sorted(count / took for took in rounds)
     print(
-        f"{rates[len(rates) // 2]:,.0f} pairs/s on one core ({rates[0]:,.0f} to {rates[-1]:,.0f}), peak {peak:.0f} MB"
+        f"{rates[len(rates) // 2]:,.0f} pairs a CPU second ({rates[0]:,.0f} to {rates[-1]:,.0f}), peak {peak:.0f} MB"
     )
 
 

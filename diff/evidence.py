@@ -105,12 +105,14 @@ class Evidence:
         facts: Sequence[Dimension],
         explained: bool,
         only: frozenset[str] | None = None,
+        unwitnessed: frozenset[str] = frozenset(),
     ) -> tuple[list[GroupKey], frozenset[Shown]]:
         """Count one pair that could be compared.
 
         candidate, witness: differences to the current build; witness None where there is none. explained: a rule took
         some of the candidate's differences. only: where the rest of a response was swallowed by a greater difference,
-        the paths that may still be judged. Returns the places where the candidate stood apart, and all that it shows.
+        the paths that may still be judged. unwitnessed: paths at which the witness tells nothing (redacted). Returns
+        the places where the candidate stood apart, and all that it shows.
         """
         self._route(route).add(session, weight, facts)
         if not candidate and not witness:
@@ -121,7 +123,7 @@ class Evidence:
         apart = []
         for key in sorted(ours.keys() | theirs.keys()):
             here = ours.get(key, ())
-            swallowed = only is not None and key.path not in only
+            swallowed = (only is not None and key.path not in only) or key.path in unwitnessed
             if swallowed and not here:
                 continue
             judged = None if witness is None or swallowed else theirs.get(key, ())

@@ -21,7 +21,7 @@ from diff.evidence import Evidence, Shown
 from diff.explain import dimensions_of
 from diff.findings import build_findings, rule_finding
 from diff.ledger import Ledger, Totals
-from diff.odd import Seen, seen_of
+from diff.odd import Seen, redacted_paths, seen_of
 from diff.report.model import CandidateReport, Report
 from diff.route import RouteLearner, Routes
 from diff.rules import Rule, RuleBook
@@ -203,7 +203,7 @@ class _Pair:
 
     __slots__ = (
         "counts_for_timing", "current", "exchange", "facts", "has_recorded", "performance", "reference", "route",
-        "session", "weight", "witness_seen", "witness_swallowed",
+        "session", "unwitnessed", "weight", "witness_seen", "witness_swallowed",
     )  # fmt: skip
 
     def __init__(self, performance: Performance, route: str, subject: Subject, options: CompareOptions) -> None:
@@ -222,6 +222,7 @@ class _Pair:
         self.counts_for_timing = performance.position >= subject.warmup_positions
         self.has_recorded = False
         witness = self.reference if subject.reference is not None else self._recorded()
+        self.unwitnessed = frozenset[str]() if subject.reference is not None else redacted_paths(self.exchange.redacted)
         self.witness_seen: list[Seen] | None = None
         self.witness_swallowed = False
         if witness is not None and current.response is not None:
@@ -268,6 +269,7 @@ def _observe(candidate: _Candidate, pair: _Pair, options: CompareOptions, watch:
         facts=pair.facts,
         explained=explained,
         only=only,
+        unwitnessed=pair.unwitnessed,
     )
     candidate.cascades.note(pair.exchange.id, outcome, apart)
     watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 from diff.difference import Difference, general_path
 from diff.statistics import binomial_tail
 from diff.values import class_of
 
-__all__ = ["Change", "GroupKey", "Odd", "Seen", "Witness", "seen_of"]
+__all__ = ["Change", "GroupKey", "Odd", "Seen", "Witness", "redacted_paths", "seen_of"]
 
 Witness = Literal["reference", "recorded"]
 
+_INDEX = re.compile(r"\[\d+\]")
 _SESSIONS_MAX = 256
 _SESSIONS_FOR_CLUSTERS = 20
 _REVERSED = {"missing": "extra", "extra": "missing"}
@@ -57,6 +60,19 @@ def seen_of(difference: Difference, now_ns: int) -> Seen:
 
 def _outcome_class(value: Any) -> str:
     return str(value) if isinstance(value, str) else "answer" if isinstance(value, int) else class_of(value, 0)
+
+
+def redacted_paths(redacted: Iterable[str]) -> frozenset[str]:
+    """The places of a recorded response that hold pseudonyms, as differences name them.
+
+    redacted: as an exchange has them, "response.cookie:sid", "response.json:$['items'][3]['token']".
+    """
+    found = set()
+    for place in redacted:
+        side, _, rest = place.partition(".")
+        if side == "response":
+            found.add(_INDEX.sub("[*]", rest.removeprefix("json:")))
+    return frozenset(found)
 
 
 class Odd:

@@ -21,7 +21,6 @@ class DiffConfig:
     bytes; differences listed for one pair.
     rules: a file beside the configuration with more [[ignore]], [[tolerate]] and [[expect]] tables.
     unseen_max: a replay that leaves a larger chance of unseen behaviour than this is inconclusive; 1.0 never is.
-    processes: worker processes for comparison; 0 is one for each core.
     """
 
     fdr: float = 0.01
@@ -38,7 +37,6 @@ class DiffConfig:
     differences_max: int = 10_000
     rules: str | None = None
     unseen_max: float = 1.0
-    processes: int = 1
 
     def __post_init__(self) -> None:
         for name in ("fdr", "timing_confidence"):
@@ -52,8 +50,6 @@ class DiffConfig:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not 0 <= self.unseen_max <= 1:
             raise ValueError(f"unseen_max must be a probability from 0 to 1, found {self.unseen_max}")
-        if self.processes < 0:
-            raise ValueError(f"processes must not be negative, found {self.processes}")
 
 
 SECTIONS: dict[str, type | None] = {"diff": DiffConfig, "ignore": None, "tolerate": None, "expect": None}

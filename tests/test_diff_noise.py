@@ -7,7 +7,7 @@ import pytest
 from diff.difference import MISSING, Difference, Kind
 from diff.facets import Renamings
 from diff.noise import PathTally
-from diff.odd import Change, Odd, Seen, seen_of
+from diff.odd import Change, Odd, Seen, redacted_paths, seen_of
 
 NOW_NS = 1_790_000_000_000_000_000
 UUIDS = [f"3f2b8c1e-7a60-4d6e-a9be-{number:012x}" for number in range(100)]
@@ -125,3 +125,13 @@ def test_the_status_is_its_own_class() -> None:
     one = seen_of(Difference("status", (), "value", 200, 503), NOW_NS)
     assert one.path == "status"
     assert one.change == Change("value", "200", "503")
+
+
+def test_redacted_places_of_a_response_are_named_as_differences_are() -> None:
+    redacted = (
+        "request.cookie:sid",
+        "response.cookie:sid",
+        "response.json:$['a'][3]['token']",
+        "response.header:x-key",
+    )
+    assert redacted_paths(redacted) == {"cookie:sid", "$['a'][*]['token']", "header:x-key"}
