@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiohttp import StreamReader, web
+from aiohttp.http_parser import HttpRequestParserPy
 
 from capture.clock import Clock
 from capture.exchange import Exchange, Request, Times
@@ -23,6 +24,7 @@ __all__ = ["MirrorLimits", "MirrorSink"]
 
 _LINE_BYTES_MAX = 64 << 10
 _LINGER_S = 2.0
+_READ_BYTES = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,6 +202,18 @@ class _Handler(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self.number = number
         self._on_malformed = on_malformed
+        self._read_by_python(options)
+
+    def _read_by_python(self, options: dict[str, Any]) -> None:
+        """Take aiohttp's parser in Python: that in C gives a request's last trailer to the next request as a field."""
+        bounds = {name: options[name] for name in ("max_line_size", "max_field_size", "auto_decompress")}
+        queue = getattr(self, "_max_msg_queue_size", 0)  # of aiohttp 3.14 and later, as is the name of the parser
+        if queue:
+            bounds["max_msg_queue_size"] = queue
+        parser = HttpRequestParserPy(
+            self, asyncio.get_running_loop(), _READ_BYTES, payload_exception=web.RequestPayloadError, **bounds
+        )
+        setattr(self, "_parser" if hasattr(self, "_parser") else "_request_parser", parser)
 
     def handle_error(
         self,
