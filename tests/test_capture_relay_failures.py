@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def ask(relay: RelayProcess, times: int, path: str = "/a.txt", connections: int 
                 assert answer.read()
         finally:
             connection.close()
+
+
+def scrape_until(admin: str, condition: Callable[[dict[str, float]], bool]) -> None:
+    """Scrape until the metrics say so; AssertionError after half a minute."""
+    end = time.monotonic() + 30
+    while not condition(parse(get(f"{admin}/metrics")[1])):
+        assert time.monotonic() < end, "the metrics never said so"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +112,7 @@ def test_a_full_disk_sheds_and_the_clients_see_nothing(site: int, tmp_path: Path
         admin = admin_of(relay)
         for number in range(40):
             ask(relay, 4, f"/noise{number}.bin")
-        for _ in range(1000):
-            if parse(get(f"{admin}/metrics")[1])["understudy_log_failing"]:
-                break
-        else:
-            pytest.fail("two megabytes held it all")
+        scrape_until(admin, lambda samples: samples["understudy_log_failing"] == 1)
         ask(relay, 20)
         counts = relay.stop()
     assert sum(counts.shed.values()) > 0
@@ -129,10 +134,7 @@ def test_after_kill_9_everything_that_was_flushed_reads_back(site: int, tmp_path
     with relay_process(f"127.0.0.1:{site}", tmp_path / "log", *ADMIN, environ=KEY) as relay:
         admin = admin_of(relay)
         ask(relay, 40)
-        for _ in range(500):
-            samples = parse(get(f"{admin}/metrics")[1])
-            if samples["understudy_log_records_total"] == 40 and samples["understudy_queue_records"] == 0:
-                break
+        scrape_until(admin, lambda s: s["understudy_log_records_total"] == 40 and s["understudy_queue_records"] == 0)
         relay.process.send_signal(signal.SIGKILL)
         relay.process.wait(10)
     with open_log(tmp_path / "log") as log:
@@ -153,9 +155,7 @@ def test_a_memory_budget_stops_capture_and_says_so(site: int, tmp_path: Path) ->
     (tmp_path / "understudy.toml").write_text("[guard]\nmemory_bytes_max = 1000000\n")
     with relay_process(f"127.0.0.1:{site}", tmp_path / "log", *ADMIN, environ=KEY) as relay:
         admin = admin_of(relay)
-        for _ in range(1000):
-            if parse(get(f"{admin}/metrics")[1])["understudy_capture_off"]:
-                break
+        scrape_until(admin, lambda samples: samples["understudy_capture_off"] == 1)
         ask(relay, 20)
         assert get(f"{admin}/healthz") == (200, "degraded: capture off (memory)\n")
         counts = relay.stop()

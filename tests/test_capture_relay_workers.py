@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 import urllib.request
 from pathlib import Path
 
@@ -39,10 +40,12 @@ def children(relay: RelayProcess) -> list[int]:
 
 def metrics_until(admin: str, name: str, value: float) -> dict[str, float]:
     """Scrape until a sample has this value: workers tell theirs twice a second."""
-    for _ in range(200):
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
         samples = parse(get(f"{admin}/metrics")[1])
         if samples.get(name) == value:
             return samples
+        time.sleep(0.02)
     raise AssertionError((name, value, samples))
 
 

@@ -133,7 +133,8 @@ def relay_process(
     finally:
         if process.poll() is None:
             process.kill()
-        with contextlib.suppress(ValueError):
+        # Workers of a killed parent hold its stderr until they have drained.
+        with contextlib.suppress(ValueError, subprocess.TimeoutExpired):
             process.communicate(timeout=_WAIT_S)
 
 

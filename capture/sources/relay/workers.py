@@ -199,6 +199,7 @@ class Fleet:
             [sys.executable, "-c", _CODE, str(channel.fileno())],
             pass_fds=[channel.fileno(), *fds],
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
             # A Ctrl-C of the terminal must reach the parent alone; it passes on what it makes of it.
             start_new_session=True,
