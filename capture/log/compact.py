@@ -34,7 +34,7 @@ from capture.log.recode import Recipes, repack
 
 __all__ = ["compact"]
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 2 << 20
 _LEVEL, _LEVEL_OF_LITTLE = 12, 19
 _LITTLE_BYTES = 2 << 20
 

@@ -215,11 +215,11 @@ class Log:
         """
         slices = []
         for reader in self._segments.readers.values():
+            ratio = _ratio(reader)
             for entry in reader.index:
                 if session is None or may_contain(entry.sessions, session):
                     read = partial(_identified, reader, entry)
-                    raw = entry.size * 16  # the index does not have it; a guess that only steers memory
-                    slices.append(Slice(entry.first_ns, entry.last_ns, raw, read))
+                    slices.append(Slice(entry.first_ns, entry.last_ns, int(entry.size * ratio), read))
         merged = merge(slices, start_ns, end_ns)
         return merged if session is None else (x for x in merged if x.session == session)
 
@@ -298,6 +298,12 @@ class Log:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _ratio(reader: SegmentReader[Any]) -> float:
+    """How much larger a block is before compression: as in the footer, or a guess; it only steers memory."""
+    stored = sum(entry.size for entry in reader.index)
+    return reader.footer.raw_bytes / stored if reader.footer is not None and stored else 16.0
 
 
 def _identified(reader: SegmentReader[Exchange], entry: IndexEntry, skip: int = 0) -> list[Exchange]:
