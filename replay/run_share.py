@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import signal
 import time
 import zlib
@@ -88,9 +87,6 @@ async def perform_share(
         await stage.client.open()
     shown = watch(performer, total) if watch is not None else None
     error: Exception | None = None
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # what is made per request has no cycles; full collections only cost pauses
     cpu = time.process_time()
     try:
         with _stopped_by_signals(performer, alone=share.count == 1):
@@ -98,8 +94,6 @@ async def perform_share(
     except Exception as problem:  # noqa: BLE001  kept: the run is closed first, and then it is raised again
         error = problem
     finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
         if shown is not None:
             shown.close()
         for stage in stages:
