@@ -20,7 +20,9 @@ OTHER_PATHS = "(other paths)"
 
 _SESSIONS_MAX = 64
 _SHOWN_CHARS_MAX = 200
-_DIMENSIONS_MAX = 2000
+_FACTS_OF_ROUTE_MAX = 2000
+_FACTS_OF_PLACE_MAX = 500
+_FACTS_MAX = 300_000
 
 
 class Shown(NamedTuple):
@@ -51,33 +53,40 @@ class RouteTally:
     weight_squared: float = 0.0
     sessions: set[int] = dataclasses.field(default_factory=set)
     dimensions: Counter[Dimension] = dataclasses.field(default_factory=Counter)
-    dimensions_lost: int = 0
 
-    def add(self, session: int, weight: float, facts: Sequence[Dimension]) -> None:
+    def add(self, session: int, weight: float) -> None:
         """Count one pair."""
         self.pairs += 1
         self.weight += weight
         self.weight_squared += weight * weight
         if len(self.sessions) < _SESSIONS_MAX:
             self.sessions.add(session)
-        _count(self.dimensions, facts, self)
 
 
-def _count(counter: Counter[Dimension], facts: Sequence[Dimension], tally: RouteTally | None) -> None:
-    full = len(counter) >= _DIMENSIONS_MAX
-    for fact in facts:
-        if not full or fact in counter:
-            counter[fact] += 1
-        elif tally is not None:
-            tally.dimensions_lost += 1
+class _Budget:
+    """How many facts may still be told apart, over all routes and places of a candidate."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def count(self, counter: Counter[Dimension], facts: Sequence[Dimension], facts_max: int) -> None:
+        """Count facts; one that is new where a bound is reached is left out for good, so that counts are whole."""
+        for fact in facts:
+            if fact in counter:
+                counter[fact] += 1
+            elif self.left > 0 and len(counter) < facts_max:
+                counter[fact] = 1
+                self.left -= 1
 
 
 class Evidence:
     """The counts of one candidate; `routes` and `paths` grow up to bounds, and what is beyond is counted together."""
 
     __slots__ = (
-        "_examples_max", "_ids", "_paths_max", "_renamings", "dimensions", "examples", "overflowed", "paths", "routes",
-        "signatures",
+        "_budget", "_examples_max", "_ids", "_paths_max", "_renamings", "dimensions", "examples", "overflowed",
+        "paths", "routes", "signatures",
     )  # fmt: skip
 
     def __init__(self, *, paths_max: int, examples_max: int) -> None:
@@ -91,6 +100,7 @@ class Evidence:
         self.signatures: Counter[tuple[tuple[int, ...], bool]] = Counter()
         self._ids: dict[Shown, int] = {}
         self._renamings = Renamings()
+        self._budget = _Budget(_FACTS_MAX)
 
     def observe(
         self,
@@ -114,7 +124,9 @@ class Evidence:
         the paths that may still be judged. unwitnessed: paths at which the witness tells nothing (redacted). Returns
         the places where the candidate stood apart, and all that it shows.
         """
-        self._route(route).add(session, weight, facts)
+        tally_of_route = self._route(route)
+        tally_of_route.add(session, weight)
+        self._budget.count(tally_of_route.dimensions, facts, _FACTS_OF_ROUTE_MAX)
         if not candidate and not witness:
             self.signatures[((), explained)] += 1
             return [], frozenset()
@@ -130,7 +142,7 @@ class Evidence:
             tally = self.paths[key]
             if tally.observe(here, judged, self._renamings, session=session, weight=weight, position=position):
                 apart.append(key)
-                _count(self.dimensions.setdefault(key, Counter()), facts, None)
+                self._budget.count(self.dimensions.setdefault(key, Counter()), facts, _FACTS_OF_PLACE_MAX)
             if here:
                 self._keep_example(key, exchange, here[0])
         shown = frozenset(

@@ -84,7 +84,10 @@ def explain(affected: Counter[Dimension], affected_pairs: int, all_facts: Mappin
     ranked = []
     looked_at = len(affected)
     for fact, inside in affected.items():
-        outside = max(0, all_facts.get(fact, inside) - inside)
+        if fact not in all_facts:
+            # Left out of the route's counts by their bound: nothing is known of the rest.
+            continue
+        outside = max(0, all_facts[fact] - inside)
         share_in, share_out = inside / affected_pairs, min(1.0, outside / rest)
         if share_in < 0.8 or share_in - share_out < 0.2:
             continue
