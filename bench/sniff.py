@@ -79,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--ring-mb", type=int, default=64)
+    parser.add_argument("--ring-mb", type=int, default=128)
     parser.add_argument("--connections", type=int, default=32)
     options = parser.parse_args()
     print(f"# {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},"

@@ -28,12 +28,12 @@ from capture.sources.packets.files import read_frames
 from capture.sources.packets.follow import Counted, Followed, Recorder
 from capture.sources.packets.ip import Decoder, Segment
 from capture.sources.packets.link import ETHERNET, LINK_TYPES, ip_offset
-from capture.sources.packets.ring import Ring, is_chosen, threshold
+from capture.sources.packets.ring import BLOCKS, RETIRE_MS, Ring, is_chosen, threshold
 
 __all__ = ["Reader", "SniffReport", "read_capture", "sniff_files", "sniff_interface"]
 
 _S = 1_000_000_000
-_IDLE_S = 0.1
+_IDLE_S = 4 * RETIRE_MS / 1000  # longer than the kernel keeps a packet in an open block
 _FULL_WAIT_S = 0.005
 _STATISTICS_NS = _S
 _GC_THRESHOLD = 50_000
@@ -150,7 +150,7 @@ def sniff_interface(
     *,
     connections: float = 1.0,
     workers: int = 1,
-    ring_mb: int = 64,
+    ring_mb: int = BLOCKS,
 ) -> SniffReport:
     """Capture from a live interface until SIGTERM or SIGINT, seal the log.
 

@@ -56,9 +56,9 @@ def _is_value(word: str) -> bool:
 @click.option(
     "--ring-mb",
     type=click.IntRange(1, 4096),
-    default=64,
+    default=128,
     metavar="N",
-    help="MiB of packets that may wait to be read before the kernel drops some; 64 by default.",
+    help="MiB of packets that may wait to be read before the kernel drops some; 128 by default.",
 )
 @capture_options
 @click.pass_context

@@ -16,12 +16,15 @@ from typing import Any, Final
 
 from capture.errors import RunFailed, UsageError
 
-__all__ = ["BLOCK_BYTES", "Ring", "filter_for", "is_chosen", "kernel_filter", "threshold"]
+__all__ = ["BLOCKS", "BLOCK_BYTES", "RETIRE_MS", "Ring", "filter_for", "is_chosen", "kernel_filter", "threshold"]
 
 BLOCK_BYTES: Final = 1 << 20
-_BLOCKS: Final = 64
+BLOCKS: Final = 128
 _FRAME_BYTES: Final = 2048
-_RETIRE_MS: Final = 10
+RETIRE_MS: Final = 60
+"""A block is closed this long after its first packet, however little is in it. As every block that waits is then as
+good as full, this times the number of blocks bounds how long a reader may be kept from the processor: at 10 ms, the
+ring lost packets after little more than half a second with four fifths of it empty."""
 
 _ETH_P_ALL: Final = 3
 _SOL_PACKET: Final = 263
@@ -122,7 +125,7 @@ class Ring:
         ports: Collection[int],
         *,
         connections: float = 1.0,
-        blocks: int = _BLOCKS,
+        blocks: int = BLOCKS,
         fanout: int | None = None,
     ) -> None:
         if not sys.platform.startswith("linux"):
@@ -157,7 +160,7 @@ class Ring:
         if loopback:  # it would show each packet twice, going out and coming in
             raw.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
         frames = BLOCK_BYTES // _FRAME_BYTES * self._blocks
-        request = struct.pack("IIIIIII", BLOCK_BYTES, self._blocks, _FRAME_BYTES, frames, _RETIRE_MS, 0, 0)
+        request = struct.pack("IIIIIII", BLOCK_BYTES, self._blocks, _FRAME_BYTES, frames, RETIRE_MS, 0, 0)
         raw.setsockopt(_SOL_PACKET, _PACKET_RX_RING, request)
         self._map = mmap.mmap(raw.fileno(), BLOCK_BYTES * self._blocks, mmap.MAP_SHARED)
         raw.bind((interface, _ETH_P_ALL))
