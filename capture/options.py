@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 import click
 
 from capture.config import Settings, build
+from capture.pseudonym import Pseudonyms
+from capture.redact import Redactor
+from capture.sample import parse_specs
 from capture.settings import CaptureConfig, LogConfig, RedactConfig
 
 __all__ = ["CaptureSettings", "capture_options", "capture_settings"]
@@ -76,9 +79,13 @@ def capture_settings(settings: Settings, arguments: Mapping[str, Any]) -> Captur
     given = {name: arguments.get(name) for name in _NAMES}
     mode = given.pop("redact")
     given["session_key"] = given["session_key"] or None
-    return CaptureSettings(
+    made = CaptureSettings(
         log=arguments["log"],
         capture=build(CaptureConfig, "capture", settings, given),
         redact=build(RedactConfig, "redact", settings, {"mode": mode}),
         log_config=build(LogConfig, "log", settings),
     )
+    # Specs and rules are refused here, before a log is opened that would be left behind.
+    parse_specs(made.capture.session_key)
+    Redactor(made.redact, Pseudonyms(b"only to see whether the rules can be used"))
+    return made

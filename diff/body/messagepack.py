@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgpack  # type: ignore[import-untyped]  # it has no stubs
+import msgpack
 
 from diff.body.reading import Unreadable, read_both
 from diff.body.tree import Repeating, compare_values
