@@ -32,7 +32,7 @@ _CONNECTING = ("connect", "tls")
 
 
 class Performer:
-    """Performs one plan once. `perform` runs it; `stop` ends it early, and what is in flight is finished.
+    """Performs one plan once. `perform` runs it; `stop` ends it early, and what is in flight is finished in drain_ns.
 
     record: takes each Performance as it is completed, in no particular order; it must not block. clear: False while
     the recorder is behind, then nothing new is begun. done: what an earlier attempt at this run has performed. mine:
@@ -60,6 +60,7 @@ class Performer:
         self.loop_lag = Histogram()
         self.exhausted = False
         self.stopped = ""
+        self._stopped_ns = 0
         self._abandoned = False
         self.started_ns = 0
         self.busy_share = 0.0
@@ -108,6 +109,7 @@ class Performer:
         """Begin nothing new; `perform` returns when what is in flight is done. Safe to call more than once."""
         if not self.stopped:
             self.stopped = why
+            self._stopped_ns = self._clock.now_ns()
         self._wake()
 
     def abandon(self) -> None:
@@ -477,6 +479,8 @@ class Performer:
             self.loop_lag.add(lag)
             if lag > _STALL_NS:
                 self.stalled_ns += lag
+            if self.stopped and now - self._stopped_ns > self._options.drain_ns:
+                self.abandon()
             for key, pair in list(self._split.items()):
                 if now - max(pair.ready_ns, pair.due_ns) >= self._options.pair_wait_ns and not self.stopped:
                     del self._split[key]

@@ -165,6 +165,7 @@ def _options(config: ReplayConfig, run_id: str) -> Options:
         config.pair_wait_ms * 1_000_000,
         config.breaker_failures,
         None if config.duration_s is None else round(config.duration_s * _S),
+        round((config.timeout_s + config.connect_timeout_s) * _S),
     )
 
 

@@ -44,3 +44,4 @@ class Options:
     pair_wait_ns: int = 1_000_000_000
     breaker_failures: int = 10
     duration_ns: int | None = None
+    drain_ns: int = 60_000_000_000

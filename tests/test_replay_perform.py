@@ -302,3 +302,23 @@ def test_no_more_than_the_bound_is_held_in_memory() -> None:
         return highest
 
     assert asyncio.run(main()) <= 11
+
+
+def test_what_does_not_end_after_stopping_is_left_without_an_outcome() -> None:
+    async def hang(_: bytes) -> list[bytes | float | str]:
+        out[0].stop("enough")
+        return ["silence"]
+
+    out: list[Performer] = []
+
+    async def main() -> list[Performance]:
+        async with rude_server(hang) as current, rude_server(hang) as candidate:
+            return await perform_on(
+                {"current": current, "candidate": candidate},
+                [exchange(0, get("/"))],
+                performer_out=out,
+                drain_ns=100_000_000,
+            )
+
+    assert asyncio.run(main()) == []
+    assert out[0].planned == 0
