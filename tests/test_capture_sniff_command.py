@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -192,6 +193,22 @@ def test_connections_that_are_not_chosen_are_counted_and_the_others_say_their_sh
         counts = assert_conserved(stop(process))
     assert (counts.seen, counts.kept, counts.sampled_out) == (80, 2 * chosen, 80 - 2 * chosen)
     assert {e.kept_with for e in exchanges_of(tmp_path / "log")} <= {threshold(0.3) / 65_536}
+
+
+@live
+@pytest.mark.net
+def test_a_sniffer_that_is_kept_from_the_processor_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    with service() as port, sniffing(tmp_path / "log", port, "--ring-mb", "64") as process:
+        process.send_signal(signal.SIGSTOP)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        for _ in range(50):  # one by one, as the kernel closes a block of the ring some time after its first packet
+            client.request("GET", "/5")
+            client.getresponse().read()
+            time.sleep(0.014)
+        client.close()
+        process.send_signal(signal.SIGCONT)
+        counts = assert_conserved(stop(process))
+    assert (counts.seen, counts.kept) == (50, 50)
 
 
 def test_the_share_of_ports_that_is_chosen_is_the_probability() -> None:

@@ -33,7 +33,7 @@ from capture.sources.packets.ring import BLOCKS, RETIRE_MS, Ring, is_chosen, thr
 __all__ = ["Reader", "SniffReport", "read_capture", "sniff_files", "sniff_interface"]
 
 _S = 1_000_000_000
-_IDLE_S = 4 * RETIRE_MS / 1000  # longer than the kernel keeps a packet in an open block
+_IDLE_S = 3 * RETIRE_MS / 1000  # longer than the kernel keeps a packet in an open block
 _FULL_WAIT_S = 0.005
 _STATISTICS_NS = _S
 _GC_THRESHOLD = 50_000
