@@ -325,3 +325,40 @@ def test_the_same_exchanges_give_the_same_records_through_every_source(tmp_path:
         pytest.skip("all but sniffing agree; sniffing needs the capability CAP_NET_RAW")
     _agree("sniff", "sniff", logs["sniff"], parts, session)
     _agree("sniff", "sniff", logs["pcap"], parts, session)
+
+
+async def _upgrade_and_tls(port: int, host: str) -> None:
+    """One connection that is upgraded and echoes, and one that begins as TLS does and is ended by the service."""
+    async with asyncio.timeout(_WAIT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET /up HTTP/1.1\r\nHost: {host}\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")  # of the other protocol, whatever it looks like
+        assert await reader.readexactly(18) == b"GET / HTTP/1.1\r\n\r\n"
+        writer.close()
+        await writer.wait_closed()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00")
+        writer.write_eof()
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.skipif(not _may_sniff(), reason="sniffing needs the capability CAP_NET_RAW")
+def test_upgrades_and_tls_are_opaque_to_all_that_read_bytes(tmp_path: Path) -> None:
+    with _service() as (runner, _, port), contextlib.ExitStack() as stack:
+        upstream = f"127.0.0.1:{port}"
+        words = ("relay", "--listen", "127.0.0.1:0", "--upstream", upstream)
+        relay, stop_relay = stack.enter_context(_source(tmp_path / "relay", "listening on ", *words))
+        words = ("sniff", "--interface", "lo", "--port", str(port))
+        _, stop_sniff = stack.enter_context(_source(tmp_path / "sniff", "sniffing on ", *words))
+        runner.run(_upgrade_and_tls(int(relay.rpartition(":")[2]), upstream))
+        counts = [assert_conserved(stop()) for stop in (stop_relay, stop_sniff)]
+    assert [(one.kept, one.opaque) for one in counts] == [(1, 2), (1, 2)]
+    for name in ("relay", "sniff"):
+        with open_log(tmp_path / name) as opened:
+            (record,) = opened.exchanges()
+        assert record.request.target == "/up"
+        assert record.response is not None
+        assert (record.response.status, record.incomplete_reason) == (101, None)
