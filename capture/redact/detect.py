@@ -93,7 +93,12 @@ def may_hold(data: bytes, pairs: bool = True) -> bool:
         return True
     if b"AA00-" in shapes and _IBAN_SIGN.search(data):
         return True
-    if _LONG_WORD in data.translate(_WORDS) and (_SIGNS.search(data) or _IBAN_SIGN.search(data)):
+    # Every third byte shows soon that there is no word as long as that: five of them in a row would be in it.
+    if (
+        _LONG_WORD[::3] in data[::3].translate(_WORDS)
+        and _LONG_WORD in data.translate(_WORDS)
+        and (_SIGNS.search(data) or _IBAN_SIGN.search(data))
+    ):
         return True
     lower = data.lower()
     return b"bearer" in lower or b"basic " in lower

@@ -11,17 +11,22 @@ from capture.redact.found import Found
 from capture.redact.json_text import redact_json
 from capture.redact.names import LOCATION_HEADERS, PLAIN_HEADERS, STRICT_HEADERS
 
-__all__ = ["redact_form", "redact_header", "redact_headers", "redact_target"]
+__all__ = ["HARMLESS_VALUE", "is_ordinary", "redact_form", "redact_header", "redact_headers", "redact_target"]
 
 _OPEN_COOKIE = re.compile(
     r"[0-9]{1,2}|true|false|yes|no|on|off|null|none|all|dark|light|auto|accepted|denied|granted|asc|desc|grid|list|"
     r"[a-z]{2}(?:[-_][A-Za-z]{2})?|[A-Z]{2,3}"
 )
-_HARMLESS = re.compile(
+HARMLESS_VALUE = re.compile(
     r"[^@%=]{0,9}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{1,3}(?:\.\d{1,3}){3}", re.ASCII
 )
+"""A header value in which nothing can be a secret, unless its name says that it is one."""
 _LONG_PROTOCOL = re.compile(r"(?=[^\s,]*\d)(?=[^\s,]*[A-Za-z])[^\s,]{12,}")
 _CODED = re.compile(r"[%+{]")
+_SHORT_PARTS = re.compile(
+    r"(?:/[\w.-]{0,12})*(?:\?[\w.-]{0,12}(?:=[\w.-]{0,12})?(?:&[\w.-]{0,12}(?:=[\w.-]{0,12})?)*)?", re.ASCII
+)
+"""A target of parts so short that no detector finds anything in them: a card has 13 digits, a key a word of 15."""
 _PATH_WORD = re.compile(r"[A-Za-z][A-Za-z_.~-]{0,31}|v\d{1,3}|\d{1,3}|")
 _PATH_PARAMETER = re.compile(r"(?<=;)([\w.-]{1,64})=([^;/]*)")
 
@@ -29,6 +34,14 @@ _PATH_PARAMETER = re.compile(r"(?<=;)([\w.-]{1,64})=([^;/]*)")
 def redact_headers(headers: Headers, found: Found) -> Headers:
     """The fields with secret values replaced; names, order and repetition stay."""
     return tuple([(name, redact_header(name, value, found)) for name, value in headers])
+
+
+def is_ordinary(lower: str, found: Found) -> bool:
+    """True for a header, in lower case, that is nothing special to `redact_header`: a harmless value passes."""
+    rules = found.rules
+    if lower in ("cookie", "set-cookie", "sec-websocket-protocol") or lower in rules.keep["header"]:
+        return False
+    return not rules.names.header(lower) and (not rules.strict or lower in STRICT_HEADERS)
 
 
 def redact_header(name: str, value: str, found: Found) -> str:
@@ -57,7 +70,7 @@ def redact_header(name: str, value: str, found: Found) -> str:
         address, mark, query = value.partition("?")
         query, sign, fragment = query.partition("#")
         value = address + mark + redact_form(query, found, "query", place) + sign + fragment
-    if _HARMLESS.fullmatch(value) is None and may_hold(value.encode("utf-8", "surrogatepass")):
+    if HARMLESS_VALUE.fullmatch(value) is None and may_hold(value.encode("utf-8", "surrogatepass")):
         return found.scrub(value, place)
     return value
 
@@ -114,6 +127,8 @@ def shown(name: str, found: Found) -> str:
 def redact_target(target: str, found: Found) -> str:
     """The request target (RFC 9112 section 3.2): query fields by name and form, path segments by form."""
     path, mark, query = target.partition("?")
+    if not found.rules.strict and _SHORT_PARTS.fullmatch(target) is not None:
+        return path + mark + redact_form(query, found, "query", search=False) if query else target
     plain = not found.rules.strict and ";" not in path and not _CODED.search(target)
     if plain and not may_hold(target.encode("utf-8", "surrogatepass"), pairs=False):
         return path + mark + redact_form(query, found, "query", search=False) if mark else target

@@ -13,7 +13,7 @@ from capture.exchange import Exchange, Headers, Request, Response
 from capture.pseudonym import Pseudonyms
 from capture.redact.body import redact_body, seek_body
 from capture.redact.coding import codings_of, decode
-from capture.redact.fields import redact_header, redact_target
+from capture.redact.fields import HARMLESS_VALUE, is_ordinary, redact_header, redact_target
 from capture.redact.found import Found, TooMuchWork
 from capture.redact.json_text import redact_json
 from capture.redact.names import PLAIN_SPELLINGS
@@ -30,6 +30,8 @@ _CLEAN_MAX = 8192
 _CLEAN_BODIES_MAX = 512
 _CLEAN_BODY_MAX = 4096
 _CLEAN_PER_NAME_MAX = 256
+_CLEAN_FIRST = 16
+"""After so many values of a header that were kept, the name alone is known to be ordinary."""
 _CLEAN_LENGTH_MAX = 512
 _KNOWN_MAX = 16384
 _KNOWN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w.~+/=-]{16,256}", re.ASCII)
@@ -49,6 +51,7 @@ class Redactor:
         "_clean",
         "_clean_bodies",
         "_clean_counts",
+        "_harmless",
         "_known",
         "_pseudonyms",
         "_rules",
@@ -62,6 +65,7 @@ class Redactor:
         self._bytes_max = config.decoded_bytes_max
         self._work_max = config.work_max
         self._clean: set[tuple[str, str]] = set()
+        self._harmless: set[str] = set()
         self._clean_bodies: set[tuple[str, bytes]] = set()
         self._clean_counts: dict[str, int] = {}
         self._known: OrderedDict[str, str] = OrderedDict()
@@ -139,34 +143,40 @@ class Redactor:
         clean = self._clean
         if clean.issuperset(headers):
             return headers
-        made: list[tuple[str, str]] = []
-        changed = False
-        known = self._clean_counts
-        for field in headers:
-            if field not in clean:
-                name, value = field
-                new = value if name in PLAIN_SPELLINGS else redact_header(name, value, found)
-                plain = name if name in known else found.scrub(name, "header name")
-                if new != value or plain != name:
-                    field = (plain, new)
-                    changed = True
-                else:
-                    self._remember_clean(field)
-            made.append(field)
-        return tuple(made) if changed else headers
+        made: list[tuple[str, str]] | None = None
+        counts, harmless = self._clean_counts, self._harmless
+        for place, field in enumerate(headers):
+            if field in clean:
+                continue
+            name, value = field
+            if name in harmless and (name in PLAIN_SPELLINGS or HARMLESS_VALUE.fullmatch(value) is not None):
+                continue
+            new = value if name in PLAIN_SPELLINGS else redact_header(name, value, found)
+            plain = name if name in counts else found.scrub(name, "header name")
+            if new != value or plain != name:
+                if made is None:
+                    made = list(headers)
+                made[place] = (plain, new)
+            else:
+                self._remember_clean(field, found)
+        return headers if made is None else tuple(made)
 
-    def _remember_clean(self, field: tuple[str, str]) -> None:
+    def _remember_clean(self, field: tuple[str, str], found: Found) -> None:
         """Header fields come again and again; of names whose values are new each time only the first few are kept."""
         name, value = field
+        lower = name.lower()
         count = self._clean_counts.get(name, 0)
-        if count >= _CLEAN_PER_NAME_MAX or len(value) > _CLEAN_LENGTH_MAX or name.lower() in self._rules.keep["header"]:
+        if count >= _CLEAN_PER_NAME_MAX or len(value) > _CLEAN_LENGTH_MAX or lower in self._rules.keep["header"]:
             return
         if len(self._clean) >= _CLEAN_MAX:
             self._clean.clear()
             self._clean_counts.clear()
+            self._harmless.clear()
             count = 0
         self._clean.add(field)
         self._clean_counts[name] = count + 1
+        if count >= _CLEAN_FIRST and is_ordinary(lower, found):
+            self._harmless.add(name)
 
     def _body(self, message: _M, found: Found, notes: list[str]) -> bytes | None:
         body = message.body
