@@ -139,7 +139,8 @@ class Ring:
             self._set_up(interface, filter_for(ports, connections), fanout)
         except OSError as error:
             self.close()
-            raise RunFailed(f"--interface {interface}: the kernel refuses to capture: {error.strerror}") from None
+            why = f"{error.strerror}; see --ring-mb" if error.errno == errno.ENOMEM else error.strerror
+            raise RunFailed(f"--interface {interface}: the kernel refuses to capture: {why}") from None
         except BaseException:
             self.close()
             raise
