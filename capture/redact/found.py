@@ -44,6 +44,11 @@ class Found:
         self._more = 0
         self.work = work
 
+    @property
+    def untouched(self) -> bool:
+        """True where nothing was met that it remembers."""
+        return not (self.places or self.sought or self._kept or self._made or self._more)
+
     def spend(self, units: int) -> None:
         """Account for work. Raises TooMuchWork where the budget is spent."""
         self.work -= units

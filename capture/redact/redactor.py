@@ -27,6 +27,7 @@ _M = TypeVar("_M", Request, Response)
 _WORK_LEFT = 20_000
 """What headers and the other body may still take where one body has spent the budget."""
 _CLEAN_MAX = 8192
+_CLEAN_TARGETS_MAX = 2048
 _CLEAN_BODIES_MAX = 512
 _CLEAN_BODY_MAX = 4096
 _CLEAN_PER_NAME_MAX = 256
@@ -51,10 +52,12 @@ class Redactor:
         "_clean",
         "_clean_bodies",
         "_clean_counts",
+        "_clean_targets",
         "_harmless",
         "_known",
         "_pseudonyms",
         "_rules",
+        "_spare",
         "_work_max",
     )
 
@@ -66,6 +69,8 @@ class Redactor:
         self._work_max = config.work_max
         self._clean: set[tuple[str, str]] = set()
         self._harmless: set[str] = set()
+        self._clean_targets: set[str] = set()
+        self._spare: Found | None = None
         self._clean_bodies: set[tuple[str, bytes]] = set()
         self._clean_counts: dict[str, int] = {}
         self._known: OrderedDict[str, str] = OrderedDict()
@@ -74,8 +79,7 @@ class Redactor:
         """The same exchange without secrets; the same object where it has none or the mode is "off"."""
         if self._rules.mode == "off":
             return exchange
-        found = Found(self._rules, self._pseudonyms, self._work_max)
-        found.json_reader = redact_json
+        found = self._found()
         notes: list[str] = []
         request = exchange.request
         target = self._target(request.target, found)
@@ -96,6 +100,8 @@ class Redactor:
             made, made_response = self._seek(made, made_response, found, notes)
             self._remember(found)
         if made is request and made_response is response and not notes:
+            if found.untouched:
+                self._spare = found
             return exchange
         return msgspec.structs.replace(
             exchange,
@@ -105,11 +111,32 @@ class Redactor:
             notes=exchange.notes + tuple(notes),
         )
 
+    def _found(self) -> Found:
+        """An empty collector: that of the last exchange, where it stayed empty."""
+        found, self._spare = self._spare, None
+        if found is None:
+            found = Found(self._rules, self._pseudonyms, self._work_max)
+            found.json_reader = redact_json
+        else:
+            found.side = "request"
+            found.work = self._work_max
+        return found
+
     def _target(self, target: str, found: Found) -> str:
         if self._known and (part := _LONG_PART.search(target)) is not None:
             target = self._known_parts(target, found, part.start())
+            made = redact_target(target, found)
+            return target if made == target else made
+        if target in self._clean_targets:
+            return target
         made = redact_target(target, found)
-        return target if made == target else made
+        if made != target:
+            return made
+        if len(target) <= _CLEAN_LENGTH_MAX and not (self._rules.keep["query"] or self._rules.keep["path"]):
+            if len(self._clean_targets) >= _CLEAN_TARGETS_MAX:
+                self._clean_targets.clear()
+            self._clean_targets.add(target)
+        return target
 
     def _known_parts(self, target: str, found: Found, start: int) -> str:
         """A secret of an earlier exchange that stands as a path segment or a query value of this target."""

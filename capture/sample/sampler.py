@@ -11,8 +11,9 @@ one (a cookie that is renewed) is kept with that session, whatever its own hash 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+
+import msgspec
 
 from capture.exchange import Exchange, Request, header
 from capture.pseudonym import Pseudonyms
@@ -30,8 +31,7 @@ WITH_SESSION = "kept with its session"
 _NAMES_MAX = 16384
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """What was decided about an exchange when its request began.
 
     session, kept_with, notes: as in the record. pending: nothing is decided yet; `Sampler.settle` does it with the
