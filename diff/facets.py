@@ -7,15 +7,12 @@ renaming between the current build's ids and the candidate's.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from diff.odd import Change, Odd, Seen
+from diff.values import number_of
 
 __all__ = ["Facets", "Renamings", "mark_of"]
 
@@ -85,7 +82,8 @@ class Facets:
             values = ours.difference.right, other.difference.right, ours.difference.left
             if number == 0:
                 self._observe_repeats(values, session)
-                self._observe_shift(*values, session)
+                if not (ours.momentary and other.momentary):
+                    self._observe_shift(*values, session)
             if isinstance(values[2], str | int) and (found := renamings.broken(session, values[2], *values[:2])):
                 broken = [broken[0] or found[0], broken[1] or found[1]]
         if broken[0] != broken[1]:
@@ -123,7 +121,7 @@ class Facets:
         return False
 
     def _observe_shift(self, candidate: Any, witness: Any, current: Any, session: int) -> None:
-        numbers = _number(candidate), _number(witness), _number(current)
+        numbers = number_of(candidate), number_of(witness), number_of(current)
         mine, theirs, ours = numbers
         if mine is None or theirs is None or ours is None:
             return
@@ -158,29 +156,3 @@ def mark_of(value: Any) -> int:
         return hash((type(value).__name__, value))
     except TypeError:
         return hash(repr(value)[:4096])
-
-
-def _number(value: Any) -> float | None:
-    """The number that a value is, seconds for a time; None for anything else."""
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float | Decimal):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) else None
-    if not isinstance(value, str) or not 8 <= len(value) <= 40 or not value[0].isalnum():
-        return None
-    try:
-        if value[0].isdigit():
-            if value[4:5] != "-":
-                return float(value) if value.isascii() and value.replace(".", "", 1).isdigit() else None
-            moment = datetime.fromisoformat(value)
-        elif value.endswith(" GMT"):
-            moment = parsedate_to_datetime(value)
-        else:
-            return None
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError, TypeError):
-        return None

@@ -103,12 +103,18 @@ class PathTally:
         self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int, renamings: Renamings
     ) -> bool:
         if candidate and not witness:
+            if _momentary(candidate):
+                # That the witness read the same tick of its clock is chance, not evidence.
+                self.witnessed += 1
+                self.agreed_differ += 1
+                return False
             self.odd.add(0, session)
             self._note_order(candidate)
             return True
         self.witnessed += 1
         if not candidate:
-            self.odd.add(1, session)
+            if not _momentary(witness):
+                self.odd.add(1, session)
         elif _rights(candidate) == _rights(witness):
             self.odd.add(2, session)
         else:
@@ -127,7 +133,7 @@ class PathTally:
             tally.count += 1
             if change not in theirs:
                 # The candidate is odd only where the witness has the current build's class.
-                if not witness_classes or witness_classes == {change.from_class}:
+                if not seen.momentary and (not witness_classes or witness_classes == {change.from_class}):
                     tally.odd.add(0, session)
             elif change.from_class == change.to_class:
                 if _same(seen.difference.right, theirs[change].difference.right):
@@ -135,8 +141,8 @@ class PathTally:
             elif (back := self._tally(change.reverse())) is not None:
                 back.odd.add(2, session)
         our_classes = {change.to_class for change in ours}
-        for change in theirs:
-            if change not in ours and (not our_classes or our_classes == {change.from_class}):
+        for change, seen in theirs.items():
+            if change not in ours and not seen.momentary and (not our_classes or our_classes == {change.from_class}):
                 tally = self._tally(change)
                 if tally is not None:
                     tally.odd.add(1, session)
@@ -158,6 +164,10 @@ class PathTally:
                 return None
             tally = self.changes[change] = ChangeTally()
         return tally
+
+
+def _momentary(seen: Iterable[Seen]) -> bool:
+    return all(one.momentary for one in seen)
 
 
 def _rights(seen: Iterable[Seen]) -> list[Any]:

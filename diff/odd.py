@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from diff.difference import Difference, general_path
 from diff.statistics import binomial_tail
-from diff.values import class_of
+from diff.values import class_of, is_clock_reading
 
 __all__ = ["Change", "GroupKey", "Odd", "Seen", "Witness", "redacted_paths", "seen_of"]
 
@@ -40,11 +40,15 @@ class GroupKey(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """One difference with what grouping needs to know of it."""
+    """One difference with what grouping needs to know of it.
+
+    momentary: both values are readings of the clock at the time of the request, so that they differ says nothing.
+    """
 
     path: str
     change: Change
     difference: Difference
+    momentary: bool = False
 
 
 def seen_of(difference: Difference, now_ns: int) -> Seen:
@@ -55,7 +59,13 @@ def seen_of(difference: Difference, now_ns: int) -> Seen:
         left, right = _outcome_class(difference.left), _outcome_class(difference.right)
     else:
         left, right = class_of(difference.left, now_ns), class_of(difference.right, now_ns)
-    return Seen(general_path(difference), Change(difference.kind, left, right), difference)
+    momentary = (
+        left == right
+        and difference.kind == "value"
+        and is_clock_reading(difference.left, left, now_ns)
+        and is_clock_reading(difference.right, right, now_ns)
+    )
+    return Seen(general_path(difference), Change(difference.kind, left, right), difference, momentary)
 
 
 def _outcome_class(value: Any) -> str:

@@ -2,9 +2,11 @@
 
 The candidate's and the current build's answers to the same request were timed at nearly the same moment. The effect
 is the median of log(candidate / current), and the log-ratio of the two 95th percentiles; its interval comes from a
-bootstrap over sessions, because requests of one session share their luck. The same two numbers for reference against
-current are the noise floor. On a busy machine latencies jump and such intervals are wide; there an exact test still
-sees which of the three was the slowest by a margin, and how often. Pure; chance is an argument.
+bootstrap over sessions, because requests of one session share their luck, or over stretches of time, because what is
+performed at one moment does, whichever is wider. The same two numbers for reference against current are the noise
+floor. On a busy machine latencies jump and such intervals are wide; there an exact test still sees which of the three
+was the slowest by a margin, and how often. It counts only where that lasted: a process that was starved for a second is
+the slowest in hundreds of neighbouring pairs, and the same code all the same. Pure; chance is an argument.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ _RESAMPLES = 120
 _PAIRS_MEDIAN_MIN = 20
 _PAIRS_TAIL_MIN = 200
 _CLUSTERS_MIN = 10
+_STRETCHES = 16
+_LASTING_SHARE = 0.75
 _SESSIONS_AS_UNITS = 20
 _MS = 1e6
 
@@ -147,19 +151,19 @@ def _judge(
     low, high = effect.value - margin, effect.value + margin
     verdict: Literal["slower", "faster", "same", "unknown"] = "same"
     remark = floor_reason
+    beyond_noise = quantile == "p50" and abs(effect.value) > max(practical, 2 * floor_value)
     if low > needed:
         verdict = "slower"
     elif high < -needed:
         verdict = "faster"
-    elif quantile == "p50" and effect.value > max(practical, 2 * floor_value):
-        if told := _outermost(times, config, 1 - probability, slowest=True):
-            verdict, remark = "slower", told
-    elif (
-        quantile == "p50"
-        and effect.value < -max(practical, 2 * floor_value)
-        and (told := _outermost(times, config, 1 - probability, slowest=False))
-    ):
+    elif beyond_noise and effect.value > 0 and (told := _outermost(times, config, 1 - probability, slowest=True)):
+        verdict, remark = "slower", told
+    elif beyond_noise and effect.value < 0 and (told := _outermost(times, config, 1 - probability, slowest=False)):
         verdict, remark = "faster", told
+    elif high > floor + practical:
+        verdict, remark = "unknown", f"these pairs cannot exclude that it takes {_ratio(high)} times as long"
+    elif low < -(floor + practical):
+        verdict, remark = "unknown", f"these pairs cannot exclude that it takes only {_ratio(low)} of the time"
     return TimingRow(
         route, quantile, times.pairs, _ratio(effect.value), _ratio(low), _ratio(high), _ratio(needed + margin), verdict,
         round(left, 4), round(right, 4), remark,
@@ -170,21 +174,28 @@ def _outermost(times: RouteTimes, config: DiffConfig, alpha: float, *, slowest: 
     """What proves that the candidate is the slowest (or fastest) of the three by more than the practical margin.
 
     Exact: were all three the same code, each would be it equally often. A session counts once, for the build that most
-    often was it there; with few sessions each pair counts. None where nothing is proved, or where current and reference
-    differ as well, so that being another process is enough to be slower.
+    often was it there; with few sessions each pair counts. None where nothing is proved, where it did not last, or
+    where current and reference differ as well, so that being another process is enough to be slower.
     """
     by_session: dict[int, list[int]] = {}
+    by_time: dict[int, list[int]] = {}
     pairs = [0, 0, 0]
-    for current, candidate, reference, session in zip(
-        times.current, times.candidate, times.reference, times.sessions, strict=True
+    stretch = max(1, len(times.current) // _STRETCHES)
+    for number, (current, candidate, reference, session) in enumerate(
+        zip(times.current, times.candidate, times.reference, times.sessions, strict=True)
     ):
         which = _apart((candidate, reference, current), config, slowest=slowest)
         if which is not None:
             by_session.setdefault(session, [0, 0, 0])[which] += 1
+            by_time.setdefault(number // stretch, [0, 0, 0])[which] += 1
             pairs[which] += 1
+    # One pair in four, so that a pair or two by chance do not fill the stretches in which nothing happened.
+    lasting = _won(counts for counts in by_time.values() if 4 * counts[0] >= stretch)[0]
+    if lasting < _LASTING_SHARE * len(times.current) / stretch:
+        return None
     x, y, z = pairs
     if len(set(times.sessions)) >= _SESSIONS_AS_UNITS:
-        x, y, z = _sessions_won(by_session.values())
+        x, y, z = _won(by_session.values())
     witnessed = not math.isnan(times.reference[0])
     p = binomial_tail(x, x + z, 0.5)
     if witnessed:
@@ -198,7 +209,8 @@ def _outermost(times: RouteTimes, config: DiffConfig, alpha: float, *, slowest: 
     return f"the {extreme} by the margin in {pairs[0]} pairs, {others} in {pairs[1] + pairs[2]}"
 
 
-def _sessions_won(counts: Iterable[Sequence[int]]) -> tuple[int, int, int]:
+def _won(counts: Iterable[Sequence[int]]) -> tuple[int, int, int]:
+    """In how many sessions or stretches each of the three was the outermost more often than either other."""
     won = [0, 0, 0]
     for count in counts:
         most = max(count)
@@ -231,8 +243,18 @@ def _effect(
 ) -> _Effect:
     step = -(-len(left) // _PAIRS_RESAMPLED_MAX)
     pairs = [(math.log(a), math.log(b)) for a, b in zip(left[::step], right[::step], strict=True)]
-    clusters = _clusters(pairs, sessions[::step])
-    value = _statistic(pairs, quantile)
+    effects = [
+        _resampled(pairs, clusters, quantile, chance)
+        for clusters in (_by_session(pairs, sessions[::step]), _by_time(pairs))
+        if len(clusters) >= _CLUSTERS_MIN
+    ]
+    # Whichever way pairs hang together more, by session or by moment, decides how sure one can be.
+    return max(effects, key=lambda effect: effect.error)
+
+
+def _resampled(
+    pairs: list[tuple[float, float]], clusters: list[list[tuple[float, float]]], quantile: str, chance: random.Random
+) -> _Effect:
     resampled = []
     for _ in range(_RESAMPLES):
         drawn: list[tuple[float, float]] = []
@@ -243,17 +265,19 @@ def _effect(
     variance = math.fsum((one - mean) ** 2 for one in resampled) / (_RESAMPLES - 1)
     # The bootstrap of few clusters is a little too narrow; the factor is that of the variance of a mean.
     error = math.sqrt(variance * len(clusters) / max(1, len(clusters) - 1))
-    return _Effect(value, max(error, 1e-6), len(clusters) - 1)
+    return _Effect(_statistic(pairs, quantile), max(error, 1e-6), len(clusters) - 1)
 
 
-def _clusters(pairs: list[tuple[float, float]], sessions: Sequence[int]) -> list[list[tuple[float, float]]]:
-    """Pairs by session; with too few sessions, by stretches of time, which keep what neighbours share together."""
+def _by_session(pairs: list[tuple[float, float]], sessions: Sequence[int]) -> list[list[tuple[float, float]]]:
     by_session: dict[int, list[tuple[float, float]]] = {}
     for pair, session in zip(pairs, sessions, strict=True):
         by_session.setdefault(session, []).append(pair)
-    if len(by_session) >= _CLUSTERS_MIN:
-        return list(by_session.values())
-    size = max(1, len(pairs) // 40)
+    return list(by_session.values())
+
+
+def _by_time(pairs: list[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """Stretches of neighbouring pairs, which share what the machine did to one process for a while."""
+    size = max(1, len(pairs) // _STRETCHES)
     return [pairs[start : start + size] for start in range(0, len(pairs), size)]
 
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 
 from diff.difference import MISSING
 
-__all__ = ["VOLATILE", "class_of", "is_volatile"]
+__all__ = ["VOLATILE", "class_of", "is_clock_reading", "is_volatile", "number_of"]
 
 VOLATILE = frozenset(
     {"uuid", "ulid", "rfc3339", "http-date", "epoch-s", "epoch-ms", "epoch-us", "epoch-ns", "jwt", "objectid"}
 )
 """Classes whose values are made anew for each request, so that two different ones of one class say nothing."""
 
+_CLOCK_S = 5.0
 _NEAR_NS = 3 * 86400 * 1_000_000_000
 _UNITS = (("epoch-s", 1_000_000_000), ("epoch-ms", 1_000_000), ("epoch-us", 1_000), ("epoch-ns", 1))
+_UNITS_A_SECOND = {"epoch-s": 1.0, "epoch-ms": 1e3, "epoch-us": 1e6, "epoch-ns": 1e9}
 _CACHED_CHARS_MAX = 128
 _LOOKED_AT_CHARS_MAX = 4096
 
@@ -90,6 +94,44 @@ def is_volatile(name: str) -> bool:
         length = name.rpartition(":")[2]
         return length.isdigit() and int(length) >= 16
     return head in VOLATILE
+
+
+def number_of(value: Any) -> float | None:
+    """The number that a value is, seconds since the Unix epoch for a time in text; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float | Decimal):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    if not isinstance(value, str) or not 8 <= len(value) <= 40 or not value[0].isalnum():
+        return None
+    try:
+        if value[0].isdigit():
+            if value[4:5] != "-":
+                return float(value) if value.isascii() and value.replace(".", "", 1).isdigit() else None
+            moment = datetime.fromisoformat(value)
+        elif value.endswith(" GMT"):
+            moment = parsedate_to_datetime(value)
+        else:
+            return None
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def is_clock_reading(value: Any, name: str, now_ns: int) -> bool:
+    """True where a value is the time at which it was asked for: a timestamp within five seconds of now.
+
+    name: its class. Two builds that both read their clocks agree, whatever the scheduler did between the two readings.
+    """
+    kind = name.partition(".")[0].partition(":")[0]
+    if kind not in ("rfc3339", "http-date") and kind not in _UNITS_A_SECOND:
+        return False
+    number = number_of(value)
+    return number is not None and abs(number / _UNITS_A_SECOND.get(kind, 1.0) - now_ns / 1e9) <= _CLOCK_S
 
 
 def _integer_class(value: int, now_ns: int) -> str:

@@ -48,6 +48,24 @@ def test_where_all_three_disagree_the_value_tells_nothing() -> None:
     assert tally.agreed_differ == 1
 
 
+def test_readings_of_the_clock_say_nothing_however_the_ticks_fell() -> None:
+    first, later = "2026-09-21T14:13:20.101Z", "2026-09-21T14:13:20.117Z"
+    assert seen(first, later)[0].momentary
+    for candidate, witness in ((seen(first, later), []), ([], seen(first, later))):
+        tally = PathTally()
+        assert not observe(tally, candidate, witness)
+        assert not tally.odd.seen
+        assert not any(change.odd.seen for change in tally.changes.values())
+        assert tally.witnessed == 1
+
+
+def test_a_time_that_is_not_now_or_no_longer_a_time_is_still_seen() -> None:
+    for other in ("2026-09-21T16:13:20.101Z", "2026-09-21T14:13:20Z", 1_790_000_000, ""):
+        tally = PathTally()
+        assert observe(tally, seen("2026-09-21T14:13:20.101Z", other), [])
+        assert tally.odd.candidate == 1
+
+
 def test_a_change_of_class_is_seen_where_all_three_disagree() -> None:
     tally = PathTally()
     observe(tally, seen(UUIDS[0], ""), seen(UUIDS[0], UUIDS[2]))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diff.difference import MISSING
-from diff.values import class_of, is_volatile
+from diff.values import class_of, is_clock_reading, is_volatile, number_of
 
 NOW_NS = 1_790_000_000_000_000_000
 
@@ -84,3 +84,26 @@ def test_every_value_has_one_class_and_always_the_same(value: Any) -> None:
 
 def test_a_very_long_text_is_text_and_costs_nothing() -> None:
     assert class_of("a" * 10_000_000, NOW_NS) == "text"
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "expected"),
+    [
+        (NOW_NS // 10**9, "epoch-s", True),
+        (NOW_NS // 10**6 - 4_000, "epoch-ms", True),
+        (NOW_NS // 10**6 - 6_000, "epoch-ms", False),
+        (NOW_NS + 1, "epoch-ns", True),
+        (NOW_NS // 10**9, "int", False),
+        ("not a time", "rfc3339", False),
+    ],
+)
+def test_a_reading_of_the_clock_is_a_time_within_five_seconds_of_now(value: Any, name: str, expected: bool) -> None:
+    assert is_clock_reading(value, name, NOW_NS) is expected
+
+
+def test_numbers_and_times_have_a_number_and_nothing_else_has() -> None:
+    assert number_of("1970-01-01T00:01:00Z") == 60.0
+    assert number_of("Thu, 01 Jan 1970 00:00:10 GMT") == 10.0
+    assert number_of(True) is None
+    assert number_of(10**400) is None
+    assert number_of("words only") is None
