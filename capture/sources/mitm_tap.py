@@ -7,6 +7,7 @@ returns the bytes that it was given: what goes wrong here costs a sample, never 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from capture.sample import Decision
 
 __all__ = ["MitmTap"]
 
+_PREFACE = b"PRI * HTTP/2"
+_SETTINGS = re.compile(rb"\0[\0-\xff]{2}\x04\0\0\0\0\0", re.DOTALL)  # RFC 9113 section 3.4: a server's first frame
 _VERSIONS = {"HTTP/2.0": "HTTP/2", "HTTP/3.0": "HTTP/3"}
 
 
@@ -109,8 +112,18 @@ class MitmTap:
 
     def next_layer(self, layer: Any) -> None:
         """HTTP/2 without TLS, which mitmproxy otherwise refuses; gRPC inside a cluster speaks it."""
-        if self._next_h2c is not None and not layer.context.client.tls and layer.data_client()[:12] == b"PRI * HTTP/2":
+        if self._next_h2c is None or layer.context.client.tls:
+            return
+        begun = layer.data_client()[: len(_PREFACE)]
+        if begun == _PREFACE:
             layer.layer = self._next_h2c(layer.context)
+        elif _PREFACE.startswith(begun) and (begun or _SETTINGS.match(layer.data_server())):
+            # The service may be faster than the client, and the preface may come in pieces. Not decided yet: mitmproxy
+            # asks again with the next bytes, and must find its layers as if it had never chosen one.
+            layers = layer.context.layers
+            if layer.layer in layers:
+                del layers[layers.index(layer.layer) :]
+            layer.layer = None
 
     def client_connected(self, client: Any) -> None:
         self._connections[client.id] = next(self._numbers)
