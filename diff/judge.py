@@ -27,7 +27,7 @@ from diff.route import RouteLearner, Routes
 from diff.rules import Rule, RuleBook
 from diff.settings import DiffConfig
 from diff.significance import decide
-from diff.timing import RouteTimes, judge_timing
+from diff.timing import RouteTimes, Span, judge_timing
 from diff.verdict import Circumstances, judge_candidate, worst
 from replay.outcome import Outcome, Performance
 
@@ -83,7 +83,7 @@ class Subject:
 class _Candidate:
     """What is being learned of one candidate."""
 
-    __slots__ = ("cascades", "evidence", "limits", "name", "not_comparable", "rules", "times")
+    __slots__ = ("cascades", "evidence", "limits", "name", "not_comparable", "rules", "span", "times")
 
     def __init__(self, name: str, config: DiffConfig, rules: Sequence[Rule], today: datetime.date) -> None:
         self.name = name
@@ -91,6 +91,7 @@ class _Candidate:
         self.cascades = CascadeLedger()
         self.rules = RuleBook(rules, name, today)
         self.times: dict[str, RouteTimes] = {}
+        self.span = Span()
         self.not_comparable: Counter[str] = Counter()
         self.limits = 0
 
@@ -304,6 +305,7 @@ def _observe_times(candidate: _Candidate, pair: _Pair, outcome: Outcome) -> None
         times = candidate.times[pair.route] = RouteTimes()
     reference = pair.reference.latency_ns if pair.reference is not None else None
     times.add(current, other, reference, pair.session)
+    candidate.span.add(outcome.end_ns - other, outcome.end_ns)
 
 
 def _conclude(
@@ -321,7 +323,11 @@ def _conclude(
     totals = _totals(candidate, evidence.numbers_of(shown))
     totals.check(candidate.name, sent)
     timing = judge_timing(
-        candidate.times, config, withheld=circumstances.timing_withheld, chance=random.Random(config.seed)
+        candidate.times,
+        config,
+        withheld=circumstances.timing_withheld,
+        span_ns=candidate.span.length_ns,
+        chance=random.Random(config.seed),
     )
     verdict, reasons = judge_candidate(
         candidate.name, circumstances, totals, findings, doubts, timing, coverage, config, candidate.limits,

@@ -22,7 +22,7 @@ import msgspec
 from diff.settings import DiffConfig
 from diff.statistics import binomial_tail, median_of_sorted, quantile_of_sorted, student_quantile
 
-__all__ = ["RouteTimes", "TimingRow", "judge_timing"]
+__all__ = ["RouteTimes", "Span", "TimingRow", "judge_timing"]
 
 _PAIRS_KEPT_MAX = 20_000
 _PAIRS_RESAMPLED_MAX = 1_500
@@ -33,6 +33,7 @@ _CLUSTERS_MIN = 10
 _STRETCHES = 16
 _LASTING_SHARE = 0.75
 _SESSIONS_AS_UNITS = 20
+_SPAN_NS_MIN = 2_000_000_000
 _MS = 1e6
 
 
@@ -89,6 +90,26 @@ class RouteTimes:
             self.sessions = self.sessions[::2]
 
 
+class Span:
+    """The time between the first send and the last byte of everything that was timed."""
+
+    __slots__ = ("_end_ns", "_start_ns")
+
+    def __init__(self) -> None:
+        self._start_ns: int | None = None
+        self._end_ns = 0
+
+    def add(self, start_ns: int, end_ns: int) -> None:
+        """Take in one outcome."""
+        self._start_ns = start_ns if self._start_ns is None else min(self._start_ns, start_ns)
+        self._end_ns = max(self._end_ns, end_ns)
+
+    @property
+    def length_ns(self) -> int:
+        """ns from first to last; 0 where nothing was timed."""
+        return 0 if self._start_ns is None else self._end_ns - self._start_ns
+
+
 class _Effect:
     """An estimate of log(right / left) with its standard error and degrees of freedom."""
 
@@ -99,11 +120,18 @@ class _Effect:
 
 
 def judge_timing(
-    routes: Mapping[str, RouteTimes], config: DiffConfig, *, withheld: str | None, chance: random.Random
+    routes: Mapping[str, RouteTimes],
+    config: DiffConfig,
+    *,
+    withheld: str | None,
+    chance: random.Random,
+    span_ns: int = _SPAN_NS_MIN,
 ) -> list[TimingRow]:
     """One row a route and quantile, routes in order of name.
 
-    withheld: why no timing may be judged (the generator was late), else None.
+    withheld: why no timing may be judged (the generator was late), else None. span_ns: how long the performance took;
+    below two seconds a machine may have held up one process all the while, so a build that is slower everywhere is not
+    called slower anywhere.
     """
     tests = sum(1 + (len(times.current) >= _PAIRS_TAIL_MIN) for times in routes.values()) or 1
     # Two-sided, shared between all that is tested (Bonferroni), so that a whole run of equal builds stays quiet.
@@ -118,7 +146,30 @@ def judge_timing(
                 rows.append(_unknown(route, quantile, times, f"{times.pairs} pairs, at least {least} are needed"))
             else:
                 rows.append(_judge(route, quantile, times, config, probability, chance))
+    if span_ns < _SPAN_NS_MIN:
+        rows = [_unless_everywhere(row, routes, config, span_ns) for row in rows]
     return rows
+
+
+def _unless_everywhere(row: TimingRow, routes: Mapping[str, RouteTimes], config: DiffConfig, span_ns: int) -> TimingRow:
+    """In a short performance: the same row, or unknown where all other routes moved the same way."""
+    if row.verdict not in ("slower", "faster"):
+        return row
+    others = [
+        (math.log(candidate / current), current)
+        for route, times in routes.items()
+        if route != row.route
+        for current, candidate in zip(times.current, times.candidate, strict=True)
+    ]
+    if len(others) < _PAIRS_MEDIAN_MIN:
+        return row
+    moved = median_of_sorted(sorted(ratio for ratio, _ in others))
+    left_ms = median_of_sorted(sorted(current for _, current in others)) / _MS
+    practical = max(math.log1p(config.slower_share), math.log1p(config.slower_ms / left_ms))
+    if abs(moved) <= practical or (moved > 0) != (row.verdict == "slower"):
+        return row
+    reason = f"{row.verdict} on all routes in a run of {span_ns / 1e9:.1f} s: the machine may be why; replay for longer"
+    return msgspec.structs.replace(row, verdict="unknown", reason=reason)
 
 
 def _unknown(route: str, quantile: str, times: RouteTimes, reason: str) -> TimingRow:

@@ -159,5 +159,8 @@ def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[
     if circumstances.timing_withheld is not None:
         remarks.append(f"timing is not judged: {circumstances.timing_withheld}")
     elif timing and all(row.verdict == "unknown" for row in timing):
-        remarks.append("timing is not judged: no route has enough pairs")
+        few = all(row.low is None for row in timing)
+        remarks.append(
+            f"timing is not judged: {'no route has enough pairs' if few else 'no route gave a clear answer'}"
+        )
     return remarks

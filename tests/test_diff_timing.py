@@ -5,7 +5,7 @@ import random
 import pytest
 
 from diff.settings import DiffConfig
-from diff.timing import RouteTimes, TimingRow, judge_timing
+from diff.timing import RouteTimes, Span, TimingRow, judge_timing
 
 MS = 1_000_000
 
@@ -145,3 +145,33 @@ def test_a_process_that_was_starved_for_a_while_is_not_slower() -> None:
 def test_a_busy_machine_alone_is_never_slower_or_faster() -> None:
     verdicts = {rows(seed, bursts(seed, 130, 0))["p50"].verdict for seed in range(60)}
     assert verdicts == {"same"}
+
+
+def everywhere_slower(routes: int) -> dict[str, RouteTimes]:
+    found = {}
+    for number in range(routes):
+        chance = random.Random(number)
+        found[f"GET /{number}"] = times = RouteTimes()
+        for pair in range(60):
+            times.add(int((1 + chance.random()) * MS), int((15 + chance.random()) * MS), 2 * MS, pair)
+    return found
+
+
+def test_a_build_that_is_slower_everywhere_for_a_moment_may_only_have_been_held_up() -> None:
+    def verdicts(routes: int, span_ns: int) -> set[str]:
+        judged = judge_timing(
+            everywhere_slower(routes), DiffConfig(), withheld=None, chance=random.Random(1), span_ns=span_ns
+        )
+        return {row.verdict for row in judged if row.quantile == "p50"}
+
+    assert verdicts(4, 700 * MS) == {"unknown"}
+    assert verdicts(4, 3000 * MS) == {"slower"}
+    assert verdicts(1, 700 * MS) == {"slower"}
+
+
+def test_the_span_is_from_the_first_send_to_the_last_byte() -> None:
+    span = Span()
+    assert span.length_ns == 0
+    span.add(50, 60)
+    span.add(20, 55)
+    assert span.length_ns == 40
