@@ -4,18 +4,22 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench format clean programs
 
 demo: $(STAMP)  ## the whole way on the sample services, under a minute
 	$(BIN)/understudy demo --keep demo-run
 
-test: $(STAMP)  ## all tests
+test: $(STAMP) programs  ## all tests
 	$(BIN)/python -m pytest -n auto -q
+
+programs:  ## Debian packages that some tests need: nginx, curl, chromium ...; installed where that can be done
+	@.ci/programs
 
 check: $(STAMP)  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python docs/modules.py --check
 
 bench: $(STAMP)  ## every question in bench/, one after the other
 	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
