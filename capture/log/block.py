@@ -18,9 +18,11 @@ import xxhash
 from msgspec.structs import force_setattr
 
 from capture.log.cipher import Cipher
+from capture.log.columns import columns_of, refs_in_columns, refs_in_triples, rows_of
 from capture.log.dictionary import dictionary, zstd
 from capture.log.format import (
     BODIES_MAX,
+    FLAG_COLUMNS,
     FLAG_DICTIONARY,
     FLAG_ENCRYPTED,
     FLAG_PLAIN,
@@ -33,7 +35,16 @@ from capture.log.format import (
 from capture.log.recode import NOTE, Packed, Recoded, unpack
 from capture.log.shape import Shape
 
-__all__ = ["array_count", "array_head", "decode_records", "frame", "join_payload", "open_payload", "split_payload"]
+__all__ = [
+    "array_count",
+    "array_head",
+    "decode_records",
+    "frame",
+    "join_columns",
+    "join_payload",
+    "open_payload",
+    "split_payload",
+]
 
 T = TypeVar("T")
 
@@ -78,16 +89,29 @@ def join_payload(
     )
 
 
+def join_columns(
+    bodies: list[bytes], refs: list[int], records: bytes | bytearray, count: int, packed: Packed = _AS_THEY_ARE
+) -> bytes | None:
+    """The same payload by columns, for a head with FLAG_COLUMNS; None where the records could not be had back."""
+    column = columns_of(array_head(count) + records)
+    if column is None:
+        return None
+    return b"".join((b"\x94", _ENCODER.encode(bodies), refs_in_columns(refs), column, _ENCODER.encode(packed)))
+
+
 def frame(head: BlockHead, payload: bytes, level: int, cipher: Cipher | None) -> bytes:
-    """One block ready to be written; `flags`, `stored`, `raw` and `payload_sum` of the head are filled in here."""
-    flags = 0
+    """One block ready to be written; `stored`, `raw` and `payload_sum` of the head are filled in here.
+
+    Of the head's `flags` only FLAG_COLUMNS counts, the others are worked out here.
+    """
+    flags = by_columns = head.flags & FLAG_COLUMNS
     if len(payload) < _DICTIONARY_BELOW_BYTES:
         flags |= FLAG_DICTIONARY
         stored = zstd.compress(payload, level, zstd_dict=dictionary())
     else:
         stored = zstd.compress(payload, level)
     if len(stored) >= len(payload):
-        flags, stored = FLAG_PLAIN, payload
+        flags, stored = by_columns | FLAG_PLAIN, payload
     if cipher is not None:
         flags |= FLAG_ENCRYPTED
     head = _replace(head, flags=flags, raw=len(payload), stored=0, payload_sum=0)
@@ -157,20 +181,26 @@ def _decompress(stored: bytes, raw: int, with_dictionary: bool) -> bytes:
     return plain
 
 
-def split_payload(payload: bytes) -> tuple[list[bytes], list[int], msgspec.Raw]:
-    """(bodies, refs, records not yet decoded); bounds are checked before anything is allocated."""
+def split_payload(payload: bytes, flags: int = 0) -> tuple[list[bytes], list[int], msgspec.Raw]:
+    """(bodies, refs, records not yet decoded); bounds are checked before anything is allocated.
+
+    flags: of the block's head; with FLAG_COLUMNS the records are one column (capture/log/columns.py).
+    """
+    by_columns = flags & FLAG_COLUMNS
     try:
         raw_bodies, raw_refs, records, raw_packed = _SPLIT.decode(payload)
         if array_count(memoryview(raw_bodies))[0] > BODIES_MAX:
             raise FormatError(f"a block has at most {BODIES_MAX} bodies")
-        if array_count(memoryview(raw_refs))[0] > 3 * _SLOTS_MAX:
+        if not by_columns and array_count(memoryview(raw_refs))[0] > 3 * _SLOTS_MAX:
             raise FormatError(f"a block has at most {_SLOTS_MAX} references")
-        if array_count(memoryview(records))[0] > RECORDS_MAX or len(memoryview(records)) > RECORDS_BYTES_MAX:
+        count = 0 if by_columns else array_count(memoryview(records))[0]
+        if count > RECORDS_MAX or len(memoryview(records)) > RECORDS_BYTES_MAX:
             raise FormatError(f"a block has at most {RECORDS_MAX} records in {RECORDS_BYTES_MAX} bytes")
         if len(memoryview(raw_packed)) > _PACKED_BYTES_MAX:
             raise FormatError(f"what a block says of compressed bodies has at most {_PACKED_BYTES_MAX} bytes")
         bodies = unpack(_BODIES.decode(raw_bodies), _PACKED.decode(raw_packed))
-        return bodies, _REFS.decode(raw_refs), records
+        refs = refs_in_triples(raw_refs, _SLOTS_MAX) if by_columns else _REFS.decode(raw_refs)
+        return bodies, refs, records
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise FormatError(f"a block's payload is not what it should be: {error}") from None
 
@@ -188,13 +218,16 @@ def decode_records(
     body_of: gives a body of an earlier block by its number, None where that block is damaged.
     keep: is given the bodies of this block, for records of later ones.
     """
-    bodies, refs, raw_records = split_payload(payload)
+    bodies, refs, raw_records = split_payload(payload, head.flags)
     if len(bodies) != head.bodies or len(refs) % 3:
         raise FormatError(f"the block should have {head.bodies} bodies, found {len(bodies)}")
     if bodies:
         keep(bodies)
     try:
-        records = decoder.decode(raw_records)
+        if head.flags & FLAG_COLUMNS:
+            records = decoder.decode(b"".join((array_head(head.records), *rows_of(raw_records, head.records))))
+        else:
+            records = decoder.decode(raw_records)
     except (msgspec.DecodeError, RecursionError, OverflowError, ValueError) as error:
         raise FormatError(f"a record is not what it should be: {error}") from None
     if len(records) != head.records:

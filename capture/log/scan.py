@@ -239,7 +239,8 @@ class SegmentReader(Generic[T]):
         bodies = self._bodies.get(self.source.name, entry.offset)
         if bodies is None:
             try:
-                bodies, _, _ = split_payload(self.payload(entry)[1])
+                head, payload = self.payload(entry)
+                bodies, _, _ = split_payload(payload, head.flags)
             except FormatError as error:
                 self._note(entry.offset, str(error), entry.records)
                 return None

@@ -44,6 +44,8 @@ _S = 1_000_000_000
 _QUIET_BYTES_A_SECOND = 1 << 20
 _COMPACT_BYTES = 24 << 20
 """A quiet segment is sealed when it has so much before compression, so that rewriting it never takes long."""
+_COLUMNS_RECORDS = 4096
+"""A segment with more is rewritten by rows while traffic goes on: columns are made in Python, which delays traffic."""
 _COMPACT_S, _COMPACT_AT_END_S, _COMPACT_DENSE_S = 2.0, 5.0, 60.0
 
 
@@ -331,7 +333,10 @@ class RecordWriter(Generic[T]):
         if self._config.compact and segment.index and (self._dense or self._quiet(segment)):
             most_s = _COMPACT_DENSE_S if self._dense else _COMPACT_AT_END_S if final else _COMPACT_S
             in_time = partial(_before, time.monotonic() + most_s)
-            sealed = compact(segment.file, segment.header, footer, segment.sessions, segment.cipher, in_time)
+            by_columns = self._dense or final or segment.records <= _COLUMNS_RECORDS
+            sealed = compact(
+                segment.file, segment.header, footer, segment.sessions, segment.cipher, in_time, by_columns=by_columns
+            )
         if sealed is None:
             sealed = segment.file.seal(pack_footer(footer, segment.file.end, self._config.level, segment.cipher))
         self.segments_sealed.append(sealed)
