@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -134,11 +135,17 @@ def _as_utf8(body: bytes, encoding: str) -> bytes:
 def _encoding(content_type: str, body: bytes) -> str:
     if body[:2] in (b"\xff\xfe", b"\xfe\xff") and len(body) % 2 == 0:
         return "utf-16-le" if body[0] == 0xFF else "utf-16-be"
-    match = _CHARSET.search(content_type)
-    if match is None:
+    if content_type == "application/json":
         return "utf-8"
+    match = _CHARSET.search(content_type)
+    return "utf-8" if match is None else _codec(match.group(1))
+
+
+@lru_cache(maxsize=64)
+def _codec(charset: str) -> str:
+    """Python's name of a charset; UTF-8 for one that is not known."""
     try:
-        name = codecs.lookup(match.group(1)).name
+        name = codecs.lookup(charset).name
         "".encode(name)  # some codecs are no text encodings
     except LookupError:
         return "utf-8"

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from capture.pseudonym import Pseudonyms
@@ -16,6 +17,7 @@ __all__ = ["Found", "TooMuchWork"]
 
 _PLACES_MAX = 200
 _SOUGHT_MAX = 64
+_SPELT_MAX = 512
 _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
 
@@ -170,7 +172,7 @@ class Found:
         made: list[tuple[str, str]] = []
         for value, pseudonym in self.sought.items():
             if value not in self._kept:
-                made += _spellings(value, pseudonym)
+                made += _known_spellings(value, pseudonym) if len(value) <= _SPELT_MAX else _spellings(value, pseudonym)
         return made
 
     def seek(self, text: str, place: str, spellings: list[tuple[str, str]]) -> str:
@@ -203,6 +205,10 @@ def _spellings(value: str, made: str) -> list[tuple[str, str]]:
         spelt.setdefault(padded, made_padded)
         spelt.setdefault(padded.rstrip("="), made_padded.rstrip("="))
     return [(was, now) for was, now in spelt.items() if len(was) >= 6]
+
+
+# A session's token comes with each of its requests. Pure, so that a memory of the process changes nothing.
+_known_spellings = lru_cache(maxsize=2048)(_spellings)
 
 
 def _quoted(text: str, safe: str) -> str:

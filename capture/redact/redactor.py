@@ -34,6 +34,7 @@ _CLEAN_PER_NAME_MAX = 256
 _CLEAN_FIRST = 16
 """After so many values of a header that were kept, the name alone is known to be ordinary."""
 _CLEAN_LENGTH_MAX = 512
+_CLEAN_NAME_MAX = 64
 _KNOWN_MAX = 16384
 _KNOWN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w.~+/=-]{16,256}", re.ASCII)
 _LONG_PART = re.compile(r"[\w.~+%-]{16,}", re.ASCII)
@@ -55,6 +56,7 @@ class Redactor:
         "_clean_targets",
         "_harmless",
         "_known",
+        "_plain_names",
         "_pseudonyms",
         "_rules",
         "_spare",
@@ -69,6 +71,7 @@ class Redactor:
         self._work_max = config.work_max
         self._clean: set[tuple[str, str]] = set()
         self._harmless: set[str] = set()
+        self._plain_names: set[str] = set()
         self._clean_targets: set[str] = set()
         self._spare: Found | None = None
         self._clean_bodies: set[tuple[str, bytes]] = set()
@@ -179,7 +182,7 @@ class Redactor:
             if name in harmless and (name in PLAIN_SPELLINGS or HARMLESS_VALUE.fullmatch(value) is not None):
                 continue
             new = value if name in PLAIN_SPELLINGS else redact_header(name, value, found)
-            plain = name if name in counts else found.scrub(name, "header name")
+            plain = name if name in counts or name in self._plain_names else self._header_name(name, found)
             if new != value or plain != name:
                 if made is None:
                     made = list(headers)
@@ -187,6 +190,15 @@ class Redactor:
             else:
                 self._remember_clean(field, found)
         return headers if made is None else tuple(made)
+
+    def _header_name(self, name: str, found: Found) -> str:
+        """The name of a header, which may hold a secret as anything may; that most hold none is remembered."""
+        made = found.scrub(name, "header name")
+        if made == name and len(name) <= _CLEAN_NAME_MAX:
+            if len(self._plain_names) >= _CLEAN_TARGETS_MAX:
+                self._plain_names.clear()
+            self._plain_names.add(name)
+        return made
 
     def _remember_clean(self, field: tuple[str, str], found: Found) -> None:
         """Header fields come again and again; of names whose values are new each time only the first few are kept."""
