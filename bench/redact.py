@@ -1,4 +1,4 @@
-"""How long does the pipeline take for one exchange: nothing secret in it, secrets in it, and compressed?
+"""How long does the pipeline take for one exchange: nothing secret in it, a session's token, new secrets, compressed?
 
 Run: .venv/bin/python bench/redact.py
 
@@ -67,7 +67,10 @@ def make(n: int, kind: str) -> Exchange:
         ("Connection", "keep-alive"),
         ("X-Request-Id", str(uuid.UUID(int=chance.getrandbits(128)))),
         ("X-Forwarded-For", f"10.0.{n % 7}.{n % 250}"),
-        ("Authorization", f"Bearer {SECRET}{n}") if kind == "secret" else ("Cache-Control", "no-cache"),
+        {
+            "secret": ("Authorization", f"Bearer {SECRET}{n}"),
+            "session": ("Authorization", f"Bearer {SECRET}{n % 50}"),
+        }.get(kind, ("Cache-Control", "no-cache")),
     )
     response = (
         ("Server", "nginx/1.22.1"),
@@ -121,6 +124,9 @@ def check(kind: str, sent: Exchange, got: Exchange) -> None:
         written = repr(got)
         assert SECRET not in written, "a secret came through"
         assert "response.json:$['access_token']" in got.redacted
+    elif kind == "session":
+        assert SECRET not in repr(got), "a secret came through"
+        assert got.redacted == ("request.header:authorization",)
     else:
         assert got.response.body == sent.response.body
         assert not got.redacted, got.redacted
@@ -130,7 +136,8 @@ def main() -> None:
     cases: list[tuple[str, str, str]] = [
         ("nothing secret, --redact off", "off", "plain"),
         ("nothing secret", "default", "plain"),
-        ("token in JSON and Authorization", "default", "secret"),
+        ("one of 50 tokens in Authorization", "default", "session"),
+        ("new token in JSON and Authorization", "default", "secret"),
         ("nothing secret, gzip", "default", "gzip"),
     ]
     made: dict[str, list[Exchange]] = {kind: [make(n, kind) for n in range(COUNT)] for _, _, kind in cases}

@@ -89,7 +89,11 @@ def may_hold(data: bytes, pairs: bool = True) -> bool:
         if data[place] in b"23456":
             return True
         place = shapes.find(_LONG_NUMBER, place + 13)
-    if (b"0000-0000-0000-0" in shapes or b"0000-000000-0000" in shapes) and _GROUPS.search(data):
+    if (
+        b"0000-0000" in shapes  # which both of the others begin with
+        and (b"0000-0000-0000-0" in shapes or b"0000-000000-0000" in shapes)
+        and _GROUPS.search(data)
+    ):
         return True
     if b"AA00-" in shapes and _IBAN_SIGN.search(data):
         return True
