@@ -70,7 +70,8 @@ class Exchange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     its production weight is 1 / kept_with. incomplete_reason: None for a whole exchange, else why it is not.
     redacted: paths replaced by pseudonyms before anything was written. connection: number of the client connection
     within its source, -1 where unknown. server: "host:port" the request was captured from, "" where unknown; replay
-    refuses to send there. notes: short facts about the record, for example "session fell back to client".
+    refuses to send there. notes: short facts about the record, for example "session fell back to client", or
+    "response body digest: xxh3-128:HEX" of a whole body of which only the beginning is kept.
     """
 
     id: str

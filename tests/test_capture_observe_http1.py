@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from capture.observe.connection import ConnectionObserver
 from capture.observe.events import Finished, Lost, Opaque
@@ -458,3 +459,26 @@ def test_tls_that_is_joined_in_the_middle_is_opaque() -> None:
     observer = ConnectionObserver(lambda request, at_ns: 1)
     observer.gap("server", 0, 1)
     assert observer.server_bytes(b"\x17\x03\x03\x00\x10", 2) == [Opaque("tls")]
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1000])
+def test_a_body_beyond_the_cap_is_known_by_its_digest_however_it_was_cut(piece: int) -> None:
+    whole = bytes(range(250))
+    expected = f"xxh3-128:{xxhash.xxh3_128(whole).hexdigest()}"
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc8\r\n%b\r\n32\r\n%b\r\n0\r\n\r\n"
+    counted = b"HTTP/1.1 200 OK\r\nContent-Length: 250\r\n\r\n%b"
+    ask = b"POST / HTTP/1.1\r\nContent-Length: 250\r\n\r\n" + whole
+    for answer in (chunked % (whole[:200], whole[200:]), counted % whole):
+        steps = [("c", ask[start : start + piece]) for start in range(0, len(ask), piece)]
+        steps += [("s", answer[start : start + piece]) for start in range(0, len(answer), piece)]
+        exchange = only(observe(steps, body_bytes_max=20))
+        assert exchange.notes == (f"request body digest: {expected}", f"response body digest: {expected}")
+        assert exchange.response is not None
+        assert (exchange.response.body, exchange.response.body_bytes) == (whole[:20], 250)
+    assert only(observe([("c", ask), ("s", counted % whole)], body_bytes_max=250)).notes == ()
+
+
+def test_a_body_that_was_not_seen_whole_has_no_digest() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 250\r\n\r\n" + bytes(100)
+    exchange = only(observe([("c", GET), ("s", answer)], body_bytes_max=20))
+    assert (exchange.incomplete_reason, exchange.notes) == ("response_cut", ())

@@ -9,6 +9,7 @@ import h2.connection
 import h2.errors
 import hpack
 import pytest
+import xxhash
 from hyperframe.frame import (
     ContinuationFrame,
     DataFrame,
@@ -157,9 +158,11 @@ def test_padding_is_not_part_of_the_body() -> None:
 
 def test_a_long_body_is_cut_and_its_length_kept() -> None:
     answer = headers_frame(ANSWER, flags=("END_HEADERS",)) + data_frame(b"abc", end=False) + data_frame(b"def")
-    response = only(observe([("c", OPEN + headers_frame(ASK)), ("s", answer)], body_bytes_max=4)).response
+    exchange = only(observe([("c", OPEN + headers_frame(ASK)), ("s", answer)], body_bytes_max=4))
+    response = exchange.response
     assert response is not None
     assert (response.body, response.body_bytes, response.truncated) == (b"abcd", 6, True)
+    assert exchange.notes == (f"response body digest: xxh3-128:{xxhash.xxh3_128(b'abcdef').hexdigest()}",)
 
 
 def test_a_reset_stream_is_incomplete_and_others_go_on() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import xxhash
+
 from capture.exchange import Headers
 from capture.observe.head import HEAD_BYTES_MAX, Fault, find_head_end, parse_fields
 
-__all__ = ["CHUNK_LINE_BYTES_MAX", "Body", "ChunkedBody", "CloseBody", "LengthBody"]
+__all__ = ["CHUNK_LINE_BYTES_MAX", "Body", "ChunkedBody", "CloseBody", "Digest", "LengthBody"]
 
 CHUNK_LINE_BYTES_MAX: Final = 4096
 """Longest line of a chunk size with its extensions."""
@@ -16,18 +18,37 @@ CHUNK_LINE_BYTES_MAX: Final = 4096
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
 
+class Digest:
+    """XXH3 (128 bits) of a whole body of which only the beginning is kept, so that it can be told from others."""
+
+    __slots__ = ("_hasher",)
+
+    def __init__(self, kept: bytes | bytearray) -> None:
+        self._hasher = xxhash.xxh3_128(kept)
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take in what followed."""
+        self._hasher.update(data)
+
+    def note(self, side: str) -> str:
+        """How the record says it; side: "request" or "response"."""
+        return f"{side} body digest: xxh3-128:{self._hasher.hexdigest()}"
+
+
 class Body:
     """A body that is being read. `feed` takes what belongs to it; nothing is kept where cap is negative.
 
-    length: bytes that belong to the body so far, kept or not. lost: some of them were not seen (`skip`).
+    length: bytes that belong to the body so far, kept or not. lost: some of them were not seen (`skip`). digest: of the
+    whole body where it is longer than the cap, else None.
     """
 
-    __slots__ = ("cap", "done", "kept", "length", "lost", "trailers")
+    __slots__ = ("cap", "digest", "done", "kept", "length", "lost", "trailers")
 
     def __init__(self, cap: int) -> None:
         self.cap = cap
         self.kept = bytearray()
         self.length = 0
+        self.digest: Digest | None = None
         self.done = False
         self.lost = False
         self.trailers: Headers = ()
@@ -41,10 +62,15 @@ class Body:
         raise NotImplementedError
 
     def _keep(self, data: bytes, start: int, end: int) -> None:
-        room = self.cap - len(self.kept)
-        if room > 0:
-            self.kept += data[start : min(end, start + room)]
         self.length += end - start
+        room = self.cap - len(self.kept)
+        if end - start <= room:
+            self.kept += data[start:end]
+        elif self.cap >= 0:
+            self.kept += data[start : start + room]
+            if self.digest is None:
+                self.digest = Digest(self.kept)
+            self.digest.update(memoryview(data)[start + room : end])
 
 
 class LengthBody(Body):

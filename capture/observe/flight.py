@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from capture.exchange import Exchange, Request, Response, Times
-from capture.observe.body import Body
+from capture.observe.body import Body, Digest
 from capture.observe.events import Begin, Finished, Lost, Observed, Opaque
 from capture.observe.head import RequestHead, ResponseHead
 
@@ -15,7 +15,10 @@ __all__ = ["Flight", "Flights"]
 class Flight:
     """One exchange on its way; token None: followed for the framing, not recorded. fault: the first that befell it."""
 
-    __slots__ = ("ended_ns", "fault", "request", "response", "response_ended_ns", "response_ns", "started_ns", "token")
+    __slots__ = (
+        "digests", "ended_ns", "fault", "request", "response", "response_ended_ns", "response_ns", "started_ns",
+        "token",
+    )  # fmt: skip
 
     def __init__(self, request: Request, started_ns: int, token: object | None) -> None:
         self.request = request
@@ -26,6 +29,7 @@ class Flight:
         self.response: Response | None = None
         self.response_ns: int | None = None
         self.response_ended_ns: int | None = None
+        self.digests: tuple[str, ...] = ()
 
     def take_request_body(self, body: Body) -> None:
         """Put what was read of the request's body into the request."""
@@ -35,12 +39,18 @@ class Flight:
             return
         was = self.request
         kept = bytes(body.kept)
+        if body.digest is not None:
+            self.digests += (body.digest.note("request"),)
         self.request = Request(
             was.method, was.target, was.version, was.headers, kept, body.length, body.length > len(kept), body.trailers
         )
 
-    def take_response(self, head: ResponseHead, kept: bytes, length: int, body: Body | None) -> None:
+    def take_response(
+        self, head: ResponseHead, kept: bytes, length: int, body: Body | None, digest: Digest | None
+    ) -> None:
         """Put the response together; length: of the body as seen. body: its reader, None where none was needed."""
+        if digest is not None:
+            self.digests += (digest.note("response"),)
         if body is not None and body.lost:
             self.fault = self.fault or "gap"
         if head.coded and length:
@@ -117,6 +127,8 @@ class Flights:
             self._connection,
             self._server,
             self._scheme,
+            # Of a body that was not seen whole a digest says nothing.
+            flight.digests if flight.fault is None else (),
         )
         self._out.append(Finished(exchange, flight.token))
 

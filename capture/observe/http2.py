@@ -33,6 +33,7 @@ from hyperframe.frame import (
 )
 
 from capture.exchange import Exchange, Headers, Request, Response, Times, header
+from capture.observe.body import Digest
 from capture.observe.events import Begin, Finished, Observed, Opaque
 from capture.observe.head import HEAD_BYTES_MAX
 
@@ -52,13 +53,14 @@ class _Broken(Exception):
 class _Message:
     """One direction of a stream."""
 
-    __slots__ = ("ended_ns", "headers", "kept", "length", "started_ns", "trailers")
+    __slots__ = ("digest", "ended_ns", "headers", "kept", "length", "started_ns", "trailers")
 
     def __init__(self) -> None:
         self.headers: Headers | None = None
         self.trailers: Headers = ()
         self.kept = bytearray()
         self.length = 0
+        self.digest: Digest | None = None
         self.started_ns: int | None = None
         self.ended_ns: int | None = None
 
@@ -287,6 +289,12 @@ class Http2Observer:
             if len(message.kept) + len(frame.data) == message.length:  # never with a hole in it
                 message.kept += part
                 self._room -= len(part)
+            else:
+                part = b""
+            if len(message.kept) < message.length:
+                if message.digest is None:
+                    message.digest = Digest(message.kept)
+                message.digest.update(frame.data[len(part) :])
         if "END_STREAM" in frame.flags:
             self._ended(frame.stream_id, stream, message, at_ns)
 
@@ -383,6 +391,9 @@ class Http2Observer:
                 answered.trailers,
             )
         times = Times(asked.started_ns or 0, asked.ended_ns, answered.started_ns, answered.ended_ns)
+        exchange_fault = stream.fault or reason
+        sides = (("request", asked.digest), ("response", answered.digest))
+        digests = tuple(digest.note(side) for side, digest in sides if digest is not None)
         exchange = Exchange(
             "",
             "",
@@ -391,11 +402,12 @@ class Http2Observer:
             request,
             response,
             times,
-            stream.fault or reason,
+            exchange_fault,
             (),
             self._connection,
             self._server_name,
             self._scheme,
+            digests if exchange_fault is None else (),
         )
         self._out.append(Finished(exchange, stream.token))
 

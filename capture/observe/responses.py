@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from capture.observe.body import Body, ChunkedBody, CloseBody, LengthBody
+from capture.observe.body import Body, ChunkedBody, CloseBody, Digest, LengthBody
 from capture.observe.flight import Flights
 from capture.observe.head import (
     CHUNKED,
@@ -165,7 +165,10 @@ class ResponseReader:
         length = head.length
         if 0 <= length <= len(data) - start:  # the whole body is here: the usual case
             kept = min(length, self._body_bytes_max) if flight.token is not None else 0
-            self._ended(data[start : start + kept], length, None, at_ns)
+            digest = None
+            if kept < length and flight.token is not None:
+                digest = Digest(data[start : start + length])
+            self._ended(data[start : start + kept], length, None, at_ns, digest)
             return start + length
         cap = -1 if flight.token is None else self._body_bytes_max
         if length == CHUNKED:
@@ -194,14 +197,16 @@ class ResponseReader:
             self._ended(bytes(body.kept), body.length, body, at_ns)
         return start
 
-    def _ended(self, kept: bytes, length: int, body: Body | None, at_ns: int | None) -> None:
+    def _ended(
+        self, kept: bytes, length: int, body: Body | None, at_ns: int | None, digest: Digest | None = None
+    ) -> None:
         """The response to waiting[0] is over; at_ns None: its last byte was not seen."""
         flights = self._flights
         flight = flights.waiting.popleft()
         head = self._head
         self._head = self._body = None
         if head is not None and flight.token is not None:
-            flight.take_response(head, kept, length, body)
+            flight.take_response(head, kept, length, body, body.digest if body is not None else digest)
             flight.response_ended_ns = at_ns
         if flight is not flights.reading:
             flights.finish(flight)
