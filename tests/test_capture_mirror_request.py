@@ -39,6 +39,7 @@ def test_what_belongs_to_the_hop_to_the_sink_is_left_out() -> None:
         ("X-Request-Id", "r-1"),
         ("x-envoy-internal", "true"),
         ("x-envoy-expected-rq-timeout-ms", "15000"),
+        ("X-Envoy-External-Address", "203.0.113.9"),
         ("X-Forwarded-For", "203.0.113.9"),
         ("Accept", "*/*"),
         ("Accept", "text/html"),

@@ -10,21 +10,10 @@ __all__ = ["Mirrored", "restore"]
 
 _SHADOW = "-shadow"
 _ORIGINAL_HOSTS = ("x-shadow-original-host", "x-original-host", "x-forwarded-host")
-_DROPPED = frozenset(
-    (
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "x-shadow-original-host",
-        "x-envoy-internal",
-        "x-envoy-expected-rq-timeout-ms",
-        "x-envoy-attempt-count",
-        "x-envoy-decorator-operation",
-        "x-envoy-peer-metadata",
-        "x-envoy-peer-metadata-id",
-    )
-)
-"""Fields of the hop from the proxy to the sink, or for the proxy's own use; no client ever sent them."""
+_DROPPED = frozenset(("connection", "keep-alive", "proxy-connection", "x-shadow-original-host"))
+_ENVOY = "x-envoy-"
+"""Fields of the hop from the proxy to the sink, or for the proxy's own use, some with the client's address; no client
+ever sent them."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -61,13 +50,17 @@ def restore(method: str, target: str, version: str, headers: Headers) -> Mirrore
         version = "HTTP/1.1"
         notes.append("mirrored as HTTP/1.0")
     fields = [
-        (name, host if name.lower() == "host" else value) for name, value in headers if name.lower() not in _DROPPED
+        (name, host if name.lower() == "host" else value) for name, value in headers if not _of_the_hop(name.lower())
     ]
     if host and not sent:
         fields.insert(0, ("Host", host))
     scheme = (header(headers, "x-forwarded-proto") or "http").partition(",")[0].strip().lower()
     scheme = scheme if scheme in _PORTS else "http"
     return Mirrored(Request(method, target, version, tuple(fields)), scheme, _server(host, scheme), tuple(notes))
+
+
+def _of_the_hop(name: str) -> bool:
+    return name in _DROPPED or name.startswith(_ENVOY)
 
 
 def _without_shadow(host: str) -> str:
