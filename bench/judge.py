@@ -46,9 +46,7 @@ def main() -> None:
     print(f"{platform.machine()}, Python {platform.python_version()}, msgspec {metadata.version('msgspec')}")
     print(f"bench/judge.py {count}: {count} pairs with reference, every response noisy, one planted defect")
     rates = sorted(count / took for took in rounds)
-    print(
-        f"{rates[len(rates) // 2]:,.0f} pairs a CPU second ({rates[0]:,.0f} to {rates[-1]:,.0f}), peak {peak:.0f} MB"
-    )
+    print(f"{rates[len(rates) // 2]:,.0f} pairs a CPU second ({rates[0]:,.0f} to {rates[-1]:,.0f}), peak {peak:.0f} MB")
 
 
 if __name__ == "__main__":
