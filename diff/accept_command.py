@@ -18,6 +18,7 @@ from diff.findings import Finding
 from diff.judge import judge
 from diff.report.escape import visible
 from diff.rules import read_all_rules
+from diff.run_shares import observe_in_processes
 from diff.settings import DiffConfig
 from diff.subject import subject_of
 from replay.run import open_run
@@ -56,7 +57,8 @@ def accept(
     settings = settings_of(ctx)
     config = build(DiffConfig, "diff", settings)
     today = datetime.datetime.now(datetime.UTC).date()
-    report = judge(subject_of(open_run(run)), config, read_all_rules(settings, config), today)
+    rules = read_all_rules(settings, config)
+    report = judge(subject_of(open_run(run)), config, rules, today, observe=observe_in_processes(config.workers))
     found = [one for candidate in report.candidates.values() for one in candidate.findings if one.id == finding]
     if not found:
         raise BadInput(f"{run}: has no finding {visible(finding)!r}; `understudy diff --json F` names them")

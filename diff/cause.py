@@ -79,6 +79,15 @@ class CascadeLedger:
             if len(self._apart) > _REMEMBERED_MAX:
                 self._apart.popitem(last=False)
 
+    def merge(self, other: CascadeLedger) -> None:
+        """Add the links that were found in other sessions."""
+        for group, links in other._links.items():
+            self._links.setdefault(group, Counter()).update(links)
+
+    def settle(self) -> None:
+        """Forget what only further pairs would need."""
+        self._apart.clear()
+
     def causes_of(self, group: GroupKey, count: int) -> list[GroupKey]:
         """The groups that stood behind at least nine tenths of this group's `count` requests, most frequent first."""
         links = self._links.get(group, Counter())

@@ -54,13 +54,14 @@ def judge_run(path: Path, settings: Settings, flags: dict[str, Any] | None = Non
     close.
     """
     from diff.judge import judge
+    from diff.run_shares import observe_in_processes
     from diff.subject import subject_of
     from replay.run import open_run
 
     config = build(DiffConfig, "diff", settings, flags)
     rules = read_all_rules(settings, config)
     today = datetime.datetime.now(datetime.UTC).date()
-    return judge(subject_of(open_run(path)), config, rules, today)
+    return judge(subject_of(open_run(path)), config, rules, today, observe=observe_in_processes(config.workers))
 
 
 def write_reports(report: Report, path: Path, files: Mapping[str, Path | None], *, quiet: bool = False) -> int:
@@ -122,15 +123,25 @@ def _write(path: Path, content: bytes) -> None:
 @click.command(cls=Command)
 @click.argument("run", type=click.Path(path_type=Path))
 @report_options
+@click.option(
+    "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that judge a large run, 0: one a core (0)."
+)
 @click.pass_context
 def diff(
-    ctx: click.Context, /, run: Path, fdr: float | None, timing: bool | None, quiet: bool, **files: Path | None
+    ctx: click.Context,
+    /,
+    run: Path,
+    fdr: float | None,
+    timing: bool | None,
+    quiet: bool,
+    workers: int | None,
+    **files: Path | None,
 ) -> None:
     """Judge RUN: say what changed between the current build and each candidate, once each, and how sure that is.
 
     Exit codes: 0 promote, 1 hold, 2 wrong use or bad input, 3 inconclusive, 4 the run itself failed.
     """
-    report = judge_run(run, settings_of(ctx), {"fdr": fdr, "timing": timing})
+    report = judge_run(run, settings_of(ctx), {"fdr": fdr, "timing": timing, "workers": workers})
     ctx.exit(write_reports(report, run, files, quiet=quiet))
 
 

@@ -56,6 +56,19 @@ class CoverageCounter:
         if performed:
             self._performed.add(behaviour)
 
+    def merge(self, other: CoverageCounter) -> None:
+        """Add what another counter has seen of the same run."""
+        self._total += other._total
+        self._overflow += other._overflow
+        for behaviour, count in other._seen.items():
+            known = self._seen.get(behaviour)
+            if known is None and len(self._seen) >= _BEHAVIOURS_MAX:
+                self._overflow += count
+                continue
+            self._seen[behaviour] = (known or 0) + count
+            if behaviour in other._performed:
+                self._performed.add(behaviour)
+
     def result(self) -> Coverage:
         """What is known so far; with nothing seen, nothing is excluded: the probability is 1."""
         total = self._total

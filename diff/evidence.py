@@ -62,16 +62,29 @@ class RouteTally:
         if len(self.sessions) < _SESSIONS_MAX:
             self.sessions.add(session)
 
+    def merge(self, other: RouteTally) -> None:
+        """Add the pairs of other sessions; facts are left to who knows what was left out of them."""
+        self.pairs += other.pairs
+        self.weight += other.weight
+        self.weight_squared += other.weight_squared
+        self.sessions |= other.sessions
+
 
 class _Budget:
-    """How many facts may still be told apart, over all routes and places of a candidate."""
+    """How many facts may still be told apart, over all routes and places of a candidate.
 
-    __slots__ = ("left",)
+    cut: of which routes and places some fact was left out; there a fact that is not counted may have been there.
+    """
+
+    __slots__ = ("cut", "left")
 
     def __init__(self, left: int) -> None:
         self.left = left
+        self.cut: set[str | GroupKey] = set()
 
-    def count(self, counter: Counter[Dimension], facts: Sequence[Dimension], facts_max: int) -> None:
+    def count(
+        self, of: str | GroupKey, counter: Counter[Dimension], facts: Sequence[Dimension], facts_max: int
+    ) -> None:
         """Count facts; one that is new where a bound is reached is left out for good, so that counts are whole."""
         for fact in facts:
             if fact in counter:
@@ -79,17 +92,47 @@ class _Budget:
             elif self.left > 0 and len(counter) < facts_max:
                 counter[fact] = 1
                 self.left -= 1
+            else:
+                self.cut.add(of)
+
+    def merge(
+        self,
+        of: str | GroupKey,
+        counter: Counter[Dimension],
+        other: Counter[Dimension],
+        other_cut: bool,
+        facts_max: int,
+    ) -> None:
+        """Add another counter of the same route or place; what either may have left out is left out for good."""
+        was_cut = of in self.cut
+        if other_cut:
+            for fact in [fact for fact in counter if fact not in other]:
+                del counter[fact]
+                self.left += 1
+            self.cut.add(of)
+        for fact, count in other.items():
+            if fact in counter:
+                counter[fact] += count
+            elif not was_cut and self.left > 0 and len(counter) < facts_max:
+                counter[fact] = count
+                self.left -= 1
+            else:
+                self.cut.add(of)
 
 
 class Evidence:
-    """The counts of one candidate; `routes` and `paths` grow up to bounds, and what is beyond is counted together."""
+    """The counts of one candidate; `routes` and `paths` grow up to bounds, and what is beyond is counted together.
+
+    aliases: changes as pairs were told that they show them, to how they are known since another's evidence was merged.
+    """
 
     __slots__ = (
-        "_budget", "_examples_max", "_ids", "_paths_max", "_renamings", "dimensions", "examples", "overflowed",
-        "paths", "routes", "signatures",
+        "_budget", "_examples_max", "_ids", "_paths_max", "_renamings", "aliases", "dimensions", "examples",
+        "overflowed", "paths", "routes", "signatures",
     )  # fmt: skip
 
-    def __init__(self, *, paths_max: int, examples_max: int) -> None:
+    def __init__(self, *, paths_max: int, examples_max: int, facts_max: int = _FACTS_MAX) -> None:
+        self.aliases: dict[Shown, Shown] = {}
         self._paths_max = paths_max
         self._examples_max = examples_max
         self.paths: dict[GroupKey, PathTally] = {}
@@ -100,7 +143,7 @@ class Evidence:
         self.signatures: Counter[tuple[tuple[int, ...], bool]] = Counter()
         self._ids: dict[Shown, int] = {}
         self._renamings = Renamings()
-        self._budget = _Budget(_FACTS_MAX)
+        self._budget = _Budget(facts_max)
 
     def observe(
         self,
@@ -126,7 +169,7 @@ class Evidence:
         """
         tally_of_route = self._route(route)
         tally_of_route.add(session, weight)
-        self._budget.count(tally_of_route.dimensions, facts, _FACTS_OF_ROUTE_MAX)
+        self._budget.count(route, tally_of_route.dimensions, facts, _FACTS_OF_ROUTE_MAX)
         if not candidate and not witness:
             self.signatures[((), explained)] += 1
             return [], frozenset()
@@ -142,7 +185,7 @@ class Evidence:
             tally = self.paths[key]
             if tally.observe(here, judged, self._renamings, session=session, weight=weight, position=position):
                 apart.append(key)
-                self._budget.count(self.dimensions.setdefault(key, Counter()), facts, _FACTS_OF_PLACE_MAX)
+                self._budget.count(key, self.dimensions.setdefault(key, Counter()), facts, _FACTS_OF_PLACE_MAX)
             if here:
                 self._keep_example(key, exchange, here[0])
         shown = frozenset(
@@ -153,6 +196,43 @@ class Evidence:
         ids = self._ids
         self.signatures[(tuple(sorted(ids.setdefault(one, len(ids)) for one in shown)), explained)] += 1
         return apart, shown
+
+    def merge(self, other: Evidence) -> None:
+        """Add what was observed in other sessions; `other` is not used any more, and nothing more is observed."""
+        self.overflowed += other.overflowed
+        for route, tally in other.routes.items():
+            mine = self._route(route)
+            mine.merge(tally)
+            cut = route in other._budget.cut
+            self._budget.merge(route, mine.dimensions, tally.dimensions, cut, _FACTS_OF_ROUTE_MAX)
+        places: dict[GroupKey, GroupKey] = {}
+        for theirs, counts in other.paths.items():
+            key = places[theirs] = self._key(*theirs)
+            self.paths[key].merge(counts)
+            facts = other.dimensions.get(theirs)
+            if facts is not None:
+                cut = theirs in other._budget.cut
+                mine_facts = self.dimensions.setdefault(key, Counter())
+                self._budget.merge(key, mine_facts, facts, cut, _FACTS_OF_PLACE_MAX)
+            for example in other.examples.get(theirs, ()):
+                self._take_example(key, example)
+        self._merge_signatures(other, places)
+
+    def _merge_signatures(self, other: Evidence, places: dict[GroupKey, GroupKey]) -> None:
+        ids = self._ids
+        numbers: dict[int, int] = {}
+        for one, number in other._ids.items():
+            key = places[one.key]
+            known = Shown(key, one.change if one.change in self.paths[key].changes else None)
+            if known != one:
+                self.aliases[one] = known
+            numbers[number] = ids.setdefault(known, len(ids))
+        for (shown, explained), count in other.signatures.items():
+            self.signatures[(tuple(sorted({numbers[number] for number in shown})), explained)] += count
+
+    def settle(self) -> None:
+        """Forget what only further pairs would need."""
+        self._renamings = Renamings()
 
     def numbers_of(self, wanted: Iterable[Shown]) -> set[int]:
         """The numbers by which changes are known in `signatures`."""
@@ -168,7 +248,7 @@ class Evidence:
         key = GroupKey(route, path)
         if key in self.paths:
             return key
-        if len(self.paths) >= self._paths_max and path not in ("status", "outcome"):
+        if len(self.paths) >= self._paths_max and path not in ("status", "outcome", OTHER_PATHS):
             self.overflowed += 1
             key = GroupKey(route, OTHER_PATHS)
             if key in self.paths:
@@ -194,6 +274,10 @@ class Evidence:
             _short(seen.difference.left),
             _short(seen.difference.right),
         )
+        self._take_example(key, example)
+
+    def _take_example(self, key: GroupKey, example: Example) -> None:
+        kept = self.examples.setdefault(key, [])
         if len(kept) < self._examples_max:
             kept.append(example)
         elif len(example.path) < len(kept[-1].path):

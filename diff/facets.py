@@ -7,14 +7,17 @@ renaming between the current build's ids and the candidate's.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import xxhash
+
 from diff.odd import Change, Odd, Seen
 from diff.values import number_of
 
-__all__ = ["Facets", "Renamings", "mark_of"]
+__all__ = ["Facets", "Renamings", "lasting_mark", "mark_of"]
 
 _RECENT = 16
 _ROWS_MAX = 32
@@ -89,6 +92,23 @@ class Facets:
         if broken[0] != broken[1]:
             self.renamed.add(0 if broken[0] else 1, session)
 
+    def merge(self, other: Facets) -> None:
+        """Add what was told of the same place in other sessions; nothing more is observed afterwards."""
+        if other.change is not None:
+            self.change = other.change
+        self.repeats.merge_apart(other.repeats)
+        self.renamed.merge_apart(other.renamed)
+        self._ahead.merge_apart(other._ahead)
+        self._behind.merge_apart(other._behind)
+        room = max(0, _SHIFTS_MAX - len(self._shifts))
+        if room and other._shifts:
+            self._shifts += other._shifts[:room]
+            self._spreads += other._spreads[:room]
+            joined = bool(self._later) and self._later[-1] != other._later[0]
+            taken = other._later[:room]
+            self._flips += joined + sum(one != next_one for one, next_one in itertools.pairwise(taken))
+            self._later += taken
+
     def tests(self) -> Iterator[tuple[str, Change, Odd]]:
         """Name of the facet ("repeats", "renamed", "shift"), the change that it would be told as, and the counts.
 
@@ -148,6 +168,11 @@ class Facets:
         if abs(shift) <= 3 * sorted(self._spreads)[count // 2]:
             return None
         return ("greater", self._ahead) if shift > 0 else ("less", self._behind)
+
+
+def lasting_mark(value: Any) -> int:
+    """As `mark_of`, slower, and the same number in every process."""
+    return int(xxhash.xxh3_64_intdigest(repr(value).encode("utf-8", "surrogatepass")))
 
 
 def mark_of(value: Any) -> int:

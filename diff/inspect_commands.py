@@ -20,6 +20,7 @@ from diff.judge import PairFate, judge
 from diff.report.escape import visible
 from diff.report.model import Report
 from diff.rules import read_all_rules
+from diff.run_shares import observe_in_processes
 from diff.settings import DiffConfig
 from diff.subject import subject_of
 from replay.run import open_run
@@ -30,11 +31,12 @@ _CELL_CHARS_MAX = 60
 _WIDTHS_FROM_ROWS = 200
 
 
-def _judge(path: Path, settings: Settings, watch: Callable[[PairFate], None]) -> tuple[Report, DiffConfig, str]:
+def _judge(path: Path, settings: Settings, watch: Callable[[PairFate], None] | None) -> tuple[Report, DiffConfig, str]:
     subject = subject_of(open_run(path))
     config = build(DiffConfig, "diff", settings)
     today = datetime.datetime.now(datetime.UTC).date()
-    return judge(subject, config, read_all_rules(settings, config), today, watch), config, subject.current
+    rules, observe = read_all_rules(settings, config), observe_in_processes(config.workers)
+    return judge(subject, config, rules, today, watch, observe), config, subject.current
 
 
 @click.command(cls=Command)
@@ -53,7 +55,7 @@ def show(ctx: click.Context, /, run: Path, identity: str, body_chars_max: int) -
     fates: dict[tuple[str, int], list[PairFate]] = {}
     wanted = identity
     if identity.startswith("f-"):
-        report, _, _ = _judge(run, settings_of(ctx), lambda _fate: None)
+        report, _, _ = _judge(run, settings_of(ctx), None)
         wanted = _example_of(report, identity, run)
 
     def watch(fate: PairFate) -> None:

@@ -36,6 +36,15 @@ class Ledger:
             else:
                 self.answered[outcome.build] += 1
 
+    def merge(self, other: Ledger) -> None:
+        """Add what was counted of other requests of the same run."""
+        self.planned += other.planned
+        self.sent += other.sent
+        self.skipped.update(other.skipped)
+        self.answered.update(other.answered)
+        for build, kinds in other.failed.items():
+            self.failed.setdefault(build, Counter()).update(kinds)
+
     def check(self) -> None:
         """Raise RunFailed, with the numbers, where a sum does not close."""
         if self.planned != self.sent + sum(self.skipped.values()):

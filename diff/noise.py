@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from diff.facets import Facets, Renamings, mark_of
+from diff.facets import Facets, Renamings, lasting_mark
 from diff.odd import Change, Odd, Seen
 
 __all__ = ["ChangeTally", "PathTally"]
@@ -32,6 +32,12 @@ class ChangeTally:
         self.count = 0
         self.untested = 0
         self.odd = Odd()
+
+    def merge(self, other: ChangeTally) -> None:
+        """Add what was counted in other sessions."""
+        self.count += other.count
+        self.untested += other.untested
+        self.odd.merge_apart(other.odd)
 
 
 class PathTally:
@@ -62,7 +68,8 @@ class PathTally:
         self.overflowed = 0
         self.positions: list[int] = []
         self.contents_log = 0.0
-        self._contents: set[int] = set()
+        # Mark of a list's content to its length.
+        self._contents: dict[int, int] = {}
 
     def observe(
         self,
@@ -87,7 +94,7 @@ class PathTally:
         if witness is None:
             if candidate:
                 self.untested += 1
-                for change in {seen.change for seen in candidate}:
+                for change in dict.fromkeys(seen.change for seen in candidate):
                     tally = self._tally(change)
                     if tally is not None:
                         tally.count += 1
@@ -98,6 +105,25 @@ class PathTally:
         if alone and len(self.positions) < _POSITIONS_MAX:
             self.positions.append(position)
         return alone
+
+    def merge(self, other: PathTally) -> None:
+        """Add what was counted at the same path in other sessions; `other` is not used any more."""
+        self.count += other.count
+        self.weight += other.weight
+        self.weight_squared += other.weight_squared
+        self.odd.merge_apart(other.odd)
+        self.facets.merge(other.facets)
+        self.agreed_differ += other.agreed_differ
+        self.untested += other.untested
+        self.witnessed += other.witnessed
+        self.overflowed += other.overflowed
+        self.positions = sorted(self.positions + other.positions)[:_POSITIONS_MAX]
+        for change, counts in other.changes.items():
+            tally = self._tally(change)
+            if tally is not None:
+                tally.merge(counts)
+        for mark, length in other._contents.items():
+            self._add_content(mark, length)
 
     def _observe_path(
         self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int, renamings: Renamings
@@ -150,11 +176,13 @@ class PathTally:
     def _note_order(self, candidate: Sequence[Seen]) -> None:
         for seen in candidate:
             values = seen.difference.left
-            if seen.change.kind == "order" and isinstance(values, list | tuple) and len(self._contents) < _CONTENTS_MAX:
-                mark = mark_of(values)
-                if mark not in self._contents:
-                    self._contents.add(mark)
-                    self.contents_log += math.lgamma(len(values) + 1)
+            if seen.change.kind == "order" and isinstance(values, list | tuple):
+                self._add_content(lasting_mark(values), len(values))
+
+    def _add_content(self, mark: int, length: int) -> None:
+        if mark not in self._contents and len(self._contents) < _CONTENTS_MAX:
+            self._contents[mark] = length
+            self.contents_log += math.lgamma(length + 1)
 
     def _tally(self, change: Change) -> ChangeTally | None:
         tally = self.changes.get(change)

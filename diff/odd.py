@@ -112,14 +112,30 @@ class Odd:
 
     def merge(self, other: Odd) -> None:
         """Add the counts of another tally; the sessions of both are joined up to the bound."""
-        self.candidate += other.candidate
-        self.witness += other.witness
-        self.current += other.current
+        self._add_counts(other)
         for which, others in enumerate(other._sessions):
             if not self._full_at[which]:
                 self._sessions[which].update(others)
                 if len(self._sessions[which]) >= _SESSIONS_MAX:
                     self._full_at[which] = self._counts()[which]
+
+    def merge_apart(self, other: Odd) -> None:
+        """Add the counts of another tally none of whose sessions are in this one; then their units add up too."""
+        units = [mine + theirs for mine, theirs in zip(self._clusters(), other._clusters(), strict=True)]
+        self._add_counts(other)
+        for which, count in enumerate(self._counts()):
+            full = self._full_at[which] or other._full_at[which]
+            sessions = self._sessions[which]
+            sessions.update(other._sessions[which])
+            if full:
+                self._full_at[which] = max(1, round(count * len(sessions) / units[which]))
+            elif len(sessions) >= _SESSIONS_MAX:
+                self._full_at[which] = count
+
+    def _add_counts(self, other: Odd) -> None:
+        self.candidate += other.candidate
+        self.witness += other.witness
+        self.current += other.current
 
     @property
     def seen(self) -> bool:
@@ -142,12 +158,12 @@ class Odd:
         return self.candidate, self.witness, self.current
 
     def _units(self, sessions: int) -> tuple[int, int, int]:
-        counts = self._counts()
-        if sessions < _SESSIONS_FOR_CLUSTERS:
-            return counts
+        return self._counts() if sessions < _SESSIONS_FOR_CLUSTERS else self._clusters()
+
+    def _clusters(self) -> tuple[int, int, int]:
         x, y, z = (
             # Once the set is full the units grow in the proportion that was seen until then.
             round(count * len(seen) / full_at) if full_at else len(seen)
-            for count, seen, full_at in zip(counts, self._sessions, self._full_at, strict=True)
+            for count, seen, full_at in zip(self._counts(), self._sessions, self._full_at, strict=True)
         )
         return x, y, z

@@ -142,6 +142,10 @@ class RuleBook:
             return list(seen)
         return [one for one in seen if not any(rule.matches(route, one, self._build) for _, rule in self._active)]
 
+    def merge(self, other: RuleBook) -> None:
+        """Add the counts of the same rules for other pairs of the same candidate."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+
     def rows(self) -> list[ExpectedRow]:
         """What every rule did, in the order of the file."""
         active = {index for index, _ in self._active}

@@ -20,6 +20,7 @@ class DiffConfig:
     strict_numbers, body_bytes_max, differences_max: as for comparison: 1 and 1.0 differ; a longer body is compared as
     bytes; differences listed for one pair.
     rules: a file beside the configuration with more [[ignore]], [[tolerate]] and [[expect]] tables.
+    workers: processes that judge a large run together, 0 for one on each core; the report does not depend on it.
     unseen_max: a replay that leaves a larger chance of unseen behaviour than this is inconclusive; 1.0 never is.
     """
 
@@ -37,6 +38,7 @@ class DiffConfig:
     differences_max: int = 10_000
     rules: str | None = None
     unseen_max: float = 1.0
+    workers: int = 0
 
     def __post_init__(self) -> None:
         for name in ("fdr", "timing_confidence"):
@@ -48,6 +50,8 @@ class DiffConfig:
         for name in ("examples_max", "paths_max", "body_bytes_max", "differences_max"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.workers < 0:
+            raise ValueError(f"workers must be a number of processes, or 0 for one on each core, found {self.workers}")
         if not 0 <= self.unseen_max <= 1:
             raise ValueError(f"unseen_max must be a probability from 0 to 1, found {self.unseen_max}")
 

@@ -2,13 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from capture.errors import BadInput
-from diff.judge import Subject
+from replay.outcome import Performance
 from replay.run import Run
 
-__all__ = ["subject_of"]
+__all__ = ["Subject", "subject_of"]
+
+
+class Subject:
+    """A run prepared for judging: who is who, and what is known of the run as a whole.
+
+    partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
+    warmup_positions: the first places of the plan, whose timings do not count. planned: how many planned requests the
+    run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
+    """
+
+    __slots__ = (
+        "candidates",
+        "current",
+        "partial",
+        "performances",
+        "planned",
+        "reference",
+        "timing_withheld",
+        "warmup_positions",
+        "where",
+    )
+
+    def __init__(
+        self,
+        performances: Callable[[], Iterable[Performance]],
+        *,
+        current: str,
+        candidates: Sequence[str],
+        reference: str | None = None,
+        partial: str | None = None,
+        timing_withheld: str | None = None,
+        warmup_positions: int = 0,
+        planned: int | None = None,
+        where: str = "the run",
+    ) -> None:
+        self.where = where
+        self.planned = planned
+        self.warmup_positions = warmup_positions
+        self.performances = performances
+        self.current = current
+        self.candidates = tuple(candidates)
+        self.reference = reference
+        self.partial = partial
+        self.timing_withheld = timing_withheld
 
 
 def subject_of(run: Run) -> Subject:

@@ -58,21 +58,25 @@ class TimingRow(msgspec.Struct, frozen=True):
 
 
 class RouteTimes:
-    """The latencies of one route for one candidate, in ns; beyond a bound every n-th pair is kept, n a power of two."""
+    """The latencies of one route for one candidate, in ns; beyond a bound every n-th pair is kept, n a power of two.
 
-    __slots__ = ("_step", "_waiting", "candidate", "current", "pairs", "reference", "sessions")
+    at: when each pair was sent, ns; the order of the run, which is nearly that of time.
+    """
+
+    __slots__ = ("_step", "_waiting", "at", "candidate", "current", "pairs", "reference", "sessions")
 
     def __init__(self) -> None:
         self.current = array("d")
         self.candidate = array("d")
         self.reference = array("d")
         self.sessions = array("q")
+        self.at = array("q")
         self.pairs = 0
         self._step = 1
         self._waiting = 0
 
-    def add(self, current_ns: int, candidate_ns: int, reference_ns: int | None, session: int) -> None:
-        """Count one pair; a latency of zero or less (a clock that jumped) is taken as one ns."""
+    def add(self, current_ns: int, candidate_ns: int, reference_ns: int | None, session: int, at_ns: int = 0) -> None:
+        """Count one pair, sent at `at_ns`; a latency of zero or less (a clock that jumped) is taken as one ns."""
         self.pairs += 1
         self._waiting += 1
         if self._waiting < self._step:
@@ -82,12 +86,34 @@ class RouteTimes:
         self.candidate.append(max(1, candidate_ns))
         self.reference.append(math.nan if reference_ns is None else max(1, reference_ns))
         self.sessions.append(session)
+        self.at.append(at_ns)
         if len(self.current) >= _PAIRS_KEPT_MAX:
-            self._step *= 2
-            self.current = self.current[::2]
-            self.candidate = self.candidate[::2]
-            self.reference = self.reference[::2]
-            self.sessions = self.sessions[::2]
+            self._thin(2)
+
+    def merge(self, other: RouteTimes) -> None:
+        """Add the pairs of other sessions of the same route, in the order in which all were sent."""
+        step = max(self._step, other._step)
+        for times in (self, other):
+            times._thin(step // times._step)
+        self.pairs += other.pairs
+        self._waiting = 0
+        self.at.extend(other.at)
+        order = sorted(range(len(self.at)), key=self.at.__getitem__)
+        self.at = array("q", map(self.at.__getitem__, order))
+        self.sessions.extend(other.sessions)
+        self.sessions = array("q", map(self.sessions.__getitem__, order))
+        for name in ("current", "candidate", "reference"):
+            values = getattr(self, name) + getattr(other, name)
+            setattr(self, name, array("d", map(values.__getitem__, order)))
+        while len(self.current) >= _PAIRS_KEPT_MAX:
+            self._thin(2)
+
+    def _thin(self, step: int) -> None:
+        if step == 1:
+            return
+        self._step *= step
+        for name in ("current", "candidate", "reference", "sessions", "at"):
+            setattr(self, name, getattr(self, name)[::step])
 
 
 class Span:
@@ -103,6 +129,11 @@ class Span:
         """Take in one outcome."""
         self._start_ns = start_ns if self._start_ns is None else min(self._start_ns, start_ns)
         self._end_ns = max(self._end_ns, end_ns)
+
+    def merge(self, other: Span) -> None:
+        """Take in the outcomes of another span."""
+        if other._start_ns is not None:
+            self.add(other._start_ns, other._end_ns)
 
     @property
     def length_ns(self) -> int:

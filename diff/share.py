@@ -1,0 +1,297 @@
+"""What one share of a run's sessions has shown: its pairs compared and counted, to be merged with the other shares.
+
+A session is in one share as a whole, and which one depends on its name and the number of shares alone. So shares can be
+observed one after the other or at the same time, in any process, and merged in their order they give the same report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from diff.cause import CascadeLedger, primary
+from diff.compare import CompareOptions, Comparison, compare_outcomes
+from diff.coverage import CoverageCounter
+from diff.evidence import Evidence, Shown
+from diff.explain import dimensions_of
+from diff.ledger import Ledger
+from diff.odd import Seen, redacted_paths, seen_of
+from diff.report.model import CandidateReport
+from diff.route import Routes
+from diff.rules import Rule, RuleBook
+from diff.settings import DiffConfig
+from diff.subject import Subject
+from diff.timing import RouteTimes, Span
+from replay.outcome import Outcome, Performance
+
+__all__ = ["CandidateShare", "PairFate", "Share", "Task", "Watch", "compare_options", "observe_shares"]
+
+_ROUTES_TIMED_MAX = 2000
+_FACTS_MAX = 300_000
+_FACTS_A_SHARE_MIN = 50_000
+
+
+class CandidateShare:
+    """What is being learned of one candidate."""
+
+    __slots__ = ("cascades", "evidence", "limits", "name", "not_comparable", "rules", "span", "times")
+
+    def __init__(
+        self, name: str, config: DiffConfig, rules: Sequence[Rule], today: datetime.date, facts_max: int
+    ) -> None:
+        self.name = name
+        self.evidence = Evidence(paths_max=config.paths_max, examples_max=config.examples_max, facts_max=facts_max)
+        self.cascades = CascadeLedger()
+        self.rules = RuleBook(rules, name, today)
+        self.times: dict[str, RouteTimes] = {}
+        self.span = Span()
+        self.not_comparable: Counter[str] = Counter()
+        self.limits = 0
+
+    def merge(self, other: CandidateShare) -> None:
+        """Add what other sessions have shown of the same candidate."""
+        self.evidence.merge(other.evidence)
+        self.cascades.merge(other.cascades)
+        self.rules.merge(other.rules)
+        for route, times in other.times.items():
+            if route in self.times:
+                self.times[route].merge(times)
+            elif len(self.times) < _ROUTES_TIMED_MAX:
+                self.times[route] = times
+        self.span.merge(other.span)
+        self.not_comparable.update(other.not_comparable)
+        self.limits += other.limits
+
+    def settle(self) -> None:
+        """Forget what only further pairs would need."""
+        self.evidence.settle()
+        self.cascades.settle()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PairFate:
+    """What one pair showed, told while judging goes on: what it means is known when the report is.
+
+    candidate: "" for a planned request that was not sent; then it is told once, and not_comparable says why.
+
+    shown: the changes that no rule explains; explained: a rule explained some; not_comparable: why there was nothing to
+    compare, else None.
+    """
+
+    candidate: str
+    performance: Performance
+    route: str
+    shown: frozenset[Shown] = frozenset()
+    explained: bool = False
+    not_comparable: str | None = None
+
+    def verdict(self, report: CandidateReport) -> tuple[str, tuple[str, ...]]:
+        """same, expected, noisy, different or not comparable, and the ids of the findings that it shows."""
+        if self.not_comparable is not None:
+            return "not comparable", ()
+        found = tuple(sorted({report.places[one] for one in self.shown if one in report.places}))
+        if found:
+            return "different", found
+        return "expected" if self.explained else "noisy" if self.shown else "same", ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """All that observing a run needs, by value, so that another process can do it; count: of the shares."""
+
+    subject: Subject
+    config: DiffConfig
+    rules: tuple[Rule, ...]
+    today: datetime.date
+    routes: Routes
+    count: int
+
+    def whole(self) -> Task:
+        """The same for all shares as one."""
+        return dataclasses.replace(self, count=1)
+
+
+Watch = Callable[[PairFate], None]
+
+
+class Share:
+    """What one share of the sessions has shown, of every candidate, or what several shares have."""
+
+    __slots__ = ("candidates", "coverage", "ledger", "recorded")
+
+    def __init__(self, task: Task) -> None:
+        self.ledger, self.coverage = Ledger(), CoverageCounter()
+        self.recorded = 0
+        facts_max = max(_FACTS_MAX // task.count, _FACTS_A_SHARE_MIN)
+        self.candidates = [
+            CandidateShare(name, task.config, task.rules, task.today, facts_max) for name in task.subject.candidates
+        ]
+
+    def observe(
+        self, performance: Performance, session: int, task: Task, options: CompareOptions, watch: Watch
+    ) -> None:
+        """Take in one planned request; session: the number of its session."""
+        self.ledger.add(performance)
+        exchange = performance.exchange
+        route = task.routes.of(exchange.request.method, exchange.request.target)
+        self.coverage.add(exchange, route, performed=performance.skipped is None)
+        if performance.skipped is not None:
+            watch(PairFate("", performance, route, not_comparable=performance.skipped))
+            return
+        pair = _Pair(performance, route, session, task.subject, options)
+        self.recorded += pair.has_recorded
+        for candidate in self.candidates:
+            _observe(candidate, pair, options, watch)
+
+    def merge(self, other: Share) -> None:
+        """Add another share of the same run; the order in which shares are added matters. `other` is used up."""
+        self.ledger.merge(other.ledger)
+        self.coverage.merge(other.coverage)
+        self.recorded += other.recorded
+        for mine, theirs in zip(self.candidates, other.candidates, strict=True):
+            mine.merge(theirs)
+
+
+def observe_shares(task: Task, wanted: Sequence[int], watch: Watch | None = None) -> list[Share]:
+    """The shares of these numbers, by one pass over the run; watch: is told of every pair as it is judged."""
+    options = compare_options(task.config)
+    shares = {number: Share(task) for number in wanted}
+    told = _nobody if watch is None else watch
+    for performance in task.subject.performances():
+        session = zlib.crc32(performance.exchange.session.encode("utf-8", "surrogatepass"))
+        share = shares.get(session % task.count)
+        if share is not None:
+            share.observe(performance, session, task, options, told)
+    for share in shares.values():
+        for candidate in share.candidates:
+            candidate.settle()
+    return [shares[number] for number in wanted]
+
+
+def _nobody(_fate: PairFate) -> None:
+    return None
+
+
+def compare_options(config: DiffConfig) -> CompareOptions:
+    """How outcomes are compared under that configuration."""
+    return CompareOptions(
+        strict_numbers=config.strict_numbers,
+        body_bytes_max=config.body_bytes_max,
+        differences_max=config.differences_max,
+    )
+
+
+class _Pair:
+    """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
+
+    __slots__ = (
+        "counts_for_timing", "current", "exchange", "facts", "has_recorded", "performance", "reference", "route",
+        "session", "unwitnessed", "weight", "witness_seen", "witness_swallowed",
+    )  # fmt: skip
+
+    def __init__(
+        self, performance: Performance, route: str, session: int, subject: Subject, options: CompareOptions
+    ) -> None:
+        self.performance = performance
+        self.exchange = performance.exchange
+        self.route = route
+        self.session = session
+        self.weight = 1 / self.exchange.kept_with if self.exchange.kept_with > 0 else 1.0
+        self.facts = dimensions_of(self.exchange)
+        current = performance.outcome_of(subject.current)
+        if current is None:
+            raise ValueError(f"position {performance.position} has no outcome of the current build {subject.current!r}")
+        self.current = current
+        reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
+        self.reference = reference if reference is not None and reference.response is not None else None
+        self.counts_for_timing = performance.position >= subject.warmup_positions
+        self.has_recorded = False
+        witness = self.reference if subject.reference is not None else self._recorded()
+        self.unwitnessed = frozenset[str]() if subject.reference is not None else redacted_paths(self.exchange.redacted)
+        self.witness_seen: list[Seen] | None = None
+        self.witness_swallowed = False
+        if witness is not None and current.response is not None:
+            comparison = compare_outcomes(current, witness, options)
+            if comparison.not_comparable is None:
+                differences, self.witness_swallowed = primary(comparison.differences)
+                self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
+
+    def _recorded(self) -> Outcome | None:
+        """The recorded response as an outcome, where it was seen whole."""
+        response, times = self.exchange.response, self.exchange.times
+        if response is None or response.truncated or response.body is None or not self.exchange.complete:
+            return None
+        self.has_recorded = True
+        end = times.response_end if times.response_end is not None else times.request_start
+        return Outcome("recorded", "reference", times.request_start, times.request_start, None, end, response)
+
+
+def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, watch: Watch) -> None:
+    outcome = pair.performance.outcome_of(candidate.name)
+    comparison = _compared(candidate, pair, outcome, options)
+    if isinstance(comparison, str):
+        candidate.not_comparable[comparison] += 1
+        watch(PairFate(candidate.name, pair.performance, pair.route, not_comparable=comparison))
+        return
+    assert outcome is not None
+    if pair.counts_for_timing:
+        _observe_times(candidate, pair, outcome)
+    differences, swallowed = primary(comparison.differences)
+    seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
+    seen, explained = candidate.rules.sift(pair.route, seen)
+    witness = pair.witness_seen
+    if witness:
+        witness = candidate.rules.without(pair.route, witness)
+    only = frozenset(("status", "outcome")) if swallowed or pair.witness_swallowed else None
+    apart, shown = candidate.evidence.observe(
+        pair.route,
+        seen,
+        witness,
+        exchange=pair.exchange.id,
+        session=pair.session,
+        weight=pair.weight,
+        position=pair.performance.position,
+        facts=pair.facts,
+        explained=explained,
+        only=only,
+        unwitnessed=pair.unwitnessed,
+    )
+    candidate.cascades.note(pair.exchange.id, outcome, apart)
+    watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained))
+
+
+def _compared(
+    candidate: CandidateShare, pair: _Pair, outcome: Outcome | None, options: CompareOptions
+) -> Comparison | str:
+    """The comparison, or why there is none."""
+    if outcome is None:
+        return f"no outcome of {candidate.name}"
+    if pair.current.failure is not None:
+        return f"current failed: {pair.current.failure.kind}"
+    comparison = compare_outcomes(pair.current, outcome, options)
+    if comparison.not_comparable is not None:
+        return comparison.not_comparable
+    if comparison.limits and not comparison.differences:
+        candidate.limits += 1
+        return f"compared in part: {comparison.limits[0]}"
+    return comparison
+
+
+def _observe_times(candidate: CandidateShare, pair: _Pair, outcome: Outcome) -> None:
+    current, other = pair.current.latency_ns, outcome.latency_ns
+    if current is None or other is None or outcome.response is None or pair.current.response is None:
+        return
+    if outcome.response.status // 100 != pair.current.response.status // 100:
+        # Another kind of answer takes another time; that is a finding of its own.
+        return
+    times = candidate.times.get(pair.route)
+    if times is None:
+        if len(candidate.times) >= _ROUTES_TIMED_MAX:
+            return
+        times = candidate.times[pair.route] = RouteTimes()
+    reference = pair.reference.latency_ns if pair.reference is not None else None
+    times.add(current, other, reference, pair.session, outcome.end_ns - other)
+    candidate.span.add(outcome.end_ns - other, outcome.end_ns)
