@@ -3,8 +3,9 @@
     /livez /healthz   200 while the process answers; /healthz says what capture has given up
     /readyz           200 while traffic is accepted and the upstream takes connections, else 503 with the reason
     /metrics          Prometheus text format 0.0.4
+    /sampling         how sessions are chosen now, as JSON; PUT changes it, where that is allowed
 
-It answers GET and HEAD, one request a connection, and reads at most a few kilobytes of anything.
+One request a connection, and at most a few kilobytes of anything are read.
 """
 
 from __future__ import annotations
@@ -12,17 +13,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import ipaddress
+import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
+
+import msgspec
+
+from capture.errors import UsageError
 
 __all__ = ["AdminServer", "AdminSource", "Answer", "render_metrics"]
 
 _HEAD_BYTES_MAX = 8192
 _READ_S = 5.0
 _CONNECTIONS_MAX = 64
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
+_BODY_BYTES_MAX = 4096
+_REASONS = {
+    200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    411: "Length Required",
+    413: "Content Too Large",
+    503: "Service Unavailable",
+}
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -40,12 +58,16 @@ class AdminSource:
     """Where the answers come from.
 
     state: the merged state of all processes (see `render_metrics`). ready: None where traffic is served, else why not.
-    degraded: what capture has given up at the moment, "" for nothing.
+    degraded: what capture has given up at the moment, "" for nothing. sampling: what holds now (`live.holding`), after
+    a change where one is given; raises UsageError for one that cannot be used. open_to_all: take changes from every
+    address, not only from this machine.
     """
 
     state: Callable[[], Awaitable[dict[str, Any]]]
     ready: Callable[[], Awaitable[str | None]]
     degraded: Callable[[], str]
+    sampling: Callable[[Mapping[str, Any] | None], Awaitable[dict[str, Any]]]
+    open_to_all: bool = False
 
     async def answer(self, path: str) -> Answer:
         """The answer to GET of a path without its query."""
@@ -59,7 +81,27 @@ class AdminSource:
         if path in ("/readyz", "/startupz"):
             reason = await self.ready()
             return Answer(200, "ok\n") if reason is None else Answer(503, f"not ready: {reason}\n")
-        return Answer(404, "not found; there are /livez, /healthz, /readyz and /metrics\n")
+        if path == "/sampling":
+            return _as_json(await self.sampling(None))
+        return Answer(404, "not found; there are /livez, /healthz, /readyz, /metrics and /sampling\n")
+
+    async def change(self, path: str, body: bytes) -> Answer:
+        """The answer to PUT of a path, from someone who may. 202 where not all workers have followed in time."""
+        if path != "/sampling":
+            return Answer(405, "only GET and HEAD\n")
+        try:
+            wanted = msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return Answer(400, 'not a JSON object; expected for example {"sample": 0.05}\n')
+        try:
+            return _as_json(await self.sampling(wanted))
+        except UsageError as error:
+            return Answer(400, f"{error}\n")
+
+
+def _as_json(holding: dict[str, Any]) -> Answer:
+    status = 200 if holding["workers"] == holding["workers_following"] else 202
+    return Answer(status, json.dumps(holding) + "\n", "application/json")
 
 
 class AdminServer:
@@ -89,32 +131,57 @@ class AdminServer:
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(_READ_S):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(await self._respond(head))
+                    writer.write(await self._respond(head, reader, _is_local(writer.get_extra_info("peername"))))
                     await writer.drain()
         finally:
             self._open -= 1
             writer.close()
 
-    async def _respond(self, head: bytes) -> bytes:
-        words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+    async def _respond(self, head: bytes, reader: asyncio.StreamReader, local: bool) -> bytes:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        words = first.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
             answer = Answer(400, "not a request of HTTP/1\n")
-        elif words[0] not in ("GET", "HEAD"):
-            answer = Answer(405, "only GET and HEAD\n")
         elif self._open > _CONNECTIONS_MAX:
             answer = Answer(503, "too many connections\n")
+        elif words[0] == "PUT":
+            answer = await self._change(words[1].partition("?")[0], lines, reader, local)
+        elif words[0] not in ("GET", "HEAD"):
+            answer = Answer(405, "only GET and HEAD, and PUT of /sampling\n")
         else:
             answer = await self._source.answer(words[1].partition("?")[0])
         body = answer.text.encode()
-        lines = [
+        made = [
             f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}",
             f"Content-Type: {answer.content_type}",
             f"Content-Length: {len(body)}",
             "Cache-Control: no-store",
             "Connection: close",
         ]
-        response = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        response = "\r\n".join([*made, "", ""]).encode("latin-1")
         return response if words[0] == "HEAD" else response + body
+
+    async def _change(self, path: str, lines: list[str], reader: asyncio.StreamReader, local: bool) -> Answer:
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if not (local or self._source.open_to_all):
+            return Answer(403, "changes are taken from this machine only; --admin-changes takes them from everywhere\n")
+        if "origin" in headers:
+            return Answer(403, "changes are not taken from web pages\n")
+        length = headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
+            return Answer(411, "the body needs a Content-Length\n")
+        if len(length) > 9 or int(length) > _BODY_BYTES_MAX:
+            return Answer(413, f"the body may have {_BODY_BYTES_MAX} bytes\n")
+        return await self._source.change(path, await reader.readexactly(int(length)))
+
+
+def _is_local(peer: object) -> bool:
+    """True for a peer on this machine: a loopback address or a unix socket."""
+    if not isinstance(peer, tuple):
+        return True
+    address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
 
 
 _COUNTERS = (
@@ -140,6 +207,7 @@ _GAUGES = (
     ("understudy_capture_core_share", "core_share", "Share of one core that capture took lately."),
     ("understudy_capture_off", "guard_off", "1 while a budget or the watchdog has stopped capture."),
     ("understudy_log_failing", "log_failing", "1 while the disk refuses the log."),
+    ("understudy_config_reload_failed", "reload_failed", "1 where the last SIGHUP found something it cannot use."),
     ("understudy_draining", "draining", "1 while connections end and none is accepted."),
     ("understudy_resident_memory_bytes", "rss_bytes", "Resident memory of all processes."),
     ("understudy_workers", "workers", "Processes that relay."),

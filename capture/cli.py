@@ -11,13 +11,14 @@ import click
 
 from capture.config import Settings
 
-__all__ = ["LOADER", "Command", "Group", "is_url", "settings_of"]
+__all__ = ["LOADER", "Command", "Group", "is_url", "read_again", "settings_of"]
 
 LOADER = "understudy.load_settings"
 """Key of `click.Context.meta` under which the front door leaves its function (path or None) -> Settings."""
 
 
 _CONFIG = "understudy.config"
+_Loader = Callable[[Path | None], Settings]
 
 
 def _choose_config(ctx: click.Context, _param: click.Parameter, value: Path | None) -> None:
@@ -137,3 +138,9 @@ def settings_of(ctx: click.Context) -> Settings:
     """The settings that were read for this command, or empty ones where it is called without the front door."""
     found = ctx.find_object(Settings)
     return found if found is not None else Settings()
+
+
+def read_again(ctx: click.Context) -> Settings:
+    """The settings as file and environment say now; empty ones without the front door. Raises as reading them does."""
+    loader: _Loader | None = ctx.meta.get(LOADER)
+    return loader(ctx.meta.get(_CONFIG)) if loader is not None else Settings()

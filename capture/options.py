@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 
 import click
 
+from capture.cli import read_again
 from capture.config import Settings, build
+from capture.live import Change
+from capture.pipeline import with_redaction_key
 from capture.pseudonym import Pseudonyms
 from capture.redact import Redactor
 from capture.sample import parse_specs
-from capture.settings import CaptureConfig, LogConfig, RedactConfig
+from capture.settings import CaptureConfig, GuardConfig, LogConfig, RedactConfig
 
-__all__ = ["CaptureSettings", "capture_options", "capture_settings"]
+__all__ = ["CaptureSettings", "capture_options", "capture_settings", "reloader", "starting"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -89,3 +92,32 @@ def capture_settings(settings: Settings, arguments: Mapping[str, Any]) -> Captur
     parse_specs(made.capture.session_key)
     Redactor(made.redact, Pseudonyms(b"only to see whether the rules can be used"))
     return made
+
+
+def starting(settings: CaptureSettings, guard: GuardConfig, at_ns: int) -> Change:
+    """What holds when a capture begins. settings: with the redaction key in them."""
+    return Change(settings.capture, settings.redact, guard, at_ns)
+
+
+def reloader(
+    ctx: click.Context,
+    arguments: Mapping[str, Any],
+    settings: CaptureSettings,
+    adjust: Callable[[CaptureConfig], CaptureConfig] = lambda capture: capture,
+) -> Callable[[int], Change]:
+    """What SIGHUP calls: the file, the environment and the redaction key file again, under the same flags.
+
+    settings: as the command began, with the redaction key in them; a key that was made at random is kept. adjust: what
+    the command does to each configuration. The function takes the time, ns since the epoch, and raises UnderstudyError
+    where anything cannot be used.
+    """
+
+    def reload(at_ns: int) -> Change:
+        found = read_again(ctx)
+        read = capture_settings(found, arguments)
+        capture = adjust(read.capture)
+        if capture.redaction_key is None and capture.redaction_key_file is None:
+            capture = dataclasses.replace(capture, redaction_key=settings.capture.redaction_key)
+        return Change(with_redaction_key(capture), read.redact, build(GuardConfig, "guard", found), at_ns, "sighup")
+
+    return reload

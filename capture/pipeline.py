@@ -19,7 +19,7 @@ from capture.redact import Redactor
 from capture.sample import Decision, Sampler, parse_specs
 from capture.settings import CaptureConfig, RedactConfig
 
-__all__ = ["Pipeline", "Redacts", "pipeline_from_config", "redaction_key", "with_redaction_key"]
+__all__ = ["Pipeline", "Redacts", "pipeline_from_config", "redaction_key", "sampler_of", "with_redaction_key"]
 
 _SHORT_KEY = 16
 
@@ -53,6 +53,13 @@ class Pipeline:
         self.counts = counts if counts is not None else Conservation()
         self.in_flight = 0
         self.admit: Callable[[int], str | None] | None = None
+
+    def adopt(self, sampler: Sampler | None = None, redactor: Redacts | None = None) -> None:
+        """Use these from the next request or response on; None for what stays as it is."""
+        if sampler is not None:
+            self.sampler = sampler
+        if redactor is not None:
+            self._redactor = redactor
 
     def connection_kept(self, client: str, at_ns: int | None = None) -> bool:
         """False where no exchange of this client's connection can be kept; then only count them with `skimmed`.
@@ -201,16 +208,19 @@ def pipeline_from_config(
     capture: CaptureConfig, redact: RedactConfig, sink: Callable[[Exchange], str | None]
 ) -> Pipeline:
     """The pipeline of a command. Raises UsageError for specs and rules that cannot be used."""
-    specs = parse_specs(capture.session_key)
     capture = with_redaction_key(capture)
     pseudonyms = Pseudonyms(redaction_key(capture))
-    sampler = Sampler(
+    return Pipeline(sampler_of(capture, pseudonyms), Redactor(redact, pseudonyms), sink)
+
+
+def sampler_of(capture: CaptureConfig, pseudonyms: Pseudonyms) -> Sampler:
+    """The sampler of a configuration. Raises UsageError for session keys that are not known."""
+    return Sampler(
         capture.sample,
-        specs,
+        parse_specs(capture.session_key),
         pseudonyms,
         trust_forwarded=capture.trust_forwarded,
         rare_factor=capture.rare_factor,
         session_idle_ns=capture.session_idle_s * 1_000_000_000,
         sessions_max=capture.sessions_max,
     )
-    return Pipeline(sampler, Redactor(redact, pseudonyms), sink)

@@ -132,7 +132,8 @@ class RelayConfig:
     balancers that say who the client is; proxy_protocol_out: say so to the upstream, in this version.
     tls_cert, tls_key: PEM files with which TLS is terminated. alpn: protocols that clients may choose; the upstream
     must speak each. upstream_tls: speak TLS to the upstream, verified with upstream_ca (else the system's
-    authorities) for the name upstream_name (else its host). messages: form of the lines on stderr.
+    authorities) for the name upstream_name (else its host). messages: form of the lines on stderr. admin_changes: the
+    admin address takes changes (PUT) from every address, and not only from this machine.
     """
 
     listen: str | None = None
@@ -149,6 +150,7 @@ class RelayConfig:
     upstream_ca: Path | None = None
     upstream_name: str | None = None
     messages: Literal["text", "json"] = "text"
+    admin_changes: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:

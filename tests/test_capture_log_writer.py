@@ -232,3 +232,45 @@ def test_what_is_left_over_from_a_turn_that_ran_over_its_time_does_not_wait_for_
     wait_until(lambda: writer._written == 5000)
     writer.close()
     assert len(flushes) < 5000 // 256
+
+
+def test_a_renewed_header_begins_a_segment_and_what_was_queued_is_in_the_old_one(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, QUICK, {"sampling": "all"})
+    for record in exchanges(10):
+        writer.put(record)
+    wait_until(lambda: writer.stats().queued == 0)
+    writer.renew({"sampling": "half"})
+    wait_until(lambda: writer.stats().segments == 1)
+    for record in exchanges(5):
+        writer.put(record)
+    writer.close()
+    with open_log(tmp_path) as log:
+        assert [(info.meta["sampling"], info.records) for info in log.segments] == [("all", 10), ("half", 5)]
+        assert log.damage == []
+
+
+def test_a_renewal_on_a_full_disk_is_made_up_for_when_there_is_room(tmp_path: Path, disk: Disk) -> None:
+    writer = LogWriter(tmp_path, QUICK, {"sampling": "all"})
+    disk.error = errno.ENOSPC
+    for record in exchanges(3):
+        writer.put(record)
+    writer.renew({"sampling": "half"})
+    assert disk.tried.wait(10)
+    disk.error = None
+    wait_until(lambda: writer.stats().failing is None and writer.stats().segments == 1)
+    for record in exchanges(2):
+        writer.put(record)
+    writer.close()
+    assert writer.lost == {}
+    with open_log(tmp_path) as log:
+        assert [info.meta["sampling"] for info in log.segments] == ["all", "half"]
+        assert sum(info.records for info in log.segments) == 5
+
+
+def test_a_renewal_just_before_the_end_is_still_written(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, QUICK, {"sampling": "all"})
+    writer.renew({"sampling": "half"})
+    writer.close()
+    with open_log(tmp_path) as log:
+        assert [info.meta["sampling"] for info in log.segments] == ["all", "half"]
+        assert log.segments[-1].final

@@ -136,6 +136,7 @@ class RecordWriter(Generic[T]):
         self._kind = kind
         self._config = config
         self._meta = meta
+        self._renewing = False
         self._counts = counts
         self._now_ns = now_ns
         self._key = key_of(config)
@@ -266,12 +267,20 @@ class RecordWriter(Generic[T]):
         age_ns = self._now_ns() - segment.created_ns
         old = segment.records > 0 and age_ns >= self._config.segment_seconds * _S
         ripe = self._config.compact and segment.raw >= _COMPACT_BYTES and not self._dense and self._quiet(segment)
-        return old or ripe or segment.file.end >= self._config.segment_bytes
+        return self._renewing or old or ripe or segment.file.end >= self._config.segment_bytes
 
     def _quiet(self, segment: _Segment) -> bool:
         """True where rewriting costs little of the time that the segment was open for."""
         age_s = (self._now_ns() - segment.created_ns) / _S
         return segment.raw < _QUIET_BYTES_A_SECOND * age_s
+
+    def renew(self, meta: dict[str, Any]) -> None:
+        """Go on in a new segment whose header says `meta`; what is held goes into the old one.
+
+        Raises OSError, nothing lost; the next flush that succeeds begins the new segment.
+        """
+        self._meta, self._renewing = meta, True
+        self.flush()
 
     def rotate(self) -> None:
         """Seal the open segment where it is due by its age; called now and then by an idle writer."""
@@ -314,6 +323,7 @@ class RecordWriter(Generic[T]):
         cipher = None if self._key is None else Cipher(self._key, salt, header)
         file = Appender(self.directory, segment_id, header, self._config.fsync)
         self._sequence += 1
+        self._renewing = False
         self._budget.used += len(header)
         self._segment = _Segment(file, header, cipher, now, BodyTable())
         return self._segment

@@ -7,11 +7,13 @@ from typing import Any
 import click
 
 from capture.clock import rfc3339
-from capture.log.reader import Log
+from capture.log.reader import Log, SegmentInfo
 from capture.log.statistics import LogStatistics
 from capture.log.text import bytes_text, print_table, printable
 
 __all__ = ["print_stat", "stat_document"]
+
+_SETTINGS_MAX = 20
 
 
 def stat_document(log: Log, found: LogStatistics) -> dict[str, Any]:
@@ -31,6 +33,7 @@ def stat_document(log: Log, found: LogStatistics) -> dict[str, Any]:
         "last": None if found.last_ns is None else rfc3339(found.last_ns),
         **found.as_dict(),
         "meta": [info.meta for info in infos[:1]],
+        "settings": _settings(infos),
         "conservation": log.conservation().as_dict() if any(info.conservation for info in infos) else None,
         "conservation_unknown": sum(1 for info in infos if info.conservation is None),
         "damage": [
@@ -38,6 +41,32 @@ def stat_document(log: Log, found: LogStatistics) -> dict[str, Any]:
             for item in log.damage
         ],
     }
+
+
+def _settings(infos: list[SegmentInfo]) -> list[dict[str, Any]]:
+    """How exchanges were chosen and redacted, from each change on, as the headers say; oldest first."""
+    found: list[dict[str, Any]] = []
+    for info in infos:
+        since_ns, sampling = info.meta.get("since_ns"), info.meta.get("sampling")
+        if isinstance(since_ns, int) and 0 <= since_ns < 1 << 63 and isinstance(sampling, dict):
+            held = {
+                "since": rfc3339(since_ns),
+                "changed_by": info.meta.get("changed_by"),
+                "sampling": sampling,
+                "redaction": info.meta.get("redaction"),
+            }
+            if held not in found:
+                found.append(held)
+    return sorted(found, key=lambda held: str(held["since"]))
+
+
+def _settings_text(held: dict[str, Any]) -> str:
+    sampling, redaction = held["sampling"], held["redaction"] or {}
+    return (
+        f"{sampling.get('sample')} by {', '.join(map(str, sampling.get('session_key') or []))}, rare routes"
+        f" x {sampling.get('rare_factor')}; redaction {redaction.get('mode')}, rules {redaction.get('rules')}, key"
+        f" {redaction.get('key')}; since {held['since'][:23]} ({held['changed_by']})"
+    )
 
 
 def print_stat(document: dict[str, Any], routes_max: int) -> None:
@@ -55,6 +84,7 @@ def print_stat(document: dict[str, Any], routes_max: int) -> None:
         ("statuses", _counts(document["statuses"])),
         ("sources", _counts(document["sources"])),
         ("kept with", _counts(document["kept_with"])),
+        *(("sampled", _settings_text(held)) for held in document["settings"][-_SETTINGS_MAX:]),
         ("incomplete", _counts(document["incomplete"]) or "0"),
         ("truncated, redacted", f"{document['truncated']}, {document['redacted']}"),
         ("request bodies", _sizes(document["request_body_bytes"])),

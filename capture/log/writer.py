@@ -106,6 +106,7 @@ class LogWriter:
         self._errors: Counter[str] = Counter()
         self._closing = False
         self._announced = 0
+        self._meta: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._records = RecordWriter(
@@ -140,6 +141,15 @@ class LogWriter:
         if len(queue) == _BATCH:
             self._wake.set()
         return None
+
+    def renew(self, meta: dict[str, Any]) -> None:
+        """From about now on the headers of segments say `meta`: the open one is sealed, another is begun. Never waits.
+
+        What is queued goes into the old segment. Of several calls in quick succession the last one counts.
+        """
+        with self._lock:
+            self._meta = meta
+        self._wake.set()
 
     def sync_conservation(self, counts: Callable[[], Conservation]) -> None:
         """From now on each sealed segment carries what `counts` (called in the writer's thread) grew by in its time."""
@@ -207,6 +217,7 @@ class LogWriter:
             self._wake.clear()
             try:
                 self._drain(deadline)
+                self._renew()
                 if time.monotonic() >= deadline:
                     self._records.flush()
                     deadline = time.monotonic() + flush_s
@@ -221,6 +232,12 @@ class LogWriter:
         if self._shipper is not None and len(self._records.segments_sealed) != self._announced:
             self._announced = len(self._records.segments_sealed)
             self._shipper.notify()
+
+    def _renew(self) -> None:
+        with self._lock:
+            meta, self._meta = self._meta, None
+        if meta is not None:
+            self._records.renew(meta)
 
     def _drain(self, deadline: float) -> None:
         """Write what is queued, but no longer than until the next flush is due."""
@@ -282,6 +299,7 @@ class LogWriter:
     def _finish(self) -> None:
         for attempt in range(_CLOSE_RETRIES + 1):
             try:
+                self._renew()
                 self._records.close({"lost": dict(self.lost)} if self.lost else None)
             except OSError as error:
                 self._errors[errno.errorcode.get(error.errno or 0, "EIO")] += 1

@@ -98,13 +98,17 @@ class Sampler:
         """The probability that holds now for sessions that begin on a common route."""
         return self._probability
 
-    def set_probability(self, probability: float) -> None:
-        """Sample with another probability from the next request on. Raises ValueError outside [0, 1]."""
+    def set_probability(self, probability: float, rare_factor: float | None = None) -> None:
+        """Sample with another probability from the next request on, and another floor where one is given.
+
+        Raises ValueError outside [0, 1].
+        """
         if not 0 <= probability <= 1:
             raise ValueError(f"probability must be from 0 to 1, found {probability}")
         if probability > self._probability:
             self._raised = (self._probability, probability, None)
         self._probability = probability
+        self._rare_factor = self._rare_factor if rare_factor is None else rare_factor
         self._ceiling = min(1.0, probability * self._rare_factor)
 
     def connection_kept(self, client: str, at_ns: int | None = None) -> bool:

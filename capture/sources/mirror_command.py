@@ -12,9 +12,9 @@ from capture.cli import Command, settings_of
 from capture.clock import Clock
 from capture.config import build
 from capture.errors import UsageError
-from capture.options import capture_options, capture_settings
-from capture.pipeline import Pipeline
-from capture.settings import GuardConfig, MirrorConfig
+from capture.options import capture_options, capture_settings, reloader
+from capture.pipeline import Pipeline, with_redaction_key
+from capture.settings import CaptureConfig, GuardConfig, MirrorConfig
 from capture.sources.mirror import MirrorLimits, MirrorSink
 from capture.sources.recording import Stop, record
 from capture.sources.relay.address import Address, parse_address
@@ -33,14 +33,14 @@ def mirror(ctx: click.Context, /, **arguments: Any) -> None:
 
     The log holds requests only; replay compares builds with each other. The client is what X-Forwarded-For says, as
     the peer is always a proxy. Prints `listening on H:P` once it accepts. SIGTERM or SIGINT drains, seals the log and
-    prints the conservation line.
+    prints the conservation line. SIGHUP reads sampling, redaction and budgets again.
     """
     settings = settings_of(ctx)
     config = build(MirrorConfig, "mirror", settings, {"listen": arguments["listen"]})
     if config.listen is None:
         raise UsageError("--listen is missing; give it, or listen in [mirror] of the configuration file")
     chosen = capture_settings(settings, arguments)
-    chosen = dataclasses.replace(chosen, capture=dataclasses.replace(chosen.capture, trust_forwarded=True))
+    chosen = dataclasses.replace(chosen, capture=with_redaction_key(_behind_proxies(chosen.capture)))
     limits = MirrorLimits(
         body_bytes_max=chosen.capture.body_bytes_max,
         held_bytes_max=config.held_bytes_max,
@@ -59,8 +59,14 @@ def mirror(ctx: click.Context, /, **arguments: Any) -> None:
         await stop.hurried(sink.drain())
 
     guard = build(GuardConfig, "guard", settings)
-    counts = record(chosen, {"source": "mirror", "listen": str(listen)}, serve, new_loop, guard)
+    reload = reloader(ctx, arguments, chosen, _behind_proxies)
+    counts = record(chosen, {"source": "mirror", "listen": str(listen)}, serve, new_loop, guard, reload=reload)
     _say(counts.line())
+
+
+def _behind_proxies(capture: CaptureConfig) -> CaptureConfig:
+    """The peer of a mirror is never the client."""
+    return dataclasses.replace(capture, trust_forwarded=True)
 
 
 def _say(line: str) -> None:

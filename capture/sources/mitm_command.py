@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from capture.cli import Command, settings_of
 from capture.clock import Clock
 from capture.config import build
 from capture.errors import UsageError
-from capture.options import capture_options, capture_settings
-from capture.pipeline import Pipeline
+from capture.options import capture_options, capture_settings, reloader
+from capture.pipeline import Pipeline, with_redaction_key
 from capture.settings import GuardConfig, MitmConfig
 from capture.sources.recording import Stop, record
 
@@ -36,7 +37,8 @@ def mitm(ctx: click.Context, /, **arguments: Any) -> None:
     """Capture through mitmproxy, in any of its modes: TLS, HTTP/2, gRPC, forward and transparent proxies.
 
     Prints `listening on H:P` for each address once it accepts. SIGTERM or SIGINT drains, seals the log and prints the
-    conservation line. HTTP/1.1 trailers cannot pass mitmproxy; where they are used, take `capture relay`.
+    conservation line; SIGHUP reads sampling, redaction and budgets again. HTTP/1.1 trailers cannot pass mitmproxy;
+    where they are used, take `capture relay`.
     """
     settings = settings_of(ctx)
     given = {name: arguments[name] or None for name in ("mode", "options", "confdir")}
@@ -48,6 +50,7 @@ def mitm(ctx: click.Context, /, **arguments: Any) -> None:
     except ImportError as error:
         raise UsageError(f"mitmproxy is not installed ({error}); pip install 'understudy[mitm]'") from None
     chosen = capture_settings(settings, arguments)
+    chosen = dataclasses.replace(chosen, capture=with_redaction_key(chosen.capture))
     plan = MitmPlan(
         modes=config.mode,
         body_bytes_max=chosen.capture.body_bytes_max,
@@ -61,7 +64,9 @@ def mitm(ctx: click.Context, /, **arguments: Any) -> None:
 
     guard = build(GuardConfig, "guard", settings)
     # What mitmproxy itself takes is the traffic's, not capture's; of the budgets only rate, memory and disk apply.
-    counts = record(chosen, {"source": "mitm", "mode": list(plan.modes)}, serve, guard=guard, capture_ns=lambda: 0)
+    meta = {"source": "mitm", "mode": list(plan.modes)}
+    reload = reloader(ctx, arguments, chosen)
+    counts = record(chosen, meta, serve, guard=guard, capture_ns=lambda: 0, reload=reload)
     _say(counts.line())
 
 

@@ -10,12 +10,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import click
+
 from capture.clock import Clock
 from capture.conservation import Conservation
-from capture.errors import RunFailed
+from capture.errors import RunFailed, UnderstudyError
 from capture.guard import Guard, Usage
+from capture.live import Change, Live, described
 from capture.log.writer import LogWriter
-from capture.options import CaptureSettings
+from capture.options import CaptureSettings, starting
 from capture.pipeline import Pipeline, pipeline_from_config
 from capture.settings import GuardConfig
 from capture.sources.relay.status import rss_bytes
@@ -61,16 +64,19 @@ def record(
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     guard: GuardConfig | None = None,
     capture_ns: Callable[[], int] = time.process_time_ns,
+    reload: Callable[[int], Change] | None = None,
 ) -> Conservation:
     """Run `serve` until it returns, then write out and seal the log; returns counts that add up.
 
     serve: a coroutine function that runs the source until `Stop.asked`, and drains it. meta: for the log's header.
-    guard: budgets, none by default. capture_ns: processor time that capture has taken; the whole process by default.
+    settings: with the redaction key in them. guard: budgets, none by default. capture_ns: processor time that capture
+    has taken; the whole process by default. reload: reads the settings again on SIGHUP, given the time.
     Raises RunFailed where the log cannot be written, and what `serve` raises, after the log is sealed.
     """
     clock = Clock()
+    start = starting(settings, guard or GuardConfig(), clock.now_ns())
     try:
-        writer = LogWriter(settings.log, settings.log_config, meta, now_ns=clock.now_ns)
+        writer = LogWriter(settings.log, settings.log_config, {**meta, **described(start)}, now_ns=clock.now_ns)
     except OSError as error:
         raise RunFailed(f"--log: {settings.log}: cannot be written: {error.strerror}") from None
     counts: Conservation | None = None
@@ -78,8 +84,11 @@ def record(
         pipeline = pipeline_from_config(settings.capture, settings.redact, writer.put)
         counts = pipeline.counts
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            budgets = _Budgets(Guard(guard or GuardConfig()), pipeline, settings, clock, capture_ns)
-            runner.run(_run(pipeline, writer, clock, serve, budgets))
+            guarding = Guard(start.guard)
+            live = Live(start, pipeline, guarding, writer, meta)
+            pipeline.admit = guarding.admit
+            budgets = _Budgets(guarding, live, settings, clock, capture_ns)
+            runner.run(_run(pipeline, writer, clock, serve, budgets, reload))
     finally:
         writer.close(counts)
     writer.settle(pipeline.counts)
@@ -92,17 +101,16 @@ class _Budgets:
     def __init__(
         self,
         guard: Guard,
-        pipeline: Pipeline,
+        live: Live,
         settings: CaptureSettings,
         clock: Clock,
         capture_ns: Callable[[], int],
     ) -> None:
+        self.live = live
         self._guard = guard
-        self._pipeline = pipeline
         self._settings = settings
         self._now_ns = clock.now_ns
         self._capture_ns = capture_ns
-        pipeline.admit = guard.admit
 
     def tick(self, late_ns: int) -> None:
         """Take one measurement; `late_ns` is how much later than planned it comes."""
@@ -113,14 +121,32 @@ class _Budgets:
             free_bytes = None
         usage = Usage(self._now_ns(), self._capture_ns(), rss_bytes(), free_bytes, late_ns)
         if self._guard.tick(usage):
-            self._pipeline.sampler.set_probability(self._settings.capture.sample * self._guard.factor)
+            self.live.follow_guard()
+
+    def reload(self, read: Callable[[int], Change]) -> None:
+        """SIGHUP: what is wrong with the settings is said, and changes nothing."""
+        try:
+            self.live.apply(read(self._now_ns()))
+        except UnderstudyError as error:
+            click.echo(f"understudy: configuration not reloaded, the old one holds: {error}", err=True)
+        else:
+            click.echo(f"understudy: settings changed sample={self.live.now.capture.sample}", err=True)
 
 
-async def _run(pipeline: Pipeline, writer: LogWriter, clock: Clock, serve: Serve, budgets: _Budgets) -> None:
+async def _run(
+    pipeline: Pipeline,
+    writer: LogWriter,
+    clock: Clock,
+    serve: Serve,
+    budgets: _Budgets,
+    reload: Callable[[int], Change] | None,
+) -> None:
     loop = asyncio.get_running_loop()
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.signal)
+    if reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, budgets.reload, reload)
     # The writer's thread must never read counts that the loop is changing: it gets copies.
     copy = Conservation()
 
@@ -138,5 +164,5 @@ async def _run(pipeline: Pipeline, writer: LogWriter, clock: Clock, serve: Serve
         await serve(pipeline, clock, stop)
     finally:
         ticking.cancel()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

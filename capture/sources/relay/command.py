@@ -6,24 +6,24 @@ import asyncio
 import dataclasses
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from capture.admin import AdminServer, AdminSource
-from capture.cli import LOADER, Command, settings_of
-from capture.config import Settings, build
+from capture.cli import Command, settings_of
+from capture.config import build
 from capture.conservation import Conservation
 from capture.errors import UsageError
-from capture.options import capture_options, capture_settings
+from capture.options import capture_options, capture_settings, reloader
 from capture.pipeline import with_redaction_key
-from capture.settings import CaptureConfig, GuardConfig, RelayConfig
+from capture.settings import GuardConfig, RelayConfig
 from capture.sources.relay.address import Address, parse_address
 from capture.sources.relay.messages import say, set_up_messages
 from capture.sources.relay.probe import upstream_answers
-from capture.sources.relay.run import RelayRun, Reload, Worker, run_relay
+from capture.sources.relay.run import RelayRun, Worker, run_relay
 from capture.sources.relay.server import RelayOptions, bind
 from capture.sources.relay.tls import Terminator, TlsOptions, upstream_context
 from capture.sources.relay.workers import Fleet
@@ -47,6 +47,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--upstream-tls", is_flag=True, default=None, help="Speak TLS to the upstream, and verify it.")
 @click.option("--upstream-ca", type=_PATH, help="PEM file of authorities for it; the system's by default.")
 @click.option("--upstream-name", metavar="NAME", help="Name that its certificate must have; its host by default.")
+@click.option("--admin-changes", is_flag=True, default=None, help="Take PUT /sampling from every address.")
 @click.option("--messages", type=click.Choice(["text", "json"]), help="Form of the lines on stderr; text.")
 @capture_options
 @click.pass_context
@@ -54,7 +55,8 @@ def relay(ctx: click.Context, /, **arguments: Any) -> None:
     """Pass bytes between clients and a service, and capture a sample of the exchanges into a log.
 
     Prints `listening on H:P` once it accepts. SIGTERM or SIGINT drains, seals the log and prints the conservation
-    line; a second signal does not wait for connections. SIGHUP reads certificates, sampling and budgets again.
+    line; a second signal does not wait for connections. SIGHUP reads certificates, sampling, redaction and budgets
+    again. `PUT /sampling` on the admin address changes the sampling.
     """
     settings = settings_of(ctx)
     arguments["alpn"] = arguments["alpn"] or None
@@ -62,13 +64,9 @@ def relay(ctx: click.Context, /, **arguments: Any) -> None:
     set_up_messages(config.messages)
     options = _options(config)
     captured = capture_settings(settings, arguments)
-    run = RelayRun(
-        options,
-        dataclasses.replace(captured, capture=with_redaction_key(captured.capture)),
-        build(GuardConfig, "guard", settings),
-        config.drain_seconds,
-        _reloader(ctx, arguments),
-    )
+    captured = dataclasses.replace(captured, capture=with_redaction_key(captured.capture))
+    guard = build(GuardConfig, "guard", settings)
+    run = RelayRun(options, captured, guard, config.drain_seconds, reloader(ctx, arguments, captured))
     sockets = [bind(options.listen, "--listen", reuse_port=config.workers > 1)]
     _refuse_itself(sockets[0], options.upstream)
     where = options.listen
@@ -80,12 +78,14 @@ def relay(ctx: click.Context, /, **arguments: Any) -> None:
             if where.path is not None:
                 raise UsageError("--workers: several processes cannot share a unix socket; listen on a port")
             sockets += [bind(where, "--listen", reuse_port=True) for _ in range(config.workers - 1)]
-            counts = _run_fleet(Fleet(run, sockets, config.messages), options.upstream, where, admin)
+            fleet = Fleet(run, sockets, config.messages)
+            counts = _run_fleet(fleet, _Admin(admin, options.upstream, config.admin_changes), where)
         else:
-            counts = _run_one(run, sockets[0], where, admin)
+            counts = _run_one(run, sockets[0], _Admin(admin, options.upstream, config.admin_changes), where)
     finally:
-        if where.path is not None:
-            Path(where.path).unlink(missing_ok=True)
+        for path in (where.path, *(sock.getsockname() for sock in admin if sock.family == socket.AF_UNIX)):
+            if path is not None:
+                Path(path).unlink(missing_ok=True)
     _print(counts.line())
 
 
@@ -108,30 +108,17 @@ def _options(config: RelayConfig) -> RelayOptions:
     )
 
 
-def _reloader(ctx: click.Context, arguments: dict[str, Any]) -> Callable[[], Reload]:
-    """What SIGHUP calls: the file and the environment again, under the same flags."""
-    loader: Callable[[Path | None], Settings] | None = ctx.meta.get(LOADER)
-    config_path = ctx.meta.get("understudy.config")
-
-    def reload() -> Reload:
-        settings = loader(config_path) if loader is not None else Settings()
-        capture = build(CaptureConfig, "capture", settings, {"sample": arguments.get("sample")})
-        return Reload(capture.sample, build(GuardConfig, "guard", settings))
-
-    return reload
-
-
-def _run_one(run: RelayRun, sockets: list[socket.socket], where: Address, admin: list[socket.socket]) -> Conservation:
+def _run_one(run: RelayRun, sockets: list[socket.socket], admin: _Admin, where: Address) -> Conservation:
     async def on_listening(worker: Worker) -> None:
-        await _serve_admin(admin, worker.state, lambda: worker.relay.draining, run.options.upstream)
+        await admin.serve(worker.state, lambda: worker.relay.draining, worker.change_sampling)
         _announce(where, run, 1)
 
     return run_relay(run, sockets, on_listening)
 
 
-def _run_fleet(fleet: Fleet, upstream: Address, where: Address, admin: list[socket.socket]) -> Conservation:
+def _run_fleet(fleet: Fleet, admin: _Admin, where: Address) -> Conservation:
     async def on_listening(fleet: Fleet) -> None:
-        await _serve_admin(admin, fleet.state, lambda: fleet.stopping, upstream)
+        await admin.serve(fleet.state, lambda: fleet.stopping, fleet.change_sampling)
         _announce(where, fleet.run, fleet.size)
 
     try:
@@ -140,26 +127,39 @@ def _run_fleet(fleet: Fleet, upstream: Address, where: Address, admin: list[sock
         fleet.close()
 
 
-async def _serve_admin(
-    sockets: list[socket.socket], state: Callable[[], dict[str, Any]], draining: Callable[[], bool], upstream: Address
-) -> None:
-    async def ready() -> str | None:
-        if draining():
-            return "draining"
-        return await upstream_answers(upstream)
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Admin:
+    """The admin address: bound sockets (none where there is none), what readiness asks for, and who may change."""
 
-    def degraded() -> str:
-        now = state()
-        reasons = sorted(now["guard_reasons"]) + (["log"] if now["log_failing"] else [])
-        return ", ".join(f"capture off ({reason})" for reason in reasons)
+    sockets: list[socket.socket]
+    upstream: Address
+    open_to_all: bool
 
-    async def latest() -> dict[str, Any]:
-        return state()
+    async def serve(
+        self,
+        state: Callable[[], dict[str, Any]],
+        draining: Callable[[], bool],
+        sampling: Callable[[Mapping[str, Any] | None], Awaitable[dict[str, Any]]],
+    ) -> None:
+        async def ready() -> str | None:
+            return "draining" if draining() else await upstream_answers(self.upstream)
 
-    if sockets:
-        await AdminServer(AdminSource(latest, ready, degraded)).start(sockets)
-        host, port = sockets[0].getsockname()[:2] if sockets[0].family != socket.AF_UNIX else ("", 0)
-        say("admin address", listen=str(Address(host, port)) if host else "unix")
+        async def latest() -> dict[str, Any]:
+            return state()
+
+        if self.sockets:
+            source = AdminSource(latest, ready, lambda: _degraded(state()), sampling, self.open_to_all)
+            await AdminServer(source).start(self.sockets)
+            first = self.sockets[0]
+            unix = first.family == socket.AF_UNIX
+            where = Address(path=first.getsockname()) if unix else Address(*first.getsockname()[:2])
+            say("admin address", listen=str(where))
+
+
+def _degraded(now: dict[str, Any]) -> str:
+    reasons = sorted(now["guard_reasons"]) + (["log"] if now["log_failing"] else [])
+    given_up = [f"capture off ({reason})" for reason in reasons]
+    return ", ".join([*given_up, *(["configuration not reloaded"] if now["reload_failed"] else [])])
 
 
 def _announce(where: Address, run: RelayRun, workers: int) -> None:

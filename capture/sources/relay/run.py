@@ -12,15 +12,16 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from capture.clock import Clock
 from capture.conservation import Conservation
 from capture.errors import RunFailed, UnderstudyError
 from capture.guard import Guard, Usage
+from capture.live import Change, Live, changed_sampling, described, holding
 from capture.log.writer import LogWriter
-from capture.options import CaptureSettings
+from capture.options import CaptureSettings, starting
 from capture.pipeline import Pipeline, pipeline_from_config
 from capture.settings import GuardConfig
 from capture.sources.relay.messages import say
@@ -28,7 +29,7 @@ from capture.sources.relay.server import Relay, RelayOptions
 from capture.sources.relay.status import LatencyHistogram, log_cpu_ns, rss_bytes, settled
 from capture.sources.relay.tap import Capture
 
-__all__ = ["RelayRun", "Reload", "Worker", "new_loop", "raise_descriptor_limit", "run_relay"]
+__all__ = ["RelayRun", "Worker", "new_loop", "raise_descriptor_limit", "run_relay"]
 
 _TICK_S = 0.1
 _SLOW_TICKS = 10
@@ -37,27 +38,25 @@ _GC_THRESHOLD = 50_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reload:
-    """What SIGHUP may change while the relay runs."""
-
-    sample: float
-    guard: GuardConfig
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class RelayRun:
     """All that one relay process needs to know.
 
-    drain_s: as RelayConfig.drain_seconds. reload: reads the configuration again; raises UnderstudyError where it is
-    wrong, which then changes nothing. worker: its number where several share the port.
+    settings: with the redaction key in them. drain_s: as RelayConfig.drain_seconds. reload: reads the configuration
+    again, given the time; raises UnderstudyError where it is wrong, which then changes nothing. worker: its number
+    where several share the port. changed: what was changed since the start, for a worker that is started again.
     """
 
     options: RelayOptions
     settings: CaptureSettings
     guard: GuardConfig
     drain_s: float
-    reload: Callable[[], Reload] | None = None
+    reload: Callable[[int], Change] | None = None
     worker: int | None = None
+    changed: Change | None = None
+
+    def change_at(self, at_ns: int) -> Change:
+        """What holds in a process that begins now."""
+        return self.changed or starting(self.settings, self.guard, at_ns)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -81,16 +80,18 @@ def run_relay(
     """
     raise_descriptor_limit()
     clock = Clock()
+    start = run.change_at(clock.now_ns())
+    meta = {**_meta(run), **described(start)}
     try:
-        writer = LogWriter(run.settings.log, run.settings.log_config, _meta(run), now_ns=clock.now_ns)
+        writer = LogWriter(run.settings.log, run.settings.log_config, meta, now_ns=clock.now_ns)
     except OSError as error:
         raise RunFailed(f"--log: {run.settings.log}: cannot be written: {error.strerror}") from None
     counts: Conservation | None = None
     try:
-        pipeline = pipeline_from_config(run.settings.capture, run.settings.redact, writer.put)
+        pipeline = pipeline_from_config(start.capture, start.redact, writer.put)
         counts = pipeline.counts
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            worker = Worker(run, pipeline, writer, clock)
+            worker = Worker(run, start, pipeline, writer, clock)
             runner.run(worker.serve(sockets, on_listening))
     finally:
         sealed = _close_within(writer, counts, _SEAL_S)
@@ -132,13 +133,14 @@ def _meta(run: RelayRun) -> dict[str, Any]:
 class Worker:
     """The relay and the capture of one process, in one event loop."""
 
-    def __init__(self, run: RelayRun, pipeline: Pipeline, writer: LogWriter, clock: Clock) -> None:
+    def __init__(self, run: RelayRun, start: Change, pipeline: Pipeline, writer: LogWriter, clock: Clock) -> None:
         self.run = run
-        self.guard = Guard(run.guard)
+        self.guard = Guard(start.guard)
+        self.live = Live(start, pipeline, self.guard, writer, _meta(run))
+        self.reload_failed = False
         self._pipeline = pipeline
         self._writer = writer
         self._clock = clock
-        self._sample = run.settings.capture.sample
         self._added = LatencyHistogram()
         self._lag = LatencyHistogram()
         self._copy = Conservation()
@@ -148,7 +150,7 @@ class Worker:
             clock.now_ns,
             server=str(run.options.upstream),
             scheme="http" if run.options.tls.cert is None else "https",
-            body_bytes_max=run.settings.capture.body_bytes_max,
+            body_bytes_max=start.capture.body_bytes_max,
             added_ns=self._added.add,
             guard=self.guard,
         )
@@ -191,22 +193,28 @@ class Worker:
 
     def reload(self) -> None:
         """SIGHUP: read the configuration again; what is wrong with it is said, and changes nothing."""
-        self.relay.reload_tls()
+        self.reload_failed = not self.relay.reload_tls()
         if self.run.reload is None:
             return
         try:
-            changed = self.run.reload()
+            self.apply(self.run.reload(self._clock.now_ns()))
         except UnderstudyError as error:
-            say(f"configuration not reloaded: {error}", logging.ERROR)
-            return
-        self.apply(changed)
+            self.reload_failed = True
+            say(f"configuration not reloaded, the old one holds: {error}", logging.ERROR)
 
-    def apply(self, changed: Reload) -> None:
-        """Sample and keep to budgets as told from here on."""
-        self._sample = changed.sample
-        self.guard.limits = changed.guard
-        self._set_probability()
-        say("configuration reloaded", sample=changed.sample)
+    def apply(self, change: Change) -> None:
+        """Sample, redact and keep to budgets as told from here on. Raises UsageError, and then nothing changes."""
+        self.live.apply(change)
+        self._capture.body_bytes_max = change.capture.body_bytes_max
+        say("settings changed", by=change.by, sample=change.capture.sample, redact=change.redact.mode)
+
+    async def change_sampling(self, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What holds now, after `wanted` was changed where something is. Raises UsageError, and nothing changes."""
+        if wanted is not None:
+            now = self.live.now
+            capture = changed_sampling(now.capture, wanted)
+            self.apply(dataclasses.replace(now, capture=capture, at_ns=self._clock.now_ns(), by="admin"))
+        return holding(self.live.now, self.live.ratio, 1, 1)
 
     def state(self) -> dict[str, Any]:
         """Plain values for the metrics and for the sum over several processes; see `admin.render_metrics`."""
@@ -218,7 +226,8 @@ class Worker:
             "bypassed": self._capture.bypassed,
             "capture_errors": dict(self._capture.errors),
             "capture_ns": self._capture_ns(),
-            "sampling_ratio": self._sample * self.guard.factor if self.guard.off is None else 0.0,
+            "sampling_ratio": self.live.ratio,
+            "reload_failed": int(self.reload_failed),
             "core_share": self.guard.share,
             "guard_off": int(self.guard.off is not None),
             "guard_reasons": {self.guard.off: 1} if self.guard.off is not None else {},
@@ -260,13 +269,10 @@ class Worker:
             usage = Usage(self._clock.now_ns(), self._capture_ns(), rss_bytes(), free_bytes, late_ns)
             off = self.guard.off
             if self.guard.tick(usage):
-                self._set_probability()
+                self.live.follow_guard()
                 if self.guard.off != off:
                     message = "capture goes on" if self.guard.off is None else f"capture stopped: {self.guard.off}"
                     say(message, logging.WARNING, core_share=round(self.guard.share, 2), rss_bytes=usage.rss_bytes)
-
-    def _set_probability(self) -> None:
-        self._pipeline.sampler.set_probability(self._sample * self.guard.factor)
 
     def _tell_log(self) -> None:
         failing = self._writer.stats().failing

@@ -85,15 +85,16 @@ class Relay:
                 server = await loop.create_server(self._accepted, sock=sock, **more)
             self._servers.append(server)
 
-    def reload_tls(self) -> None:
-        """Use what the certificate's files hold now; where that cannot be used, say so and keep the old one."""
+    def reload_tls(self) -> bool:
+        """Use what the certificate's files hold now; where that cannot be used, say so, keep the old one: False."""
         if self._terminator is not None:
             try:
                 self._terminator.reload()
             except BadInput as error:
-                say(f"certificate not reloaded: {error}", logging.ERROR)
-            else:
-                say("certificate reloaded")
+                say(f"certificate not reloaded, the old one holds: {error}", logging.ERROR)
+                return False
+            say("certificate reloaded")
+        return True
 
     @property
     def connections(self) -> int:

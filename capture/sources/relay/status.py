@@ -22,7 +22,7 @@ BOUNDS_NS = tuple(
 )
 """Upper bounds of the buckets, in ns."""
 
-_LARGEST = ("sampling_ratio", "draining", "guard_off", "log_failing")
+_LARGEST = ("sampling_ratio", "draining", "guard_off", "log_failing", "reload_failed")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
 

@@ -8,6 +8,7 @@ last known counts stay in the sum, and what was under way in it is shed as `work
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
 import json
@@ -19,19 +20,21 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from capture.conservation import Conservation
 from capture.errors import BadInput, RunFailed, UnderstudyError, UsageError
-from capture.settings import GuardConfig
+from capture.live import Change, changed_sampling, holding
 from capture.sources.relay.messages import say, set_up_messages
-from capture.sources.relay.run import RelayRun, Reload, Worker, run_relay
+from capture.sources.relay.run import RelayRun, Worker, run_relay
 from capture.sources.relay.status import merge
 
 __all__ = ["Fleet", "worker_main"]
 
 _STATE_S = 0.5
+_FOLLOW_S = 3.0
 _RESTART_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _LINE_BYTES_MAX = 1 << 20
 _START_S = 60.0
@@ -42,7 +45,10 @@ _CODE = "from capture.sources.relay.workers import worker_main; worker_main()"
 
 @dataclasses.dataclass(slots=True)
 class _Member:
-    """One place in the fleet. state: the latest of the process that holds it; final: its last word, once it ended."""
+    """One place in the fleet. state: the latest of the process that holds it; final: its last word, once it ended.
+
+    revision: number of the last change that it follows.
+    """
 
     number: int
     sockets: list[socket.socket]
@@ -52,19 +58,24 @@ class _Member:
     error: UnderstudyError | None = None
     writer: asyncio.StreamWriter | None = None
     deaths: int = 0
+    revision: int = 0
 
 
 class Fleet:
     """The parent of several workers. run: what each of them is given, but for its number."""
 
     def __init__(self, run: RelayRun, sockets: list[list[socket.socket]], messages: str) -> None:
-        self.run = run
+        self._now = run.change_at(time.time_ns())
+        self.run = dataclasses.replace(run, changed=self._now)
         self._messages = messages
         self._members = [_Member(number, own) for number, own in enumerate(sockets)]
         self._buried: list[dict[str, Any]] = []
         self._counts = Conservation()
         self._stopping = False
         self._ready: list[asyncio.Event] = []
+        self._revision = 0
+        self._heard = asyncio.Event()
+        self._reload_failed = False
 
     async def serve(self, on_listening: Callable[[Fleet], Awaitable[None]]) -> Conservation:
         """Run all workers until SIGTERM or SIGINT; the sum of their counts. Raises what kept one from starting."""
@@ -89,7 +100,10 @@ class Fleet:
 
     def state(self) -> dict[str, Any]:
         """The states of all workers, and of those that died, as one."""
-        return merge([*self._buried, *(member.state for member in self._members if member.state is not None)])
+        states = [member.state for member in self._members if member.state is not None]
+        total = merge([*self._buried, *states])
+        total["reload_failed"] = int(self._reload_failed or any(state["reload_failed"] for state in states))
+        return total
 
     @property
     def size(self) -> int:
@@ -126,18 +140,45 @@ class Fleet:
         if self.run.reload is None:
             return
         try:
-            changed = self.run.reload()
+            self._tell_all(self.run.reload(time.time_ns()))
         except UnderstudyError as error:
-            say(f"configuration not reloaded: {error}", logging.ERROR)
-            return
-        settings = dataclasses.replace(
-            self.run.settings, capture=dataclasses.replace(self.run.settings.capture, sample=changed.sample)
-        )
-        self.run = dataclasses.replace(self.run, settings=settings, guard=changed.guard)
-        line = json.dumps({"sample": changed.sample, "guard": dataclasses.asdict(changed.guard)}).encode() + b"\n"
+            self._reload_failed = True
+            say(f"configuration not reloaded, the old one holds: {error}", logging.ERROR)
+        else:
+            self._reload_failed = False
+
+    def _tell_all(self, change: Change) -> None:
+        """Have every worker follow the change; one that is started later begins with it."""
+        self._now = change
+        self._revision += 1
+        self.run = dataclasses.replace(self.run, changed=change)
         for member in self._members:
-            if member.writer is not None:
-                member.writer.write(line)
+            self._tell(member)
+
+    def _tell(self, member: _Member) -> None:
+        if member.writer is not None:
+            package = base64.b64encode(pickle.dumps(self._now)).decode()
+            member.writer.write(json.dumps({"change": package, "revision": self._revision}).encode() + b"\n")
+
+    async def change_sampling(self, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What holds now in all workers, after `wanted` was changed where something is; waits for them, but not long.
+
+        Raises UsageError, and nothing changes. workers_following: how many have confirmed the latest change.
+        """
+        if wanted is not None:
+            capture = changed_sampling(self._now.capture, wanted)
+            self._tell_all(dataclasses.replace(self._now, capture=capture, at_ns=time.time_ns(), by="admin"))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FOLLOW_S):
+                while len(self._following()) < len(self._members):
+                    self._heard.clear()
+                    await self._heard.wait()
+        following = self._following()
+        ratio = max((member.state["sampling_ratio"] for member in following if member.state is not None), default=0.0)
+        return holding(self._now, ratio, len(self._members), len(following))
+
+    def _following(self) -> list[_Member]:
+        return [member for member in self._members if member.state is not None and member.revision == self._revision]
 
     async def _keep(self, member: _Member) -> None:
         """Start the worker, listen to it, and start it again when it dies, until the fleet stops."""
@@ -161,6 +202,8 @@ class Fleet:
         theirs.close()
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES_MAX)
         member.writer = writer
+        if member.revision != self._revision:
+            self._tell(member)  # changed since it was started, when nobody could tell it
         with contextlib.suppress(OSError, ValueError, asyncio.LimitOverrunError):
             while line := await reader.readline():
                 self._hear(member, json.loads(line))
@@ -194,7 +237,8 @@ class Fleet:
     def _spawn(self, member: _Member, channel: socket.socket) -> subprocess.Popen[bytes]:
         fds = [sock.fileno() for sock in member.sockets]
         run = dataclasses.replace(self.run, reload=None, worker=member.number)
-        package = pickle.dumps((run, fds, self._messages))
+        member.revision = self._revision
+        package = pickle.dumps((run, fds, self._messages, self._revision))
         process = subprocess.Popen(
             [sys.executable, "-c", _CODE, str(channel.fileno())],
             pass_fds=[channel.fileno(), *fds],
@@ -213,6 +257,8 @@ class Fleet:
     def _hear(self, member: _Member, message: dict[str, Any]) -> None:
         if "state" in message:
             member.state = message["state"]
+            member.revision = message["revision"]
+            self._heard.set()
             self._ready[member.number].set()
             if self._stopping and not message["state"]["draining"]:
                 self._signal(member, signal.SIGTERM)
@@ -238,15 +284,16 @@ def worker_main() -> None:
     """Entry of a worker process: argument is the channel's descriptor, stdin holds what to run."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     (length,) = _LENGTH.unpack(sys.stdin.buffer.read(_LENGTH.size))
-    run, fds, messages = pickle.loads(sys.stdin.buffer.read(length))
+    run, fds, messages, revision = pickle.loads(sys.stdin.buffer.read(length))
     set_up_messages(messages)
     sockets = [socket.socket(fileno=fd) for fd in fds]
     background: list[asyncio.Task[None]] = []
+    following = _Following(revision)
 
     async def on_listening(worker: Worker) -> None:
         reader, writer = await asyncio.open_unix_connection(sock=channel.dup(), limit=_LINE_BYTES_MAX)
-        background.append(asyncio.create_task(_tell(worker, writer)))
-        background.append(asyncio.create_task(_obey(worker, reader)))
+        background.append(asyncio.create_task(_tell(worker, writer, following)))
+        background.append(asyncio.create_task(_obey(worker, reader, following)))
 
     try:
         final = run_relay(run, sockets, on_listening)
@@ -256,19 +303,33 @@ def worker_main() -> None:
     _send(channel, {"final": final.as_dict()})
 
 
-async def _tell(worker: Worker, writer: asyncio.StreamWriter) -> None:
+@dataclasses.dataclass(slots=True)
+class _Following:
+    """What a worker follows. revision: number of the last change; news: there is something to tell at once."""
+
+    revision: int
+    news: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+
+async def _tell(worker: Worker, writer: asyncio.StreamWriter, following: _Following) -> None:
     while True:
-        writer.write(json.dumps({"state": worker.state()}).encode() + b"\n")
+        following.news.clear()
+        message = {"state": worker.state(), "revision": following.revision}
+        writer.write(json.dumps(message).encode() + b"\n")
         with contextlib.suppress(OSError):
             await writer.drain()
-        await asyncio.sleep(_STATE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STATE_S):
+                await following.news.wait()
 
 
-async def _obey(worker: Worker, reader: asyncio.StreamReader) -> None:
+async def _obey(worker: Worker, reader: asyncio.StreamReader, following: _Following) -> None:
     with contextlib.suppress(OSError):
         while line := await reader.readline():
             message = json.loads(line)
-            worker.apply(Reload(message["sample"], GuardConfig(**message["guard"])))
+            worker.apply(pickle.loads(base64.b64decode(message["change"])))
+            following.revision = message["revision"]
+            following.news.set()
     # The parent is gone: nobody would start, count or stop us any more.
     os.kill(os.getpid(), signal.SIGTERM)
 
