@@ -7,17 +7,19 @@ import fnmatch
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from capture.config import Settings, nearest
 from capture.errors import UsageError
 from replay.clients.base import Endpoint, endpoint_of
+from replay.hook import resolved_hook
 from replay.outcome import Role
 
 __all__ = ["Build", "builds_of", "captured_address_refusal", "same_address"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_KEYS = ("headers", "host", "tls_name")
+_KEYS = ("headers", "hook", "host", "tls_name")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -25,7 +27,8 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 class Build:
     """One build to perform on. headers: injected into each request to it. host: for Host; None takes the address.
 
-    tls_name: the name to ask for in the handshake and to find in the certificate; None takes the address.
+    tls_name: the name to ask for in the handshake and to find in the certificate; None takes the address. hook: where
+    the function is that signs each request to it (replay/hook.py), None for none.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Build:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     host: str | None = None
     tls_name: str | None = None
+    hook: str | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -52,7 +56,8 @@ def builds_of(
 
     candidates: "URL" or "NAME=URL"; unnamed ones are candidate, candidate-2 and so on. reference: an URL; "" performs
     the current build twice; None none. settings: its [build.NAME] tables give headers and host; environ: where
-    `${NAME}` in a header's value is looked up. Raises UsageError.
+    `${NAME}` in a header's value is looked up. A reference that has no table of its own takes that of the current
+    build. Raises UsageError.
     """
     tables = settings.table("build") if settings is not None else {}
     builds = [Build("current", "current", current)]
@@ -79,7 +84,8 @@ def builds_of(
             f"{settings.where}: [build.{unknown[0]}] is no build of this run; {nearest(unknown[0], [*taken])}"
         )
     where = settings.where if settings is not None else ""
-    builds = [_with_table(build, tables.get(build.name, {}), where, environ or {}) for build in builds]
+    named = {"reference": tables.get("current", {}), **tables}
+    builds = [_with_table(build, named.get(build.name, {}), where, environ or {}) for build in builds]
     for build in builds:
         endpoint_of(build.url)
     return builds
@@ -96,7 +102,8 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
     host, tls_name = table.get("host"), table.get("tls_name")
     if not isinstance(headers, Mapping) or not all(isinstance(value, str) for value in headers.values()):
         raise UsageError(f"{place} headers: expected a table of header names and text values")
-    for key, value in (("host", host), ("tls_name", tls_name)):
+    hook = table.get("hook")
+    for key, value in (("host", host), ("tls_name", tls_name), ("hook", hook)):
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{place} {key}: expected text")
 
@@ -109,7 +116,9 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
     for name, value in [*expanded.items(), ("host", host or "")]:
         if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name) or re.search(r"[\x00\r\n]", value):
             raise UsageError(f"{place} headers: {name!r} is not a header that can be sent")
-    return dataclasses.replace(build, headers=expanded, host=host, tls_name=tls_name)
+    if hook is not None:
+        hook = resolved_hook(hook, f"{place} hook", Path(where).parent)
+    return dataclasses.replace(build, headers=expanded, host=host, tls_name=tls_name, hook=hook)
 
 
 def _normal(address: str) -> tuple[str, str]:

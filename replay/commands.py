@@ -167,6 +167,8 @@ def summary(run: Run) -> list[str]:
             + f" bound={bound['resolved'][name]}"
             + (f" unresolved={bound['unresolved'][name]}" if bound["unresolved"][name] else "")
         )
+    for name, failures in manifest.get("hook_failures", {}).items():
+        lines.append(f"  the hook of {name} failed {failures['count']} times, first: {failures['first']}")
     if manifest["generator"]["late"]:
         lines.append(f"  timings do not count: {manifest['generator']['why']}")
     return lines

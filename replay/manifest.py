@@ -40,6 +40,7 @@ def beginning(
         "run": run_id,
         "builds": [{"name": build.name, "role": build.role, "url": build.url} for build in builds],
         "injected": {build.name: sorted(build.headers) for build in builds if build.headers},
+        "hooks": {build.name: build.hook for build in builds if build.hook is not None},
         "log": {
             "path": str(log.location),
             "exchanges": total,
@@ -89,6 +90,8 @@ def summary_of(performer: Performer, source: Source, binder: Binder | None, cpu_
         "resolved": {stage.name: supplies.resolved[index] for index, stage in enumerate(stages)},
         "unresolved": {stage.name: supplies.unresolved[index] for index, stage in enumerate(stages)},
         "forgotten": supplies.forgotten + source.forgotten + (binder.forgotten if binder else 0),
+        "hook_failed": {stage.name: stage.hook_failed for stage in stages if stage.hook_failed},
+        "hook_detail": {stage.name: stage.hook_detail for stage in stages if stage.hook_failed},
         "breaker": {stage.name: stage.breaker.detail for stage in stages if stage.breaker is not None},
     }
 
@@ -100,6 +103,7 @@ def empty_summary(builds: list[str]) -> dict[str, Any]:
     histograms: dict[str, dict[str, int]] = {"lateness": {}, "own_lateness": {}, "loop_lag": {}}
     read = {"exchanges": 0, "first_ns": 0, "last_ns": 0}
     rest = {"stopped": "", "late": None, "breaker": {}, "resolved": nothing, "unresolved": nothing}
+    rest.update(hook_failed={}, hook_detail={})
     return {"ledger": empty_ledger(builds), "read": read, **counts, **histograms, **rest}
 
 
@@ -136,6 +140,10 @@ def ending(summaries: Sequence[dict[str, Any]], config: ReplayConfig, now: int) 
             "resolved": _added([summary["resolved"] for summary in summaries]),
             "unresolved": _added([summary["unresolved"] for summary in summaries]),
             "forgotten_sessions": sum(summary["forgotten"] for summary in summaries),
+        },
+        "hook_failures": {
+            name: {"count": count, "first": next(s["hook_detail"][name] for s in summaries if name in s["hook_detail"])}
+            for name, count in _added([summary["hook_failed"] for summary in summaries]).items()
         },
         "breaker": {name: why for summary in summaries for name, why in summary["breaker"].items()},
     }

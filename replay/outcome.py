@@ -23,7 +23,8 @@ Role = Literal["current", "reference", "candidate"]
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why there is no response.
 
-    phase: "connect", "tls", "send", "first_byte" or "body", where it went wrong. detail: one line for a person.
+    phase: "connect", "tls", "send", "first_byte" or "body", where it went wrong; "breaker" or "hook" where nothing was
+    sent. detail: one line for a person.
     partial: what of the response had arrived, where its head was readable.
     """
 
@@ -37,7 +38,7 @@ class Binding(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One replacement made in a request before it was sent.
 
     place: where in this request, e.g. "path[2]", "query:page", "header:authorization", "cookie:sid", "$['cart']".
-    origin: "EXCHANGE_ID PLACE" of the response that supplied it, or "injected:NAME".
+    origin: "EXCHANGE_ID PLACE" of the response that supplied it, "injected:NAME" or "hook:NAME".
     """
 
     place: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 
+from capture.exchange import Request
 from replay.bind import Link
-from replay.outcome import Outcome
+from replay.outcome import Binding, Outcome
 from replay.plan import Planned
 from replay.rewrite import Template
 
@@ -14,11 +15,15 @@ __all__ = ["Pair", "mix", "orders_of"]
 
 
 class Pair:
-    """One planned request under way. blocked: per build, how many earlier requests it still waits for."""
+    """One planned request under way. blocked: per build, how many earlier requests it still waits for.
+
+    composed: by build index, what was made ready before the first of them was sent: request, bindings, traceparent.
+    """
 
     __slots__ = (
         "begun",
         "blocked",
+        "composed",
         "dependents",
         "due_ns",
         "iteration",
@@ -46,6 +51,7 @@ class Pair:
         self.dependents: list[Pair] | None = None
         self.orders: tuple[int, ...] = ()
         self.template: Template | None = None
+        self.composed: dict[int, tuple[Request, tuple[Binding, ...], str]] | None = None
 
     @property
     def bytes(self) -> int:

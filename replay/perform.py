@@ -15,12 +15,13 @@ from replay.bind import Binder, Link
 from replay.clients.base import Job
 from replay.done import Done
 from replay.histogram import Histogram
+from replay.hook import HookFailed
 from replay.outcome import Binding, Failure, Outcome, Performance
 from replay.pace import Closed, Pace, due_ns
 from replay.pair import Pair, mix, orders_of
 from replay.plan import Planned
 from replay.rewrite import template, trace_parent
-from replay.stage import Options, Stage
+from replay.stage import Options, Stage, all_broken
 from replay.supplies import Supplies
 
 __all__ = ["Performer"]
@@ -28,7 +29,6 @@ __all__ = ["Performer"]
 _SLICE = 128
 _TICK_S = 0.05
 _STALL_NS = 5_000_000
-_CONNECTING = ("connect", "tls")
 
 
 class Performer:
@@ -67,6 +67,7 @@ class Performer:
         self.stalled_ns = 0
         self.wall_ns = 0
         self.stages = stages
+        self._hooked = any(stage.hook is not None for stage in stages)
         self._pace = pace
         self._options = options
         self._clock = clock
@@ -302,7 +303,7 @@ class Performer:
         planned = pair.planned
         now = self._clock.now_ns()
         if pair.begun is None:
-            if self._all_broken():
+            if all_broken(self.stages):
                 self._finish_skipped(pair, "breaker")
                 return
             if pair.links and not self._resolvable(pair):
@@ -310,8 +311,11 @@ class Performer:
                 return
             if isinstance(self._pace, Closed):
                 pair.due_ns = pair.ready_ns = now
-            pair.begun = [False] * len(stages)
             pair.template = template(planned.exchange)
+            if self._hooked and not self._composed(pair):
+                self._finish_skipped(pair, "hook_failed")
+                return
+            pair.begun = [False] * len(stages)
             pair.orders = self._orders[mix(self._options.seed, pair.iteration, planned.position) % len(self._orders)]
             self._active += 1
             self.own_lateness.add(now - max(pair.due_ns, pair.ready_ns))
@@ -323,26 +327,18 @@ class Performer:
 
     def _send(self, pair: Pair, index: int, order: int) -> None:
         stage = self.stages[index]
-        ready = pair.template
-        assert ready is not None
-        if stage.breaker is not None:
+        failure = stage.breaker
+        if failure is None:
+            try:
+                composed = None if pair.composed is None else pair.composed.pop(index, None)
+                request, bindings, traceparent = composed or self._compose(pair, index)
+            except HookFailed as error:
+                failure = Failure("malformed", "hook", f"not sent, as its hook failed: {error}")
+        if failure is not None:
             now = self._clock.now_ns()
-            outcome = Outcome(
-                stage.name, stage.role, pair.due_ns, None, None, now, None, stage.breaker, order, attempts=0
-            )
+            outcome = Outcome(stage.name, stage.role, pair.due_ns, None, None, now, None, failure, order, attempts=0)
             self._take(pair, index, outcome)
             return
-        exchange = pair.planned.exchange
-        bound: Request | None = None
-        bindings: tuple[Binding, ...] = ()
-        if pair.links:
-            bound, bindings = self.supplies.bind(ready.request, pair.links, exchange.session, pair.iteration, index)
-        if stage.injected:
-            bindings += tuple(Binding(f"header:{name.lower()}", f"injected:{name}") for name in stage.injected)
-        traceparent = trace_parent(self._random.getrandbits(192), ready.recorded_trace)
-        request = ready.for_build(
-            stage.authority, f"{self._options.run_id}/{exchange.id}", traceparent, stage.injected, bound
-        )
 
         def done(job: Job) -> None:
             outcome = Outcome(
@@ -354,18 +350,42 @@ class Performer:
 
         stage.client.perform(Job(request, done))
 
+    def _composed(self, pair: Pair) -> bool:
+        """Make all requests of a pair before the first one is sent; False where a hook failed for one of them."""
+        pair.composed = {}
+        try:
+            for index, stage in enumerate(self.stages):
+                if stage.hook is not None and (pair.blocked is None or not pair.blocked[index]):
+                    pair.composed[index] = self._compose(pair, index)
+        except HookFailed:
+            return False
+        return True
+
+    def _compose(self, pair: Pair, index: int) -> tuple[Request, tuple[Binding, ...], str]:
+        """The request as one build gets it, what was bound in it, and its traceparent. Raises HookFailed."""
+        stage, ready, exchange = self.stages[index], pair.template, pair.planned.exchange
+        assert ready is not None
+        bound: Request | None = None
+        bindings: tuple[Binding, ...] = ()
+        if pair.links:
+            bound, bindings = self.supplies.bind(ready.request, pair.links, exchange.session, pair.iteration, index)
+        if stage.injected:
+            bindings += tuple(Binding(f"header:{name.lower()}", f"injected:{name}") for name in stage.injected)
+        traceparent = trace_parent(self._random.getrandbits(192), ready.recorded_trace)
+        request = ready.for_build(
+            stage.authority, f"{self._options.run_id}/{exchange.id}", traceparent, stage.injected, bound
+        )
+        if stage.hook is not None:
+            request, signatures = stage.sign(request)
+            bindings += signatures
+        return request, bindings, traceparent
+
     def _take(self, pair: Pair, index: int, outcome: Outcome) -> None:
         """Note what one build did, and let go what waited for it."""
         if self._abandoned:
             return
         stage = self.stages[index]
-        failure = outcome.failure
-        if failure is None:
-            stage.answered += 1
-            stage.row = 0
-        else:
-            stage.failed[failure.kind] += 1
-            self._count_failure(stage, failure)
+        stage.count(outcome.failure, self._options.breaker_failures)
         if outcome.sent_ns is not None:
             self.lateness.add(outcome.sent_ns - pair.due_ns)
         pair.outcomes[index] = outcome
@@ -377,18 +397,6 @@ class Performer:
         if not pair.left:
             self._finish(pair)
         self._wake()
-
-    def _count_failure(self, stage: Stage, failure: Failure) -> None:
-        if failure.phase == "breaker":
-            return
-        if failure.phase not in _CONNECTING:
-            stage.row = 0
-            return
-        stage.row += 1
-        if stage.row >= self._options.breaker_failures and stage.breaker is None:
-            stage.breaker = Failure(
-                failure.kind, "breaker", f"not sent after {stage.row} connections in a row failed: {failure.detail}"
-            )
 
     def _release(self, pair: Pair, index: int) -> None:
         now = self._clock.now_ns()
@@ -460,13 +468,6 @@ class Performer:
             self.supplies.resolvable(pair.links, session, pair.iteration, index)
             for index, stage in enumerate(self.stages)
             if stage.role != "candidate" and (blocked is None or not blocked[index])
-        )
-
-    def _all_broken(self) -> bool:
-        """True where nothing could be compared any more: no candidate, or no current build, is sent to."""
-        candidates = [stage for stage in self.stages if stage.role == "candidate"]
-        return (bool(candidates) and all(stage.breaker for stage in candidates)) or any(
-            stage.breaker for stage in self.stages if stage.role == "current"
         )
 
     async def _tick(self) -> None:

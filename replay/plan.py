@@ -24,6 +24,7 @@ SKIP_REASONS = {
     "captured_address": "it was captured from the address of one of the builds",
     "captured_by_replay": "it carries the marker of a replay",
     "connect_or_upgrade": "CONNECT, or a change of protocol, after which the bytes are not HTTP",
+    "hook_failed": "the hook of a build failed for it, so that it could not be signed",
     "incomplete_request": "the capture did not see the request whole",
     "invalid_request": "the method, the target or a header cannot be put on the wire safely",
     "no_body": "the source could not see the request's body",

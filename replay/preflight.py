@@ -13,6 +13,7 @@ from capture.exchange import Request
 from replay.builds import Build
 from replay.clients.base import Endpoint, Job, Limits, tls_context
 from replay.clients.wire import WireClient
+from replay.hook import HookFailed, load_hook, signed
 
 __all__ = ["preflight"]
 
@@ -65,8 +66,13 @@ async def _get(build: Build, limits: Limits, path: str) -> str | None:
     await client.open()
     try:
         headers = (("Host", build.host or build.endpoint.authority), ("Accept", "*/*"), *build.headers.items())
-        client.perform(Job(Request("GET", path, "HTTP/1.1", headers), answered.set_result))
+        request = Request("GET", path, "HTTP/1.1", headers)
+        if build.hook is not None:
+            request, _ = signed(load_hook(build.hook, f"[build.{build.name}] hook"), request)
+        client.perform(Job(request, answered.set_result))
         job = await answered
+    except HookFailed as error:
+        return f"its hook failed: {error}"
     finally:
         await client.close()
     if job.failure is not None:

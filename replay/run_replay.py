@@ -13,6 +13,7 @@ from capture.errors import BadInput, RunFailed, UsageError
 from capture.log.reader import Log, open_log
 from capture.settings import LogConfig
 from replay.builds import Build, captured_address_refusal
+from replay.hook import load_hook
 from replay.manifest import beginning, empty_summary, ending
 from replay.preflight import preflight
 from replay.run import Run, RunWriter, open_run
@@ -53,6 +54,9 @@ def run_replay(
         refusal = captured_address_refusal(builds, captured, config.deny_hosts, config.allow_captured_address >= 2)
         if refusal is not None:
             raise UsageError(refusal)
+        for build in builds:
+            if build.hook is not None:
+                load_hook(build.hook, f"[build.{build.name}] hook")
         if config.workers == 1 and config.cluster is None:
             return run_on_loop(_replay(config, opened, builds, run_dir, watch, log_config, earlier))
         return _spread(config, opened, str(log), builds, run_dir, log_config, earlier)

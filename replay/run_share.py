@@ -19,6 +19,7 @@ from replay.builds import Build
 from replay.clients.base import Limits
 from replay.clients.choose import client_for, speaks_http2
 from replay.done import Done
+from replay.hook import load_hook
 from replay.manifest import summary_of
 from replay.outcome import Performance
 from replay.pace import Closed, Pace, Rate, Recorded
@@ -128,7 +129,8 @@ def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock, htt
     endpoint = build.endpoint
     authority = build.host or (None if config.keep_host else endpoint.authority)
     client = client_for(config.client, endpoint, limits, clock, http2)
-    return Stage(build.name, build.role, client, authority, build.headers)
+    hook = None if build.hook is None else load_hook(build.hook, f"[build.{build.name}] hook")
+    return Stage(build.name, build.role, client, authority, build.headers, hook)
 
 
 def _take_over(earlier: Run, performer: Performer, done: Done, share: Share) -> None:

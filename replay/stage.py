@@ -4,21 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from capture.exchange import Request
 from replay.clients.base import Client
-from replay.outcome import Failure, Role
+from replay.hook import Hook, HookFailed, signed
+from replay.outcome import Binding, Failure, Role
 
-__all__ = ["Options", "Stage"]
+__all__ = ["Options", "Stage", "all_broken"]
+
+_CONNECTING = ("connect", "tls")
+_NEVER_SENT = ("breaker", "hook")
 
 
 class Stage:
-    """One build on which the plan is performed. authority: for Host; None keeps the recorded one."""
+    """One build on which the plan is performed. authority: for Host; None keeps the recorded one.
 
-    __slots__ = ("answered", "authority", "breaker", "client", "failed", "injected", "name", "role", "row")
+    The counts: `answered`, `failed` by kind, `row` of connections that failed one after the other, `hook_failed` with
+    `hook_detail` for the first of them. breaker: what every further request gets, once too many failed.
+    """
+
+    __slots__ = (
+        "answered",
+        "authority",
+        "breaker",
+        "client",
+        "failed",
+        "hook",
+        "hook_detail",
+        "hook_failed",
+        "injected",
+        "name",
+        "role",
+        "row",
+    )
 
     def __init__(
-        self, name: str, role: Role, client: Client, authority: str | None, injected: Mapping[str, str] | None = None
+        self,
+        name: str,
+        role: Role,
+        client: Client,
+        authority: str | None,
+        injected: Mapping[str, str] | None = None,
+        hook: Hook | None = None,
     ) -> None:
         self.name = name
         self.role: Role = role
@@ -29,6 +57,47 @@ class Stage:
         self.failed: Counter[str] = Counter()
         self.row = 0
         self.breaker: Failure | None = None
+        self.hook = hook
+        self.hook_failed = 0
+        self.hook_detail = ""
+
+    def sign(self, request: Request) -> tuple[Request, tuple[Binding, ...]]:
+        """The request as the hook wants it; a failure is counted, and raised as HookFailed."""
+        if self.hook is None:
+            return request, ()
+        try:
+            request, names = signed(self.hook, request)
+        except HookFailed as error:
+            self.hook_failed += 1
+            self.hook_detail = self.hook_detail or str(error)
+            raise
+        return request, tuple(Binding(f"header:{name.lower()}", f"hook:{name}") for name in names)
+
+    def count(self, failure: Failure | None, breaker_failures: int) -> None:
+        """Count one outcome; the breaker opens after that many connections in a row that could not be made."""
+        if failure is None:
+            self.answered += 1
+            self.row = 0
+            return
+        self.failed[failure.kind] += 1
+        if failure.phase in _NEVER_SENT:
+            return
+        if failure.phase not in _CONNECTING:
+            self.row = 0
+            return
+        self.row += 1
+        if self.row >= breaker_failures and self.breaker is None:
+            self.breaker = Failure(
+                failure.kind, "breaker", f"not sent after {self.row} connections in a row failed: {failure.detail}"
+            )
+
+
+def all_broken(stages: Sequence[Stage]) -> bool:
+    """True where nothing could be compared any more: no candidate, or no current build, is sent to."""
+    candidates = [stage for stage in stages if stage.role == "candidate"]
+    return (bool(candidates) and all(stage.breaker for stage in candidates)) or any(
+        stage.breaker for stage in stages if stage.role == "current"
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
