@@ -36,7 +36,8 @@ class Collector:
         if len(self.differences) >= self._differences_max:
             self.limit(f"more than {self._differences_max} differences; the rest are not listed")
             raise TooManyDifferences
-        self.differences.append(Difference(self.place, (*self.prefix, *path), kind, left, right))
+        place = (*self.prefix, *path) if self.prefix else path
+        self.differences.append(Difference(self.place, place, kind, left, right))
 
     def note(self, text: str) -> None:
         """Keep a short fact, once."""

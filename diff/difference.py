@@ -95,12 +95,23 @@ def format_path(difference: Difference) -> str:
     return _outside_body(place, difference.path)
 
 
+_GENERAL_MAX: Final = 50_000
+_GENERAL_CHARS_MAX: Final = 300
+_general: Final[dict[tuple[Place, Path], str]] = {}
+
+
 def general_path(difference: Difference) -> str:
     """As `format_path`, with [*] for list indexes, so that the rows of a list share one path."""
-    place = difference.place
-    if place == "body":
-        return generalise(difference.path)
-    return _outside_body(place, difference.path)
+    place, path = difference.place, difference.path
+    # Remembered, bounded in number and length: a run has few places and millions of differences.
+    written = _general.get((place, path))
+    if written is None:
+        written = generalise(path) if place == "body" else _outside_body(place, path)
+        if len(written) <= _GENERAL_CHARS_MAX:
+            if len(_general) >= _GENERAL_MAX:
+                _general.clear()
+            _general[place, path] = written
+    return written
 
 
 def _outside_body(place: Place, path: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Alignment", "Alike", "align", "align_by_name", "by_position", "find_name_field", "mirrored"]
+__all__ = ["Alignment", "Alike", "align", "align_by_name", "by_position", "find_name_field", "in_step", "mirrored"]
 
 Alike = Callable[[int, int], float]
 """(index on the left, index on the right) -> how alike the two elements are, 0.0 nothing to 1.0 the same."""
@@ -97,6 +97,13 @@ def align_by_name(left: Sequence[Hashable], right: Sequence[Hashable], alike: Al
     return Alignment(tuple(changed), tuple(missing), tuple(extra), len(anchors) != len(matched))
 
 
+def in_step(left_len: int, right_len: int) -> Alignment:
+    """The alignment of two lists whose elements have the same names in the same order, as far as the shorter goes."""
+    shorter = min(left_len, right_len)
+    pairs = tuple((index, index) for index in range(shorter))
+    return Alignment(pairs, tuple(range(shorter, left_len)), tuple(range(shorter, right_len)))
+
+
 def mirrored(alignment: Alignment) -> Alignment:
     """The same alignment with left and right exchanged."""
     changed = tuple(sorted((right, left) for left, right in alignment.changed))
@@ -118,7 +125,10 @@ def find_name_field(left: Sequence[Any], right: Sequence[Any]) -> str | None:
     if len(left) < 2 and len(right) < 2:
         return None
     best: tuple[tuple[float, int, bool], str] | None = None
-    for field in sorted(key for key in first if key.__class__ is str):
+    fields = [(-_rank(key), key) for key in first if key.__class__ is str]
+    for rank, field in sorted(fields):
+        if best is not None and -rank < best[0][0]:
+            break  # A field called like an identifier was found, and what follows is less of one.
         left_names = _distinct(left, field)
         right_names = None if left_names is None else _distinct(right, field)
         if left_names is None or right_names is None:

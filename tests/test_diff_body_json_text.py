@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from diff.body.json_parser import Facts, parse_json
 from diff.body.reading import Unreadable
-from diff.body.tree import Nested
+from diff.body.tree import Nested, compare_values
+from diff.collector import Collector
 from diff.compare import CompareOptions, Comparison, compare_bodies
 from diff.difference import Difference, generalise, swapped
 from diff.difference import Path as BodyPath
@@ -247,3 +248,35 @@ def test_garbage_raises_nothing_and_is_judged_alike_from_both_sides(left: bytes,
     verdict = compare(left, right).verdict
     assert verdict == compare(right, left).verdict
     assert verdict == "equal" if left == right else verdict in ("equal", "different")
+
+
+@given(json_values(), json_values())
+@example({"a": 1, "b": True}, {"b": 1, "a": True})
+@example({"a": 5, "b": [5, True]}, {"a": 6, "b": [5, 1]})
+@example([True, {"n": 1.0}], [True, {"n": 1}])
+@example({"a": "1", "b": 1}, {"a": "1", "b": 2})
+def test_the_fast_way_finds_what_the_walk_that_trusts_nothing_finds(left: Any, right: Any) -> None:
+    slow = Collector(10_000)
+    compare_values(left, right, slow, CompareOptions())
+    for separators in (None, (",", ":")):
+        fast = compare(*(json.dumps(value, separators=separators).encode() for value in (left, right)))
+        assert [(d.path, d.kind) for d in fast.differences] == [(d.path, d.kind) for d in slow.differences]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "found"),
+    [
+        # One changed value, beside a key that is repeated on one side or on both.
+        (b'{"a":1,"b":2}', b'{"a":1,"a":1,"b":3}', [("a",), ("b",)]),
+        (b'{"a":1,"a":1,"b":2}', b'{"a":1,"b":3}', [("a",), ("b",)]),
+        (b'{"a":1,"a":1,"b":2}', b'{"a":1,"a":1,"b":3}', [("b",)]),
+        # The old value stands in more places than one.
+        (b'{"a":5,"b":5,"c":"5"}', b'{"a":6,"b":5,"c":"5"}', [("a",)]),
+        (b'{"a":5,"b":5,"t":true}', b'{"a":6,"b":5,"t":1}', [("a",), ("t",)]),
+        (b'{"5":5,"t":true}', b'{"5":6,"t":1}', [("5",), ("t",)]),
+    ],
+)
+def test_a_change_beside_what_a_fast_parser_does_not_see_is_found_with_it(
+    left: bytes, right: bytes, found: list[BodyPath]
+) -> None:
+    assert sorted(d.path for d in compare(left, right).differences) == found

@@ -8,7 +8,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diff.lists import Alignment, _greedy, align, align_by_name, find_name_field, mirrored
+from diff.lists import Alignment, _greedy, align, align_by_name, find_name_field, in_step, mirrored
 
 
 def same_letter(left: str, right: str) -> Alignment:
@@ -155,3 +155,8 @@ def test_what_repeats_changes_everywhere_or_is_not_in_every_element_names_nothin
     assert find_name_field([{"id": 1}, 2], [{"id": 1}, 2]) is None
     assert find_name_field([], rows(1)) is None
     assert find_name_field([1, 2], [1, 2]) is None
+
+
+def test_lists_in_step_are_paired_by_place_and_the_rest_is_missing_or_extra() -> None:
+    assert in_step(2, 2) == Alignment(((0, 0), (1, 1)))
+    assert in_step(3, 1) == mirrored(in_step(1, 3)) == Alignment(((0, 0),), (1, 2))

@@ -29,7 +29,8 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
     Raises Unreadable where one of them is not JSON, TooManyDifferences when the collector is full.
     """
     before = len(collector.differences)
-    if _only_indented(left, right):
+    # Where lengths are nearly the same, indentation is not what differs, and the attempt is not worth it.
+    if abs(len(left) - len(right)) >= len(left) >> 5 and _only_indented(left, right):
         return
     if compare_plain(left, right, _DECODE, collector, options):
         return
@@ -48,8 +49,6 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
 
 def _only_indented(left: bytes, right: bytes) -> bool:
     """True where nothing but white space between tokens differs, known without making values of the texts."""
-    if abs(len(left) - len(right)) < len(left) >> 5:
-        return False  # Not worth the attempt: indentation would make more of a difference.
     try:
         return _MINIFY(left, indent=-1) == _MINIFY(right, indent=-1)
     except NOT_PLAIN:
@@ -66,20 +65,43 @@ def compare_plain(
     before = len(collector.differences)
     try:
         left_value, right_value = decode(left), decode(right)
-        left_text, right_text = _ENCODE(left_value), _ENCODE(right_value)
-        if not (hides_nothing(left, left_text) and hides_nothing(right, right_text)):
+        left_text = _ENCODE(left_value)
+        compact = left == left_text  # As most servers write it.
+        if not compact and not hides_nothing(left, left_text):
             return False
-        if left_text != right_text:
-            compare_values(left_value, right_value, collector, options, faithful=True, trusting=True)
-            if _may_deceive(left_text, right_text, options) and not _is_all(
-                collector, before, left_value, left_text, right_value
-            ):
-                collector.rewind(before)
-                compare_values(left_value, right_value, collector, options, faithful=True)
+        compare_values(left_value, right_value, collector, options, trusting=True)
+        found = collector.differences[before:]
+        if compact and len(found) == 1 and _is_the_only_one(found[0], left, right):
+            return True
+        if not found and _ENCODE_SORTED(left_value) == (right_text := _ENCODE_SORTED(right_value)):
+            return hides_nothing(right, right_text)
+        right_text = _ENCODE(right_value)
+        if not hides_nothing(right, right_text):
+            collector.rewind(before)
+            return False
+        if (
+            left_text != right_text
+            and _may_deceive(left_text, right_text, options)
+            and not _is_all(found, len(collector.prefix), left_value, left_text, right_value)
+        ):
+            collector.rewind(before)
+            compare_values(left_value, right_value, collector, options, faithful=True)
     except NOT_PLAIN:
         collector.rewind(before)
         return False
     return True
+
+
+def _is_the_only_one(found: Difference, left: bytes, right: bytes) -> bool:
+    """True where the right body is the left one, which is spelt as our encoder does, but for the value at that place.
+
+    Then neither can hide anything, nor Python's == have taken one thing for another.
+    """
+    if found.kind != "value":
+        return False
+    mine, other = _ENCODE(found.left), _ENCODE(found.right)
+    # Where the old value is spelt but once, that place is it.
+    return left.count(mine) == 1 and left.replace(mine, other) == right
 
 
 def _may_deceive(left_text: bytes, right_text: bytes, options: CompareOptions) -> bool:
@@ -93,22 +115,21 @@ def _may_deceive(left_text: bytes, right_text: bytes, options: CompareOptions) -
     )
 
 
-def _is_all(collector: Collector, before: int, left_value: Any, left_text: bytes, right_value: Any) -> bool:
-    """True where the differences from `before` on are surely all: with them undone, the right is spelt as the left.
+def _is_all(found: list[Difference], prefix: int, left_value: Any, left_text: bytes, right_value: Any) -> bool:
+    """True where the differences found are surely all: with them undone, the right is spelt as the left.
 
     A comparison that trusts Python's == may have taken True for 1; undoing a few differences and encoding once more is
     faster than not trusting it. What cannot be undone in this simple way is answered with False. right_value is left
-    as it was, but for the order of keys.
+    as it was, but for the order of keys. prefix: how many steps of the paths lead to the two values.
     """
-    found = collector.differences[before:]
-    if len(found) > _UNDONE_MAX:
+    if not found or len(found) > _UNDONE_MAX:
         return False
     if len(found) > 1:
         found = _in_order_of_undoing(found)
     undone: list[tuple[Kind, Any, Any, Any]] = []
     try:
         for difference in found:
-            *steps, last = difference.path[len(collector.prefix) :]
+            *steps, last = difference.path[prefix:]
             part = right_value
             for step in steps:
                 part = part[step]

@@ -86,8 +86,9 @@ _SAYS_LITTLE: Final = frozenset({"", "text/plain", "application/octet-stream", "
 
 
 @lru_cache(maxsize=1024)
-def _declared(media_type: str) -> Kind | None:
-    """The kind that a media type stands for; None where it says little and the content decides."""
+def _declared(content_type: str | None) -> Kind | None:
+    """The kind that a Content-Type stands for; None where it says little and the content decides."""
+    media_type = parse_content_type(content_type).media_type
     if media_type in _SAYS_LITTLE:
         return None
     if media_type in _EXACT:
@@ -108,8 +109,7 @@ def _declared(media_type: str) -> Kind | None:
 
 def kind_of(content_type: str | None, body: bytes) -> Kind:
     """The kind of content that a body is to be read as; whether it really is shows when it is read."""
-    media_type = parse_content_type(content_type).media_type
-    declared = _declared(media_type)
+    declared = _declared(content_type)
     return _recognised(body) if declared is None else declared
 
 
