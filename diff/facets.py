@@ -15,7 +15,7 @@ from typing import Any
 import xxhash
 
 from diff.odd import Change, Odd, Seen
-from diff.values import number_of
+from diff.values import is_time, number_of
 
 __all__ = ["Facets", "Renamings", "lasting_mark", "mark_of"]
 
@@ -87,7 +87,10 @@ class Facets:
                 self._observe_repeats(values, session)
                 if not (ours.momentary and other.momentary):
                     self._observe_shift(*values, session)
-            if isinstance(values[2], str | int) and (found := renamings.broken(session, values[2], *values[:2])):
+            # Times are no names: two fields may tell one moment in one build and two in the other.
+            if not isinstance(values[2], str | int) or is_time(change.from_class):
+                continue
+            if found := renamings.broken(session, values[2], *values[:2]):
                 broken = [broken[0] or found[0], broken[1] or found[1]]
         if broken[0] != broken[1]:
             self.renamed.add(0 if broken[0] else 1, session)

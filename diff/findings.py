@@ -278,10 +278,10 @@ def _severity(path: str, change: Change) -> tuple[Severity, str]:
         return "behavioural", "a header changed"
     if change.kind == "missing":
         return "breaking", "something clients may read is gone"
-    if change.kind == "type" or change.to_class in ("null", "empty"):
-        return "breaking", "the type changed, or the content is gone"
     if change.kind == "extra":
         return "behavioural", "something new is there"
+    if change.kind == "type" or change.to_class in ("null", "empty"):
+        return "breaking", "the type changed, or the content is gone"
     return "behavioural", "the content changed"
 
 

@@ -22,7 +22,7 @@ from diff.report.model import Report
 from diff.rules import read_all_rules
 from diff.run_shares import observe_in_processes
 from diff.settings import DiffConfig
-from diff.subject import subject_of
+from diff.subject import Subject, subject_of
 from replay.run import open_run
 
 __all__ = ["query", "show"]
@@ -31,12 +31,14 @@ _CELL_CHARS_MAX = 60
 _WIDTHS_FROM_ROWS = 200
 
 
-def _judge(path: Path, settings: Settings, watch: Callable[[PairFate], None] | None) -> tuple[Report, DiffConfig, str]:
+def _judge(
+    path: Path, settings: Settings, watch: Callable[[PairFate], None] | None
+) -> tuple[Report, DiffConfig, Subject]:
     subject = subject_of(open_run(path))
     config = build(DiffConfig, "diff", settings)
     today = datetime.datetime.now(datetime.UTC).date()
     rules, observe = read_all_rules(settings, config), observe_in_processes(config.workers)
-    return judge(subject, config, rules, today, watch, observe), config, subject.current
+    return judge(subject, config, rules, today, watch, observe), config, subject
 
 
 @click.command(cls=Command)
@@ -62,7 +64,7 @@ def show(ctx: click.Context, /, run: Path, identity: str, body_chars_max: int) -
         if fate.performance.exchange.id == wanted:
             fates.setdefault((fate.performance.exchange.id, fate.performance.iteration), []).append(fate)
 
-    report, config, current = _judge(run, settings_of(ctx), watch)
+    report, config, subject = _judge(run, settings_of(ctx), watch)
     if not fates:
         raise BadInput(f"{run}: has no exchange {visible(identity)!r}; reports and `query` name the ids")
     for number, found in enumerate(fates.values()):
@@ -72,8 +74,9 @@ def show(ctx: click.Context, /, run: Path, identity: str, body_chars_max: int) -
             found[0].performance,
             [fate for fate in found if fate.candidate],
             report,
-            current,
+            subject.current,
             compare_options(config),
+            subject.addresses,
             body_chars_max=body_chars_max,
         )
         for line in lines:

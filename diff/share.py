@@ -12,8 +12,9 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from diff.address import address_of_recorded, compare_at_home
 from diff.cause import CascadeLedger, primary
-from diff.compare import CompareOptions, Comparison, compare_outcomes
+from diff.compare import CompareOptions, Comparison
 from diff.coverage import CoverageCounter
 from diff.evidence import Evidence, Shown
 from diff.explain import dimensions_of
@@ -30,6 +31,7 @@ from replay.outcome import Outcome, Performance
 __all__ = ["CandidateShare", "PairFate", "Share", "Task", "Watch", "compare_options", "observe_shares"]
 
 _ROUTES_TIMED_MAX = 2000
+_RECORDED = "recorded"
 _FACTS_MAX = 300_000
 _FACTS_A_SHARE_MIN = 50_000
 
@@ -188,8 +190,8 @@ class _Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "counts_for_timing", "current", "exchange", "facts", "has_recorded", "performance", "reference", "route",
-        "session", "unwitnessed", "weight", "witness_seen", "witness_swallowed",
+        "addresses", "counts_for_timing", "current", "exchange", "facts", "has_recorded", "performance", "reference",
+        "route", "session", "unwitnessed", "weight", "witness_seen", "witness_swallowed",
     )  # fmt: skip
 
     def __init__(
@@ -197,6 +199,7 @@ class _Pair:
     ) -> None:
         self.performance = performance
         self.exchange = performance.exchange
+        self.addresses = subject.addresses
         self.route = route
         self.session = session
         self.weight = 1 / self.exchange.kept_with if self.exchange.kept_with > 0 else 1.0
@@ -214,10 +217,15 @@ class _Pair:
         self.witness_seen: list[Seen] | None = None
         self.witness_swallowed = False
         if witness is not None and current.response is not None:
-            comparison = compare_outcomes(current, witness, options)
+            comparison = self.compare(witness, options)
             if comparison.not_comparable is None:
                 differences, self.witness_swallowed = primary(comparison.differences)
                 self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
+
+    def compare(self, other: Outcome, options: CompareOptions) -> Comparison:
+        """Current against other, each with its own address."""
+        own = address_of_recorded(self.exchange) if other.build == _RECORDED else self.addresses.get(other.build)
+        return compare_at_home(self.current, other, own, self.addresses.get(self.current.build), options)
 
     def _recorded(self) -> Outcome | None:
         """The recorded response as an outcome, where it was seen whole."""
@@ -226,7 +234,7 @@ class _Pair:
             return None
         self.has_recorded = True
         end = times.response_end if times.response_end is not None else times.request_start
-        return Outcome("recorded", "reference", times.request_start, times.request_start, None, end, response)
+        return Outcome(_RECORDED, "reference", times.request_start, times.request_start, None, end, response)
 
 
 def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, watch: Watch) -> None:
@@ -271,7 +279,7 @@ def _compared(
         return f"no outcome of {candidate.name}"
     if pair.current.failure is not None:
         return f"current failed: {pair.current.failure.kind}"
-    comparison = compare_outcomes(pair.current, outcome, options)
+    comparison = pair.compare(outcome, options)
     if comparison.not_comparable is not None:
         return comparison.not_comparable
     if comparison.limits and not comparison.differences:

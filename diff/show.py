@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from capture.clock import rfc3339
 from capture.exchange import Headers, Request, Response
-from diff.compare import CompareOptions, compare_outcomes
+from diff.address import Address, compare_at_home
 from diff.difference import format_path, jsonable
 from diff.evidence import Shown
 from diff.judge import PairFate
 from diff.odd import GroupKey, seen_of
+from diff.options import CompareOptions
 from diff.report.escape import shown, visible
 from diff.report.model import CandidateReport, Report
 from replay.outcome import Outcome, Performance
@@ -26,12 +27,14 @@ def show_lines(
     report: Report,
     current: str,
     options: CompareOptions,
+    addresses: Mapping[str, Address],
     *,
     body_chars_max: int = 2000,
 ) -> Iterator[str]:
     """Lines without line feeds, everything captured escaped.
 
-    fates: what judging said of this performance, one for each candidate. body_chars_max: how much of a body is shown.
+    fates: what judging said of this performance, one for each candidate. addresses: what each build is called
+    by those who reach it. body_chars_max: how much of a body is shown.
     """
     exchange = performance.exchange
     place = f"place {performance.position} of the plan"
@@ -53,10 +56,12 @@ def show_lines(
         yield from _outcome(outcome, body_chars_max)
     for fate in fates:
         yield ""
-        yield from _judgement(fate, report.candidates[fate.candidate], current, options)
+        yield from _judgement(fate, report.candidates[fate.candidate], current, options, addresses)
 
 
-def _judgement(fate: PairFate, candidate: CandidateReport, current: str, options: CompareOptions) -> Iterator[str]:
+def _judgement(
+    fate: PairFate, candidate: CandidateReport, current: str, options: CompareOptions, addresses: Mapping[str, Address]
+) -> Iterator[str]:
     verdict, findings = fate.verdict(candidate)
     yield f"{visible(fate.candidate)} against {visible(current)}: {verdict}"
     if fate.not_comparable is not None:
@@ -66,7 +71,7 @@ def _judgement(fate: PairFate, candidate: CandidateReport, current: str, options
         return
     by_id = {finding.id: finding for finding in candidate.findings}
     why = {doubt.key: doubt.why for doubt in candidate.suppressed}
-    comparison = compare_outcomes(mine, other, options)
+    comparison = compare_at_home(mine, other, addresses.get(fate.candidate), addresses.get(current), options)
     judged = {one.key for one in fate.shown}
     for difference in comparison.differences[:_DIFFERENCES_MAX]:
         seen = seen_of(difference, mine.end_ns)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from capture.errors import BadInput
+from diff.address import Address, address_of_url
 from replay.outcome import Performance
 from replay.run import Run
 
@@ -18,9 +19,11 @@ class Subject:
     partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
     warmup_positions: the first places of the plan, whose timings do not count. planned: how many planned requests the
     run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
+    addresses: what each build is called by those who reach it; empty where all were called the same.
     """
 
     __slots__ = (
+        "addresses",
         "candidates",
         "current",
         "partial",
@@ -44,7 +47,9 @@ class Subject:
         warmup_positions: int = 0,
         planned: int | None = None,
         where: str = "the run",
+        addresses: Mapping[str, Address] | None = None,
     ) -> None:
+        self.addresses = addresses or {}
         self.where = where
         self.planned = planned
         self.warmup_positions = warmup_positions
@@ -77,7 +82,17 @@ def subject_of(run: Run) -> Subject:
         warmup_positions=_number(run.manifest.get("warmup_positions")),
         planned=_planned(run.manifest),
         where=str(run.path),
+        addresses=_addresses(run),
     )
+
+
+def _addresses(run: Run) -> dict[str, Address]:
+    """What each build was called in Host; nothing where all were sent the recorded one."""
+    config = run.manifest.get("config")
+    if isinstance(config, dict) and config.get("keep_host"):
+        return {}
+    found = {build["name"]: address_of_url(build.get("url", ""), build.get("host")) for build in run.builds}
+    return {name: address for name, address in found.items() if address is not None}
 
 
 def _planned(manifest: dict[str, Any]) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from diff.difference import MISSING
 
-__all__ = ["VOLATILE", "class_of", "is_clock_reading", "is_volatile", "number_of"]
+__all__ = ["VOLATILE", "class_of", "is_clock_reading", "is_time", "is_volatile", "number_of"]
 
 VOLATILE = frozenset(
     {"uuid", "ulid", "rfc3339", "http-date", "epoch-s", "epoch-ms", "epoch-us", "epoch-ns", "jwt", "objectid"}
@@ -89,11 +89,20 @@ def class_of(value: Any, now_ns: int) -> str:
 
 def is_volatile(name: str) -> bool:
     """True where two different values of that class say nothing about the build."""
-    head = name.partition(":")[0].partition(".")[0]
+    head = _head(name)
     if head == "token":
         length = name.rpartition(":")[2]
         return length.isdigit() and int(length) >= 16
     return head in VOLATILE
+
+
+def is_time(name: str) -> bool:
+    """True where values of that class are points in time."""
+    return _head(name) in ("rfc3339", "http-date") or _head(name) in _UNITS_A_SECOND
+
+
+def _head(name: str) -> str:
+    return name.partition(":")[0].partition(".")[0]
 
 
 def number_of(value: Any) -> float | None:
@@ -127,8 +136,8 @@ def is_clock_reading(value: Any, name: str, now_ns: int) -> bool:
 
     name: its class. Two builds that both read their clocks agree, whatever the scheduler did between the two readings.
     """
-    kind = name.partition(".")[0].partition(":")[0]
-    if kind not in ("rfc3339", "http-date") and kind not in _UNITS_A_SECOND:
+    kind = _head(name)
+    if not is_time(name):
         return False
     number = number_of(value)
     return number is not None and abs(number / _UNITS_A_SECOND.get(kind, 1.0) - now_ns / 1e9) <= _CLOCK_S

@@ -38,7 +38,7 @@ def beginning(
         "tool": f"understudy {_version()}",
         "python": sys.version.split()[0],
         "run": run_id,
-        "builds": [{"name": build.name, "role": build.role, "url": build.url} for build in builds],
+        "builds": [_build(build) for build in builds],
         "injected": {build.name: sorted(build.headers) for build in builds if build.headers},
         "hooks": {build.name: build.hook for build in builds if build.hook is not None},
         "log": {
@@ -56,6 +56,11 @@ def beginning(
         "started": rfc3339(now),
         "started_ns": now,
     }
+
+
+def _build(build: Build) -> dict[str, str]:
+    said = {"name": build.name, "role": build.role, "url": build.url}
+    return said if build.host is None else {**said, "host": build.host}
 
 
 def _plain(value: Any) -> Any:

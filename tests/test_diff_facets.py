@@ -86,3 +86,14 @@ def test_a_consistent_renaming_is_no_facet() -> None:
         return lambda _chance, number: f"{prefix}{number % 7}"
 
     assert "renamed" not in facets(make("k"), make("c"), make("r"))
+
+
+def test_two_times_that_are_one_moment_in_one_build_alone_break_no_renaming() -> None:
+    found, renamings = Facets(), Renamings()
+    for session in range(12):
+        for second in (0, 1):  # started and last_activity of one answer: the same moment but for the candidate
+            current, candidate = f"2026-11-27T02:01:{10 + session}Z", f"2026-11-27T02:02:{10 + session + second}Z"
+            found.observe(
+                seen(current, candidate), seen(current, f"2026-11-27T02:03:{10 + session}Z"), session, renamings
+            )
+    assert "renamed" not in {name for name, _, _ in found.tests()}

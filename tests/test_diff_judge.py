@@ -42,6 +42,12 @@ def test_a_planted_defect_is_exactly_one_finding_at_its_place(planted: Planted) 
     assert 0 < finding.share_low <= finding.share <= finding.share_high <= 1
 
 
+def test_a_new_field_without_content_breaks_nobody() -> None:
+    report = judged(run(11, requests=900, defect=on("/products/{}", put("digest", None))), timing=False)
+    (finding,) = report.candidates["candidate"].findings
+    assert (finding.path, finding.kind, finding.severity) == ("$['digest']", "extra", "behavioural")
+
+
 def test_several_defects_at_once_are_each_told_once() -> None:
     chosen = [
         one for one in DEFECTS if one.name in ("a value", "a lost element", "one language", "a counter that stopped")
