@@ -8,6 +8,7 @@ import random
 from capture.exchange import Request
 from replay.bind import Link
 from replay.outcome import Binding, Outcome
+from replay.payload import Payload
 from replay.plan import Planned
 from replay.rewrite import Template
 
@@ -15,49 +16,53 @@ __all__ = ["Pair", "mix", "orders_of"]
 
 
 class Pair:
-    """One planned request under way. blocked: per build, how many earlier requests it still waits for.
-
-    composed: by build index, what was made ready before the first of them was sent: request, bindings, traceparent.
+    """One planned request under way. key: iteration and position. blocked: per build, how many earlier requests it
+    still waits for, None for none on any. begun: per build, whether it was sent, None before the first. bytes: what it
+    holds in memory, roughly. payload: its bytes for all builds, None where each gets a request of its own from
+    `template`. composed: by build index, what was made ready before the first of them was sent: request, bindings,
+    traceparent.
     """
 
     __slots__ = (
         "begun",
         "blocked",
+        "bytes",
         "composed",
         "dependents",
         "due_ns",
         "iteration",
+        "key",
         "left",
         "links",
         "orders",
         "outcomes",
+        "payload",
         "planned",
         "ready_ns",
         "supplying",
         "template",
     )
 
-    def __init__(self, planned: Planned, iteration: int, due_ns: int, builds: int) -> None:
+    def __init__(self, planned: Planned, iteration: int, builds: int, orders: tuple[int, ...]) -> None:
+        exchange = planned.exchange
+        response = exchange.response
         self.planned = planned
         self.iteration = iteration
+        self.key = (iteration, planned.position)
         self.links: tuple[Link, ...] = ()
         self.supplying = False
-        self.due_ns = due_ns
-        self.ready_ns = due_ns
+        self.due_ns = 0
+        self.ready_ns = 0
         self.left = builds
         self.outcomes: list[Outcome | None] = [None] * builds
         self.blocked: list[int] | None = None
         self.begun: list[bool] | None = None
         self.dependents: list[Pair] | None = None
-        self.orders: tuple[int, ...] = ()
+        self.orders = orders
+        self.payload: Payload | None = None
         self.template: Template | None = None
         self.composed: dict[int, tuple[Request, tuple[Binding, ...], str]] | None = None
-
-    @property
-    def bytes(self) -> int:
-        exchange = self.planned.exchange
-        response = exchange.response
-        return len(exchange.request.body or b"") + (len(response.body or b"") if response is not None else 0) + 1024
+        self.bytes = len(exchange.request.body or b"") + len((response and response.body) or b"") + 1024
 
 
 def orders_of(builds: int, chance: random.Random) -> list[tuple[int, ...]]:

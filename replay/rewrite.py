@@ -9,7 +9,7 @@ from capture.exchange import Exchange, Headers, Request
 from replay.coding import encode_body
 from replay.plan import MARKER
 
-__all__ = ["HOP_BY_HOP", "Template", "body_was_decoded", "template", "trace_parent"]
+__all__ = ["HOP_BY_HOP", "Template", "body_was_decoded", "template"]
 
 HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "http2-settings"))
 """Headers about the recorded connection (RFC 9110 section 7.6.1), which are not sent again."""
@@ -134,13 +134,6 @@ def _named(connection: str) -> frozenset[str]:
         "keep-alive",
         "close",
     }
-
-
-def trace_parent(random_bits: int, recorded: str | None) -> str:
-    """A new W3C traceparent from 192 random bits; sampled, or as the recorded one said."""
-    flags = recorded[-2:] if recorded is not None and len(recorded) == 55 else "01"
-    trace, span = random_bits >> 64 or 1, random_bits & 0xFFFFFFFFFFFFFFFF or 1
-    return f"00-{trace:032x}-{span:016x}-{flags}"
 
 
 def body_was_decoded(exchange: Exchange, side: str) -> bool:

@@ -20,8 +20,9 @@ _NEVER_SENT = ("breaker", "hook")
 class Stage:
     """One build on which the plan is performed. authority: for Host; None keeps the recorded one.
 
-    The counts: `answered`, `failed` by kind, `row` of connections that failed one after the other, `hook_failed` with
-    `hook_detail` for the first of them. breaker: what every further request gets, once too many failed.
+    plain: True where it can be sent the bytes of a `Payload`. The counts: `answered`, `failed` by kind, `row` of
+    connections that failed one after the other, `hook_failed` with `hook_detail` for the first of them. breaker: what
+    every further request gets, once too many failed.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Stage:
         "hook_failed",
         "injected",
         "name",
+        "plain",
         "role",
         "row",
     )
@@ -58,6 +60,7 @@ class Stage:
         self.row = 0
         self.breaker: Failure | None = None
         self.hook = hook
+        self.plain = client.sends_bytes and not self.injected and hook is None
         self.hook_failed = 0
         self.hook_detail = ""
 
@@ -73,12 +76,8 @@ class Stage:
             raise
         return request, tuple(Binding(f"header:{name.lower()}", f"hook:{name}") for name in names)
 
-    def count(self, failure: Failure | None, breaker_failures: int) -> None:
-        """Count one outcome; the breaker opens after that many connections in a row that could not be made."""
-        if failure is None:
-            self.answered += 1
-            self.row = 0
-            return
+    def count_failure(self, failure: Failure, breaker_failures: int) -> None:
+        """Count one failure; the breaker opens after that many connections in a row that could not be made."""
         self.failed[failure.kind] += 1
         if failure.phase in _NEVER_SENT:
             return

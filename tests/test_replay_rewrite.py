@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 from capture.exchange import Exchange, Headers, Request
-from replay.rewrite import template, trace_parent
+from replay.rewrite import template
 from tests.support.rude import exchange
 
 TRACE = "00-11111111111111111111111111111111-2222222222222222-01"
@@ -134,10 +134,3 @@ def test_http2_requests_become_http11_with_one_cookie_header() -> None:
     )
     assert request.version == "HTTP/1.1"
     assert request.headers == (("Host", "build:1"), ("cookie", "a=1; b=2"), ("accept", "*/*"), *MARKER)
-
-
-def test_a_new_trace_keeps_the_recorded_flags() -> None:
-    bits = (0xAB << 64) | 0xCD
-    assert trace_parent(bits, None) == "00-000000000000000000000000000000ab-00000000000000cd-01"
-    assert trace_parent(bits, TRACE[:-2] + "00").endswith("-00")
-    assert trace_parent(0, None) == "00-00000000000000000000000000000001-0000000000000001-01"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from capture.errors import UsageError
@@ -98,11 +98,14 @@ class Job:
     """One request on its way through a client, and in the end what came of it.
 
     The caller sets request and done; done(job) is called exactly once, on the loop, with response or failure set.
-    sent_ns stays None where not one byte was handed to a connection. Times as in `Outcome`.
+    payload: the bytes to send, for a client whose `sends_bytes` is True, then request only says the method; else b"".
+    context: whatever the caller wants to have with it. sent_ns stays None where not one byte was handed to a
+    connection. Times as in `Outcome`.
     """
 
     __slots__ = (
         "attempts",
+        "context",
         "deadline_ns",
         "done",
         "end_ns",
@@ -117,10 +120,13 @@ class Job:
         "sent_ns",
     )
 
-    def __init__(self, request: Request, done: Callable[[Job], None]) -> None:
+    def __init__(
+        self, request: Request, done: Callable[[Job], None], payload: bytes = b"", context: Any = None
+    ) -> None:
         self.request = request
         self.done = done
-        self.payload: bytes = b""
+        self.payload = payload
+        self.context = context
         self.sent_ns: int | None = None
         self.first_byte_ns: int | None = None
         self.end_ns = 0
@@ -146,7 +152,12 @@ class Job:
 
 
 class Client(Protocol):
-    """Performs requests on one build; every implementation passes the same conformance suite."""
+    """Performs requests on one build; every implementation passes the same conformance suite.
+
+    sends_bytes: True where a job may bring its request as bytes that go on the wire as they are.
+    """
+
+    sends_bytes: bool
 
     async def open(self) -> None:
         """Begin; needs the running loop."""

@@ -266,6 +266,8 @@ class H2Client:
     `received_bytes` and `sent_bytes` of a job are those of its fields and data, without frames and compression.
     """
 
+    sends_bytes = False
+
     def __init__(self, endpoint: Endpoint, limits: Limits, clock: Clock) -> None:
         self.endpoint = endpoint
         self.limits = limits

@@ -27,6 +27,8 @@ class WebClient:
     spelling (the last one wins). `received_bytes` counts the body alone.
     """
 
+    sends_bytes = False
+
     def __init__(self, endpoint: Endpoint, limits: Limits, clock: Clock) -> None:
         self.endpoint = endpoint
         self.limits = limits

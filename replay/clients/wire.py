@@ -141,6 +141,8 @@ class WireClient:
     limits.connections_max at once; jobs beyond that wait their turn inside the client.
     """
 
+    sends_bytes = True
+
     def __init__(self, endpoint: Endpoint, limits: Limits, clock: Clock) -> None:
         self.endpoint = endpoint
         self.limits = limits
@@ -164,7 +166,8 @@ class WireClient:
         self._timer = self._loop.call_later(self._tick_s, self._sweep)
 
     def perform(self, job: Job) -> None:
-        job.payload = encode_request(job.request)
+        if not job.payload:
+            job.payload = encode_request(job.request)
         if self._idle:
             self._idle.pop().start(job)
         else:

@@ -1,0 +1,52 @@
+"""When each of a plan's requests is due, over loops of the plan and after what an earlier attempt has done."""
+
+from __future__ import annotations
+
+from replay.pace import Closed, Pace, due_ns
+from replay.plan import Planned
+
+__all__ = ["Schedule"]
+
+
+class Schedule:
+    """The due times of one performance; asked in plan order, once for each request.
+
+    admitted: requests that got a place in the schedule, whether they are sent by this process or another.
+    """
+
+    __slots__ = ("_base_offset_ns", "_begun", "_iteration", "_last_offset_ns", "_pace", "_start_ns", "admitted")
+
+    def __init__(self, pace: Pace, start_ns: int) -> None:
+        self.admitted = 0
+        self._pace = pace
+        self._start_ns = start_ns
+        self._base_offset_ns = 0
+        self._last_offset_ns = 0
+        self._iteration = 0
+        self._begun = False
+
+    @property
+    def closed(self) -> bool:
+        """True where nothing has a due time of its own."""
+        return isinstance(self._pace, Closed)
+
+    def next_ns(self, iteration: int, planned: Planned) -> int | None:
+        """Take the next request that is sent; when it is due, None in a closed loop."""
+        offset = self.offset_ns(iteration, planned)
+        number = self.admitted
+        self.admitted = number + 1
+        return due_ns(self._pace, self._start_ns, number, offset)
+
+    def offset_ns(self, iteration: int, planned: Planned) -> int:
+        """ns since the beginning of the first loop; each loop begins where the one before ended."""
+        if iteration != self._iteration:
+            self._iteration = iteration
+            self._base_offset_ns += self._last_offset_ns
+        self._last_offset_ns = planned.offset_ns
+        return self._base_offset_ns + planned.offset_ns
+
+    def begin_at(self, iteration: int, planned: Planned) -> None:
+        """Begin the schedule at this request, the first that an earlier attempt has left; later calls do nothing."""
+        if not self._begun:
+            self._begun = True
+            self._base_offset_ns = -self.offset_ns(iteration, planned)

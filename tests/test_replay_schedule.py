@@ -1,0 +1,38 @@
+"""The schedule: due times over loops of a plan, and where a resumed run begins."""
+
+from __future__ import annotations
+
+from replay.pace import Closed, Rate, Recorded
+from replay.plan import Planned
+from replay.schedule import Schedule
+from tests.support.rude import exchange, get
+
+
+def planned(position: int, offset_ns: int) -> Planned:
+    return Planned(position, exchange(position, get("/")), offset_ns)
+
+
+def test_a_loop_begins_where_the_one_before_ended() -> None:
+    schedule = Schedule(Recorded(2.0), 1000)
+    plan = [planned(0, 0), planned(1, 60)]
+    assert [schedule.next_ns(n, item) for n in range(3) for item in plan] == [1000, 1030, 1030, 1060, 1060, 1090]
+
+
+def test_a_request_that_is_not_sent_moves_the_recorded_schedule_and_not_the_rate() -> None:
+    schedule = Schedule(Rate(1e9), 0)
+    assert schedule.next_ns(0, planned(0, 0)) == 0
+    assert schedule.offset_ns(0, planned(1, 500)) == 500
+    assert schedule.next_ns(0, planned(2, 900)) == 1
+
+
+def test_a_resumed_schedule_begins_at_the_first_request_that_is_left() -> None:
+    schedule = Schedule(Recorded(), 1000)
+    for item in (planned(7, 700), planned(8, 800)):
+        schedule.begin_at(0, item)
+        assert schedule.next_ns(0, item) == 1000 + item.offset_ns - 700
+    assert schedule.next_ns(1, planned(0, 0)) == 1100
+
+
+def test_a_closed_loop_has_no_due_times() -> None:
+    assert Schedule(Closed(3), 0).closed
+    assert Schedule(Closed(3), 0).next_ns(0, planned(0, 0)) is None
