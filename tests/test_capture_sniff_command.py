@@ -84,9 +84,9 @@ def service(kind: type[ThreadingHTTPServer] = ThreadingHTTPServer) -> Iterator[i
 
 
 @contextmanager
-def sniffing(log: Path, port: int, *more: str) -> Iterator[subprocess.Popen[str]]:
+def sniffing(log: Path, port: int, *more: str, stderr: int | None = None) -> Iterator[subprocess.Popen[str]]:
     words = [*COMMAND, "--interface", "lo", "--port", str(port), "--log", str(log), *more]
-    process = subprocess.Popen(words, cwd=ROOT, env=os.environ | KEY, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, cwd=ROOT, env=os.environ | KEY, stdout=subprocess.PIPE, stderr=stderr, text=True)
     try:
         assert process.stdout is not None
         with selectors.DefaultSelector() as selector:
@@ -209,6 +209,52 @@ def test_a_sniffer_that_is_kept_from_the_processor_for_a_while_loses_nothing(tmp
         process.send_signal(signal.SIGCONT)
         counts = assert_conserved(stop(process))
     assert (counts.seen, counts.kept) == (50, 50)
+
+
+@live
+@pytest.mark.net
+@pytest.mark.parametrize("share", ["1.0", "0.3"])
+def test_what_the_kernel_dropped_is_counted_in_exchanges_not_in_packets(tmp_path: Path, share: str) -> None:
+    served = 0
+    with (
+        service() as port,
+        sniffing(
+            tmp_path / "log", port, "--ring-mb", "1", "--sample-connections", share, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        clients = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(4)]
+
+        def ask(times: int) -> int:
+            for _ in range(times):
+                for client in clients:
+                    client.request("GET", "/100000", headers={"X-Fill": "f" * 20_000})
+                    assert len(client.getresponse().read()) == 100_000
+            return times * len(clients)
+
+        served += ask(2)
+        process.send_signal(signal.SIGSTOP)
+        served += ask(20)
+        process.send_signal(signal.SIGCONT)
+        wait_until_read(process)
+        served += ask(2)
+        for client in clients:
+            client.close()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    counts = assert_conserved(out.strip())
+    assert "the kernel dropped" in err
+    assert counts.seen == served
+    assert counts.kept < served
+    assert "kernel_drop" not in out
+
+
+def wait_until_read(process: subprocess.Popen[str]) -> None:
+    """Until the sniffer, which was stopped, sleeps again because its ring is empty; at most ten seconds."""
+    end = time.monotonic() + 10
+    status = Path(f"/proc/{process.pid}/stat")
+    while status.read_text().rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_the_share_of_ports_that_is_chosen_is_the_probability() -> None:

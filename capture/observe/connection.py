@@ -6,7 +6,7 @@ import re
 from typing import Final, Literal
 
 from capture.observe.events import Begin, Observed, Opaque
-from capture.observe.http1 import Http1Observer
+from capture.observe.http1 import Http1Observer, Place
 from capture.observe.http2 import PREFACE, Http2Observer
 
 __all__ = ["ConnectionObserver", "Protocol", "recognise"]
@@ -96,6 +96,13 @@ class ConnectionObserver:
     def between_requests(self) -> bool:
         """True where the client's next byte begins a new HTTP/1 request, so that `Skim` could go on from here."""
         return isinstance(self._on, Http1Observer) and self._on.between_requests
+
+    @property
+    def place(self) -> Place | None:
+        """How far the messages of an HTTP/1 connection are; None where nothing of the kind is known."""
+        if self._on is None and not (self._first or self._midstream):
+            return Place(0, 0, False, False, True)
+        return self._on.place if isinstance(self._on, Http1Observer) else None
 
     def client_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
         """The client sent these bytes."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from capture.exchange import Exchange, Request
 
-__all__ = ["Begin", "Finished", "Lost", "Observed", "Opaque"]
+__all__ = ["Begin", "Finished", "Observed", "Opaque"]
 
 Begin: TypeAlias = Callable[[Request, int], object | None]
 """Called once for each request whose head was read, with an empty body and the time of its first byte in ns.
@@ -35,13 +35,4 @@ class Opaque(NamedTuple):
     reason: str
 
 
-class Lost(NamedTuple):
-    """An exchange that was there and cannot be recorded, for want of its request's head; only where bytes were lost.
-
-    reason: "gap" where the head was seen in part, "no_request" where nothing but the response was seen.
-    """
-
-    reason: str
-
-
-Observed: TypeAlias = Finished | Opaque | Lost
+Observed: TypeAlias = Finished | Opaque

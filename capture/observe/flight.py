@@ -6,7 +6,7 @@ from collections import deque
 
 from capture.exchange import Exchange, Request, Response, Times
 from capture.observe.body import Body, Digest
-from capture.observe.events import Begin, Finished, Lost, Observed, Opaque
+from capture.observe.events import Begin, Finished, Observed, Opaque
 from capture.observe.head import RequestHead, ResponseHead
 
 __all__ = ["Flight", "Flights"]
@@ -146,10 +146,6 @@ class Flights:
             flight = waiting.popleft()
             flight.fault = flight.fault or (unended if flight.ended_ns is None else unanswered)
             self.finish(flight)
-
-    def lost(self, reason: str) -> None:
-        """A response to a request that was never seen."""
-        self._out.append(Lost(reason))
 
     def opaque(self, reason: str) -> None:
         """The rest of the connection, or of one direction, cannot be read; said once."""

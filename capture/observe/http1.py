@@ -13,12 +13,29 @@ but a coding besides chunked is still on the body).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from capture.observe.events import Begin, Observed
 from capture.observe.flight import Flights
 from capture.observe.requests import PIPELINE_MAX, RequestReader
 from capture.observe.responses import ResponseReader
 
-__all__ = ["PIPELINE_MAX", "Http1Observer"]
+__all__ = ["PIPELINE_MAX", "Http1Observer", "Place"]
+
+
+class Place(NamedTuple):
+    """How far the messages of a connection are, for a reader that has to pass over a hole.
+
+    client_left, server_left: bytes to the known end of the message that is being read, 0 between two; None where that
+    is not known. asking: a request is being read. begun: an exchange is under way whose request has been begun.
+    answered: the server spoke last, or nobody has.
+    """
+
+    client_left: int | None
+    server_left: int | None
+    asking: bool
+    begun: bool
+    answered: bool
 
 
 class Http1Observer:
@@ -50,18 +67,27 @@ class Http1Observer:
         """True where the client's next byte begins a new request."""
         return self._requests.between
 
+    @property
+    def place(self) -> Place:
+        """How far the messages of both directions are."""
+        requests, responses, waiting = self._requests, self._responses, bool(self._flights.waiting)
+        reading = self._flights.reading is not None
+        asking = reading or requests.head_begun
+        answered = responses.begun if waiting else not asking
+        return Place(requests.left, responses.left, asking, waiting or reading, answered)
+
     def client_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
         if not self._requests.off:
             self._requests.feed(data, at_ns)
             if self._responses.lost and len(self._flights.waiting) > 1:
-                self._lose()  # it is not known which of them the next response answers
+                self._lose(asked_whole=self._requests.between)  # which of them the next response answers is not known
         return self._flights.take()
 
     def server_bytes(self, data: bytes, at_ns: int) -> list[Observed]:
         if not self._responses.off:
             self._responses.feed(data, at_ns)
             if self._responses.unsure:
-                self._lose()
+                self._lose(asked_whole=self._requests.between)
         return self._flights.take()
 
     def client_end(self, at_ns: int) -> list[Observed]:
@@ -99,26 +125,24 @@ class Http1Observer:
             return []
         passed = requests.gap(missing_bytes, at_ns) if from_client else responses.gap(missing_bytes)
         if not passed:
-            self._lose()
+            self._lose(asked_whole=not from_client and requests.between)
         return self._flights.take()
 
-    def _lose(self) -> None:
+    def _lose(self, *, asked_whole: bool = False) -> None:
         """It is not known any more where messages begin: end what is under way, and look for a sure start of both.
 
-        Where requests were pipelined no later response could be paired for sure, and the rest is opaque.
+        asked_whole: the client's direction is whole, and between two requests: it is read on. Where requests were
+        pipelined no later response could be paired for sure, and the rest is opaque.
         """
         requests, responses = self._requests, self._responses
         responses.cut("gap")
         requests.stop_body()
-        owed = len(self._flights.waiting)
         self._flights.flush("gap", "gap")
-        if requests.head_begun:
-            self._flights.lost("gap")
-            owed += 1
         if self._flights.pipelined:
             requests.stop()
             responses.stop()
             self._flights.opaque("gap")
-        else:
+            return
+        if not asked_whole:
             requests.lose()
-            responses.lose(owed)
+        responses.lose()

@@ -19,15 +19,15 @@ from capture.observe.head import (
     salvage,
 )
 
-__all__ = ["PIPELINE_MAX", "RequestReader"]
+__all__ = ["MAY_START", "PIPELINE_MAX", "START", "RequestReader"]
 
 PIPELINE_MAX: Final = 64
 """Requests of one connection that may wait for their responses; beyond it the client's bytes are not read."""
 _FULL_BODIES: Final = 4
 """With more than this many requests waiting, further request bodies are kept to a sixteenth of the cap."""
 
-_START: Final = re.compile(rb"[A-Z][A-Z-]{1,19} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r\n")
-_MAY_START: Final = re.compile(rb"[A-Z][A-Z-]{0,19}(?: [^\x00-\x20\x7f]*(?: [HTP/1.0]{0,8}\r?)?)?")
+START: Final = re.compile(rb"[A-Z][A-Z-]{1,19} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r\n")
+MAY_START: Final = re.compile(rb"[A-Z][A-Z-]{0,19}(?: [^\x00-\x20\x7f]*(?: [HTP/1.0]{0,8}\r?)?)?")
 
 
 class RequestReader:
@@ -75,10 +75,10 @@ class RequestReader:
         if self.lost:
             begun = bytes(self._held) + data
             self._held.clear()
-            if _START.match(begun) is not None:
+            if START.match(begun) is not None:
                 data = begun
-            elif _START.match(data) is None:
-                if len(begun) <= HEAD_BYTES_MAX and _MAY_START.fullmatch(begun) is not None:
+            elif START.match(data) is None:
+                if len(begun) <= HEAD_BYTES_MAX and MAY_START.fullmatch(begun) is not None:
                     self._held += begun
                 return
             self.lost = False
@@ -272,6 +272,13 @@ class RequestReader:
     def head_begun(self) -> bool:
         """True where the start of a request was read, and not yet all of its head."""
         return not self.paused and not self.lost and bool(self._held.strip(b"\r\n"))
+
+    @property
+    def left(self) -> int | None:
+        """Bytes to the end of the request that is being read, 0 between two; None where that is not known."""
+        if self._body is not None:
+            return self._body.left if isinstance(self._body, LengthBody) else None
+        return 0 if self.between else None
 
     def lose(self) -> None:
         """Read nothing until a sure start."""

@@ -43,7 +43,6 @@ class ResponseReader:
         "_last",
         "_last_raw",
         "_last_whole",
-        "_owed",
         "_requests",
         "lost",
         "off",
@@ -61,7 +60,6 @@ class ResponseReader:
         self._last: ResponseHead | None = None
         self._last_raw = b""
         self._last_whole = False
-        self._owed = 0  # responses still to come to requests that a gap has ended
         self.off = False
         self.lost = False
         self.unsure = False
@@ -79,10 +77,8 @@ class ResponseReader:
                     self.unsure = bool(self._flights.waiting)
                 return
             if not self._flights.waiting:
-                self._orphan(data)
-                return
+                return  # its request was lost, or given up in that gap
             self.lost = False
-            self._owed = 0
         held = self._held
         if held:
             started_ns = self._held_ns
@@ -109,15 +105,6 @@ class ResponseReader:
                     return
                 start = self._response(data, start, end, started_ns, at_ns)
             started_ns = at_ns
-
-    def _orphan(self, data: bytes) -> None:
-        """A response starts after a gap, and its request was lost, or given up in that gap already."""
-        if data[9:10] == b"1":
-            return
-        if self._owed:
-            self._owed -= 1
-        else:
-            self._flights.lost("no_request")
 
     def _hold(self, rest: bytes, started_ns: int) -> None:
         if not self._flights.waiting and rest != b"\r":
@@ -273,9 +260,22 @@ class ResponseReader:
             self._ended(bytes(body.kept), body.length, body, None)
         return True
 
-    def lose(self, owed: int) -> None:
-        """Read nothing until a sure start. owed: requests given up without a response."""
-        self._owed += owed
+    @property
+    def begun(self) -> bool:
+        """True where some of the response to the oldest request that waits was read."""
+        return self._head is not None or bool(self._held)
+
+    @property
+    def left(self) -> int | None:
+        """Bytes to the end of the response that is being read, 0 between two; None where that is not known."""
+        if self.off or self.lost or self._held:
+            return None
+        if self._body is not None:
+            return self._body.left if isinstance(self._body, LengthBody) else None
+        return None if self._flights.waiting else 0
+
+    def lose(self) -> None:
+        """Read nothing until a sure start."""
         self.unsure = False
         self._head = self._body = None
         self._held.clear()

@@ -28,10 +28,11 @@ class Skim:
     follows a request to upgrade is read as HTTP for as long as it is HTTP.
     """
 
-    __slots__ = ("_alone", "_body", "_h2_last_id", "_held", "_http2", "_last", "opaque")
+    __slots__ = ("_alone", "_body", "_h2_last_id", "_held", "_http2", "_last", "lost", "opaque")
 
     def __init__(self) -> None:
         self.opaque: str | None = None
+        self.lost = False
         self._held = b""
         self._body: Body | _Frame | None = None
         self._http2: bool | None = None  # None until the first bytes have said so
@@ -51,6 +52,35 @@ class Skim:
         if self._http2:
             return self._frames(data)
         return self._first(data) if self._http2 is None else self._requests(data)
+
+    def gap(self, missing_bytes: int) -> int:
+        """So many bytes were lost; returns how many requests surely were in them, at least in part.
+
+        Between two requests that is one, or as many as of the last request's size fit exactly. `lost` says whether the
+        start of a request has to be looked for behind it; then `restart` there.
+        """
+        body, self._body = self._body, None
+        held, self._held = self._held, b""
+        if isinstance(body, LengthBody | _Frame) and missing_bytes <= body.left:
+            body.left -= missing_bytes
+            self._body = body if body.left else None
+            return 0
+        self.lost = True
+        if self._http2 or (body is not None and not isinstance(body, LengthBody)):
+            return 0
+        missing_bytes -= body.left if body is not None else 0
+        size = len(self._alone)
+        return missing_bytes // size if not held and size and missing_bytes % size == 0 else 1
+
+    @property
+    def between(self) -> bool:
+        """True where the next byte begins a new request."""
+        return self._body is None and not self._held and not self.lost and self.opaque is None
+
+    def restart(self) -> None:
+        """The next byte is the first of a request, or of an HTTP/2 connection."""
+        self.lost = False
+        self._http2 = None
 
     def _first(self, data: bytes) -> int:
         protocol = recognise(data) if data else None

@@ -43,12 +43,14 @@ _PLAIN = struct.Struct(">12xHBxHxxHxBxx8s4sIIBB")  # Ethernet, IPv4 without opti
 @dataclasses.dataclass(slots=True)
 class SniffReport:
     """What came of a capture. frames: that were read; left: those that were not TCP on IP, by reason; kernel_drops:
-    packets lost before they could be read; damaged: one line for each file that is torn."""
+    packets lost before they could be read, whose exchanges the counts have as lost or incomplete; unread: those left
+    in the ring when the capture was ended at once; damaged: one line for each file that is torn."""
 
     counts: Conservation
     frames: int = 0
     left: dict[str, int] = dataclasses.field(default_factory=dict)
     kernel_drops: int = 0
+    unread: int = 0
     damaged: list[str] = dataclasses.field(default_factory=list)
 
     def merge(self, other: SniffReport) -> None:
@@ -56,6 +58,7 @@ class SniffReport:
         self.counts.merge(other.counts)
         self.frames += other.frames
         self.kernel_drops += other.kernel_drops
+        self.unread += other.unread
         for reason, n in other.left.items():
             self.left[reason] = self.left.get(reason, 0) + n
 
@@ -196,12 +199,6 @@ def _sniff(live: _Live, on_sniffing: Callable[[], None], fanout: int | None) -> 
         def each(data: bytes, at_ns: int) -> None:
             reader.frame(link_type, data, at_ns)
 
-        def count_drops() -> None:
-            drops = ring.drops()
-            report.kernel_drops += drops
-            if drops:
-                pipeline.lost("kernel_drop", drops)
-
         on_sniffing()
         look_ns = 0
         draining = False
@@ -217,12 +214,10 @@ def _sniff(live: _Live, on_sniffing: Callable[[], None], fanout: int | None) -> 
                     break
             if now_ns >= look_ns:
                 look_ns = now_ns + _STATISTICS_NS
-                count_drops()
+                report.kernel_drops += ring.drops()
                 recording.copy_counts()
-        unread = ring.left()
-        if unread:
-            pipeline.lost("not_read", unread)
-        count_drops()
+        report.unread = ring.left()
+        report.kernel_drops += ring.drops()
         reader.close()
         stop.restore()
         report.frames, report.left = reader.frames, dict(reader.decoder.counts)
@@ -343,11 +338,7 @@ def _share(live: _Live, on_sniffing: Callable[[], None], workers: int) -> SniffR
             stopping.append(0)
         else:
             values = json.loads(text)
-            report.merge(
-                SniffReport(
-                    Conservation.from_dict(values["counts"]), values["frames"], values["left"], values["kernel_drops"]
-                )
-            )
+            report.merge(SniffReport(**values | {"counts": Conservation.from_dict(values["counts"])}))
     if failed:
         raise RunFailed(f"--workers: {len(failed)} of {workers} processes failed; their messages are above")
     return report

@@ -99,6 +99,8 @@ def _notes(report: SniffReport) -> None:
     if report.kernel_drops:
         advice = "see --sample-connections, --ring-mb and --workers"
         click.echo(f"understudy: the kernel dropped {report.kernel_drops} packets; {advice}", err=True)
+    if report.unread:
+        click.echo(f"understudy: {report.unread} packets were left unread, since a second signal came", err=True)
     for reason, what in (
         ("link_type", "frames of a link type that is not read"),
         ("cut", "segments cut short by the capture's length limit"),

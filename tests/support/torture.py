@@ -10,20 +10,53 @@ from pathlib import Path
 from capture.sources.packets.ip import Segment
 from tests.support.packets import Talk
 
-__all__ = ["Torture", "frame_of", "torture", "write_pcap"]
+__all__ = ["Exchanged", "Talked", "Torture", "frame_of", "torture", "write_pcap"]
+
+
+@dataclass(slots=True)
+class Exchanged:
+    """One exchange as sent. ask, answer: its segments' bytes, with whether they were captured."""
+
+    target: str
+    ask: list[tuple[bytes, bool]]
+    answer: list[tuple[bytes, bool]]
+
+    @property
+    def asked(self) -> bool:
+        """True where some of the request was captured."""
+        return any(kept for _, kept in self.ask)
+
+    @property
+    def answered(self) -> bool:
+        """True where some of the answer was captured."""
+        return any(kept for _, kept in self.answer)
+
+
+@dataclass(slots=True)
+class Talked:
+    """One connection. asks_open, answers_open: the handshake that says where the client's and the server's bytes begin
+    was captured. ended: one FIN was, which says where both end."""
+
+    exchanges: list[Exchanged]
+    asks_open: bool
+    answers_open: bool
+    ended: bool
 
 
 @dataclass(slots=True)
 class Torture:
-    """segments: as captured. sent: target to the body that answers it. unseen: exchanges of which nothing is left."""
+    """segments: as captured. sent: target to the body that answers it. talks: what of each connection was captured."""
 
     segments: list[Segment] = field(default_factory=list)
     sent: dict[str, bytes] = field(default_factory=dict)
-    unseen: int = 0
+    talks: list[Talked] = field(default_factory=list)
 
 
 def torture(seed: int, connections: int, loss: float) -> Torture:
-    """`connections` at once, each of up to six exchanges; loss: the chance of a segment not to be captured."""
+    """`connections` at once, each of up to six exchanges; loss: the chance of a segment not to be captured.
+
+    With loss no bare acknowledgement is captured either.
+    """
     chance, made = random.Random(seed), Torture()
     placed: list[tuple[float, Segment]] = []
     for number in range(connections):
@@ -33,16 +66,27 @@ def torture(seed: int, connections: int, loss: float) -> Torture:
             before = len(talk.segments)
             target = f"/{number}/{n}"
             made.sent[target] = _exchange(chance, talk, target)
-            spans.append((before, len(talk.segments)))
+            spans.append((target, before, len(talk.segments)))
         talk.close()
         kept = [chance.random() >= loss for _ in talk.segments]
-        made.unseen += sum(not any(kept[start:end]) for start, end in spans)
+        kept[2] = kept[-1] = loss == 0  # bare acknowledgements, which the live filter leaves out
+        made.talks.append(_talked(talk, kept, spans))
         for place, segment in enumerate(talk.segments):
             if kept[place]:
                 placed += [(number * 3 + place + chance.random() * 5, copy) for copy in _copies(chance, segment)]
     placed.sort(key=lambda pair: pair[0])
     made.segments = [segment for _, segment in placed]
     return made
+
+
+def _talked(talk: Talk, kept: list[bool], spans: list[tuple[str, int, int]]) -> Talked:
+    exchanges = []
+    for target, start, end in spans:
+        parts = [(talk.segments[place], kept[place]) for place in range(start, end)]
+        ask = [(segment.data, seen) for segment, seen in parts if segment.flow == talk.forth]
+        answer = [(segment.data, seen) for segment, seen in parts if segment.flow != talk.forth]
+        exchanges.append(Exchanged(target, ask, answer))
+    return Talked(exchanges, kept[0] or kept[1], kept[1], kept[-3] or kept[-2])
 
 
 def _exchange(chance: random.Random, talk: Talk, target: str) -> bytes:

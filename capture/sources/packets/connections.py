@@ -14,7 +14,8 @@ from typing import Final
 
 from capture.sources.packets.follow import Follow
 from capture.sources.packets.ip import ACK, FIN, RST, SYN, Segment, address_of
-from capture.sources.packets.stream import WINDOW, Stream
+from capture.sources.packets.stream import WINDOW, Stream, next_hole
+from capture.sources.packets.turns import UNKNOWN, Hole
 
 __all__ = ["CONNECTIONS_MAX", "Connections", "Counts"]
 
@@ -33,6 +34,7 @@ _FAR_MAX: Final = 8
 
 _ENDS: Final = SYN | FIN | RST
 _REQUEST: Final = re.compile(rb"[A-Z][A-Z-]{1,19} ")
+_ANSWER: Final = re.compile(rb"HTTP/1\.[01] [1-5]")
 
 
 @dataclass(slots=True)
@@ -133,6 +135,8 @@ class Connections:
                 else:
                     conn.client.stream.acked = ack
                     follow.server_bytes(data, conn.read_ns)
+                    if conn.client.stream.held:
+                        self._drain(conn, at_ns)
         else:
             self._unusual(half, segment, at_ns)
         if at_ns >= self._check_at_ns:
@@ -160,7 +164,7 @@ class Connections:
         sender, receiver = int.from_bytes(segment.flow[-4:-2], "big"), int.from_bytes(segment.flow[-2:], "big")
         if (sender in self._ports) != (receiver in self._ports):
             return receiver in self._ports
-        if segment.data.startswith(b"HTTP/"):
+        if _ANSWER.match(segment.data):
             return False
         if _REQUEST.match(segment.data):
             return True
@@ -178,10 +182,6 @@ class Connections:
             self._syn(half, segment)
         if conn.over:
             return
-        other = (conn.server if half.is_client else conn.client).stream
-        newer = other.acked is None or other.place(segment.ack) > other.place(other.acked)
-        if segment.flags & ACK and other.synced and newer:
-            other.acked = segment.ack
         if conn.follow is not None:
             self._accept(half, segment, at_ns)
             self._drain(conn, at_ns)
@@ -198,10 +198,10 @@ class Connections:
         conn, stream = half.conn, half.stream
         if conn.follow is not None:
             return
-        if not segment.flags & ACK and not half.is_client and not conn.client.stream.synced:
+        if half.is_client == bool(segment.flags & ACK) and not conn.client.stream.synced:
             conn.client, conn.server = conn.server, conn.client  # the guess about who is the client was wrong
             conn.client.is_client, conn.server.is_client = True, False
-            conn.flow = segment.flow
+            conn.flow = segment.reverse if segment.flags & ACK else segment.flow
         stream.first_seq = segment.seq
         stream.sync(segment.seq + 1)
         if segment.flags & ACK:
@@ -230,7 +230,7 @@ class Connections:
         names = address_of(conn.flow)
         conn.follow = self._make_follow(names[0], names[1], self.counts.connections, at_ns)
         if not handshake:
-            conn.follow.gap("client", 0, at_ns)
+            conn.follow.gap(Hole(UNKNOWN, 0, "client"), at_ns)
         for half, segment, seen_ns in early:
             self._accept(half, segment, seen_ns)
         self._drain(conn, at_ns)
@@ -245,6 +245,9 @@ class Connections:
             stream.sync(seq)
         if flags & SYN:
             seq = (seq + 1) & 0xFFFFFFFF
+        other = (half.conn.server if half.is_client else half.conn.client).stream
+        if flags & ACK and other.synced and (other.acked is None or other.place(ack) > other.place(other.acked)):
+            other.acked = ack
         follow = half.conn.follow
         if not half.is_client and follow is not None and not follow.wants_server:
             half.conn.over = half.conn.over or bool(flags & RST)
@@ -324,15 +327,22 @@ class Connections:
             self._lose(half, piece.missing, at_ns)
 
     def _lose(self, half: _Half, length: int, at_ns: int) -> None:
-        """The next bytes were not captured."""
+        """The next bytes of one direction were cut off by the capture."""
         stream, follow = half.stream, half.conn.follow
         if stream.held:  # another copy may have had what this one was cut off
             length = min(length, stream.held[0].start - stream.position)
         if length > 0 and follow is not None:
-            stream.advance(length)
-            self.counts.gaps += 1
-            self.counts.gap_bytes += length
-            follow.gap("client" if half.is_client else "server", length, at_ns)
+            hole = Hole(length, 0, "client") if half.is_client else Hole(0, length, "server")
+            self._pass_over(half.conn, hole, at_ns)
+
+    def _pass_over(self, conn: _Connection, hole: Hole, at_ns: int) -> None:
+        for half, length in ((conn.client, hole.client), (conn.server, hole.server)):
+            if length:
+                half.stream.advance(length)
+                self.counts.gaps += 1
+                self.counts.gap_bytes += length
+        if conn.follow is not None:
+            conn.follow.gap(hole, at_ns)
 
     def _jump(self, half: _Half, seq: int, at_ns: int) -> None:
         """So much was lost that its length is not known; go on from here."""
@@ -343,29 +353,18 @@ class Connections:
         stream.sync(seq)
         self.counts.gaps += 1
         if half.conn.follow is not None:
-            half.conn.follow.gap("client" if half.is_client else "server", 0, at_ns)
+            half.conn.follow.gap(Hole(UNKNOWN, 0, "client") if half.is_client else Hole(0, UNKNOWN, "server"), at_ns)
 
-    def _give_up_hole(self, conn: _Connection, at_ns: int) -> bool:
-        """Take the first hole as lost and read on; False where there is none."""
+    def _give_up_hole(self, conn: _Connection, at_ns: int, *, closing: bool = False) -> bool:
+        """Take what is missing before the next bytes as lost and read on; False where nothing is missing."""
         if conn.follow is None or conn.over:
             return False
-        client, server = conn.client.stream, conn.server.stream
-        hole = client.hole() or self._unseen(server, client)
-        if hole:
-            self._lose(conn.client, hole, at_ns)
-        elif conn.follow.wants_server and (hole := server.hole() or self._unseen(client, server)):
-            self._lose(conn.server, hole, at_ns)
-        else:
+        hole = next_hole(conn.client.stream, conn.server.stream, conn.follow.wants_server, closing=closing)
+        if hole is None:
             return False
+        self._pass_over(conn, hole, at_ns)
         self._drain(conn, at_ns)
         return True
-
-    @staticmethod
-    def _unseen(sender: Stream, other: Stream) -> int:
-        """Bytes of the other direction that what is next of the sender acknowledges, and that never came."""
-        if not sender.held or sender.held[0].start > sender.position or other.passed(sender.held[0].ack):
-            return 0
-        return other.place(sender.held[0].ack) - other.position
 
     # --- ends and time
 
@@ -378,7 +377,7 @@ class Connections:
                 conn.over = True
                 return
             self._join(conn, at_ns)
-        while self._give_up_hole(conn, at_ns):
+        while self._give_up_hole(conn, at_ns, closing=True):
             pass
         if conn.follow is not None and not self._is_over(conn):
             conn.over = True

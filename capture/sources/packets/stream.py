@@ -5,7 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final, NamedTuple
 
-__all__ = ["HELD_BYTES_MAX", "WINDOW", "Piece", "Stream"]
+from capture.sources.packets.turns import Direction, Hole
+
+__all__ = ["HELD_BYTES_MAX", "WINDOW", "Piece", "Stream", "next_hole"]
 
 HELD_BYTES_MAX: Final = 4 << 20
 """Bytes of one direction that may wait for what is before them; beyond it the hole is taken as lost."""
@@ -143,3 +145,42 @@ class Stream:
         if self.held:
             return max(0, self.held[0].start - self.position)
         return max(0, (self.end or 0) - self.position, (self.reset or 0) - self.position)
+
+    def before(self, ack: int) -> int:
+        """Bytes behind `position` that the other side had when it sent this acknowledgement; never negative."""
+        place = self.place(ack)
+        return max(0, (place if self.end is None else min(place, self.end)) - self.position)
+
+    def unread_end(self) -> int:
+        """Bytes behind `position` that were sent for sure before the connection ended: up to FIN, RST or what was
+        acknowledged. Without a FIN the last number that was acknowledged may be that of the FIN, and is no byte."""
+        acked = self.before(self.acked) - (self.end is None) if self.acked is not None else 0
+        return max(self.hole(), acked if acked <= WINDOW else 0)
+
+
+def next_hole(client: Stream, server: Stream, wants_server: bool, *, closing: bool) -> Hole | None:
+    """What of both directions is missing before the next bytes that wait, whichever were sent first; None for nothing.
+
+    closing: nothing follows any more, so what was acknowledged and never came is missing too.
+    """
+    asked = client.held[0] if client.held else None
+    answer = server.held[0] if server.held and wants_server else None
+    before: Direction | None = None
+    if asked is not None and (
+        answer is None or server.place(asked.ack) <= answer.start or client.place(answer.ack) > asked.start
+    ):
+        before = "client"
+        client_bytes, server_bytes = asked.start - client.position, server.before(asked.ack) if wants_server else 0
+        if answer is not None:
+            server_bytes = min(server_bytes, answer.start - server.position)
+    elif answer is not None:
+        before = "server"
+        client_bytes, server_bytes = client.before(answer.ack), answer.start - server.position
+        if asked is not None:
+            client_bytes = min(client_bytes, asked.start - client.position)
+    elif closing:
+        client_bytes, server_bytes = client.unread_end(), server.unread_end() if wants_server else 0
+    else:
+        client_bytes, server_bytes = client.hole(), server.hole() if wants_server else 0
+    client_bytes, server_bytes = max(0, client_bytes), max(0, server_bytes)
+    return Hole(client_bytes, server_bytes, before) if client_bytes or server_bytes else None
