@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import re
+from struct import unpack
 from urllib.parse import unquote_to_bytes
 
 __all__ = ["Pseudonyms", "key_id", "luhn_valid"]
@@ -21,8 +22,11 @@ _CACHED_LENGTH_MAX = 4096
 
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
 _UPPER = _LOWER.upper()
-_HEX_DIGITS = "0123456789abcdef"
+_HEX_OF = b"0123456789abcdef" * 16
+"""The hexadecimal digit of the lower half of each byte."""
 _KEPT = frozenset("-_./+=@:,; \t\r\n%&?#\"'<>()[]{}\\|")
+_KEPT_DENSE = frozenset(" \t\r\n%&=;,\"'<>\\")
+"""What stays in a value of which most is no letter and no digit."""
 _OTHER = "!*~^$"
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -126,15 +130,15 @@ class Pseudonyms:
 
     def _of_form(self, value: str, depth: int) -> str | None:
         """The pseudonym of a value with an outer form of its own, or None."""
-        if _UUID.fullmatch(value):
+        if value[8:9] == "-" and _UUID.fullmatch(value):
             return self._uuid(value)
-        if match := _JWT.fullmatch(value):
+        if value.startswith("eyJ") and _JWT.fullmatch(value):
             return self._jwt(value, *value.split("."))
-        if _CARD.fullmatch(value):
+        if value[-1].isdigit() and _CARD.fullmatch(value):
             digits = re.sub("[ -]", "", value)
             if luhn_valid(digits):
                 return self._card(value, digits)
-        if _IBAN.fullmatch(value):
+        if value[2].isdigit() and _IBAN.fullmatch(value):
             plain = value.replace(" ", "").upper()
             if _iban_rest(plain[4:] + plain[:4]) == 1:
                 return self._iban(value, plain)
@@ -144,7 +148,7 @@ class Pseudonyms:
             plain = value.lower()
             made = self._hex("hex", plain)
             return made if value == plain else made.upper()
-        if match := _EMAIL.fullmatch(value):
+        if "@" in value and (match := _EMAIL.fullmatch(value)):
             return self._email(value, match)
         if depth < 3:
             if "%" in value and _ENCODED.search(value):
@@ -164,15 +168,16 @@ class Pseudonyms:
         if not shape:
             return shape
         plain = sum(char.isalnum() for char in shape)
-        kept = _KEPT if plain * 2 >= len(shape) else frozenset(" \t\r\n%&=;,\"'<>\\")
+        kept = _KEPT if plain * 2 >= len(shape) else _KEPT_DENSE
+        known = _ALPHABETS if kept is _KEPT else _ALPHABETS_DENSE
+        alphabets = [known[ord(char)] for char in shape] if shape.isascii() else None
         for attempt in range(8):
             stream = self._stream(f"{kind}{attempt or ''}", seed, len(shape) * 2)
-            made = "".join(
-                [
-                    _of_class(char, stream[2 * place] << 8 | stream[2 * place + 1], kept)
-                    for place, char in enumerate(shape)
-                ]
-            )
+            chances = unpack(f">{len(shape)}H", stream)
+            if alphabets is not None:
+                made = "".join([chars[chance % len(chars)] for chars, chance in zip(alphabets, chances, strict=True)])
+            else:
+                made = "".join([_of_class(char, chance, kept) for char, chance in zip(shape, chances, strict=True)])
             if made[0] == "0" and shape[0] in "123456789" and shape.isdigit():
                 made = str(1 + stream[0] % 9) + made[1:]  # so that it can stand where JSON wants a number
             if made != shape:
@@ -183,12 +188,9 @@ class Pseudonyms:
         """Other hexadecimal digits for those of `plain`, which is in lower case; everything else in it stays."""
         for attempt in range(8):
             stream = self._stream(f"{kind}{attempt or ''}", plain, len(plain))
-            made = "".join(
-                [
-                    _HEX_DIGITS[byte & 15] if char in _HEX_DIGITS else char
-                    for char, byte in zip(plain, stream, strict=True)
-                ]
-            )
+            made = stream.translate(_HEX_OF).decode()
+            if not plain.isalnum():
+                made = "".join([new if char.isalnum() else char for char, new in zip(plain, made, strict=True)])
             if made != plain:
                 break
         return made
@@ -298,19 +300,25 @@ def _digit(char: str, byte: int) -> str:
     return str(byte % 10) if "0" <= char <= "9" else char
 
 
+def _alphabet(char: str, kept: frozenset[str]) -> str:
+    """What an ASCII character may become."""
+    if char.isdigit():
+        return "0123456789"
+    if char.isalpha():
+        return _LOWER if char.islower() else _UPPER
+    return char if char in kept or ord(char) < 32 or ord(char) == 127 else _OTHER
+
+
+_ALPHABETS = [_alphabet(chr(code), _KEPT) for code in range(128)]
+_ALPHABETS_DENSE = [_alphabet(chr(code), _KEPT_DENSE) for code in range(128)]
+
+
 def _of_class(char: str, chance: int, kept: frozenset[str]) -> str:
     """A character of the class of `char`, and of as many bytes in UTF-8."""
     code = ord(char)
     if code < 128:
-        if "0" <= char <= "9":
-            return chr(48 + chance % 10)
-        if "a" <= char <= "z":
-            return _LOWER[chance % 26]
-        if "A" <= char <= "Z":
-            return _UPPER[chance % 26]
-        if char in kept or code < 32 or code == 127:
-            return char
-        return _OTHER[chance % len(_OTHER)]
+        alphabet = _alphabet(char, kept)
+        return alphabet[chance % len(alphabet)]
     if code < 0x800:
         return chr(0xE0 + chance % 22)
     if 0xDC80 <= code <= 0xDCFF:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from capture.exchange import Exchange, Request, Response, Times
 from capture.pseudonym import Pseudonyms
 from capture.redact import Redactor
+from capture.redact.clean import json_names
 from capture.redact.detect import may_hold
-from capture.redact.json_text import json_names
 from capture.settings import RedactConfig
 
 KEY = "AKIAQ7Z2M4K9X1B8T5W3"

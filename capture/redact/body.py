@@ -6,13 +6,12 @@ import codecs
 import re
 from collections.abc import Callable
 from functools import lru_cache
-
-import msgspec
+from typing import NamedTuple
 
 from capture.redact.detect import may_hold
 from capture.redact.fields import redact_form, shown
 from capture.redact.found import Found
-from capture.redact.json_text import json_names, redact_json
+from capture.redact.json_text import redact_json
 from capture.redact.markup import redact_markup
 from capture.redact.pairs import redact_text
 from capture.redact.text import redact_csv, redact_events
@@ -26,7 +25,6 @@ _PART_TYPE = re.compile(rb"^content-type\s*:\s*([^\r\n]*)", re.IGNORECASE | re.M
 _PART_DISPOSITION = re.compile(rb"^content-disposition\s*:\s*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _ASCII_LIKE = frozenset(("utf-8", "ascii", "iso8859-1", "cp1252", "iso8859-15"))
 _MULTIPART_DEPTH_MAX = 3
-_VALIDATE = msgspec.json.Decoder(msgspec.Raw).decode
 
 BodyKind = str
 """One of "json", "lines", "events", "form", "multipart", "xml", "html", "csv", "text", "binary"."""
@@ -34,22 +32,13 @@ BodyKind = str
 
 def kind_of(content_type: str, body: bytes) -> BodyKind:
     """How to read a body: by its media type, and by its first byte where that says nothing or is wrong."""
-    media = content_type.partition(";")[0].strip().lower()
+    declared = _declared(content_type)
+    if declared.kind is not None:
+        return declared.kind
+    media = declared.media
     head = body[:64].lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
-    if media.endswith(("ndjson", "jsonlines", "jsonl", "json-seq", "stream+json")):
-        return "lines"
-    if media.endswith(("json", "javascript")) and media != "text/javascript":
-        return "json"
-    if media == "text/event-stream":
-        return "events"
     if media == "application/x-www-form-urlencoded":
         return "json" if head in (b"{", b"[") else "form"
-    if media.startswith("multipart/"):
-        return "multipart"
-    if media in ("text/html", "application/xhtml+xml"):
-        return "html"
-    if media.endswith(("/xml", "+xml")):
-        return "xml"
     if head in (b"{", b"[") and not media.startswith(("image/", "audio/", "video/", "font/")):
         return "json"
     if head == b"<" and (not media or media.startswith("text/")):
@@ -61,6 +50,34 @@ def kind_of(content_type: str, body: bytes) -> BodyKind:
     if b"\0" in body[:1024] or media.startswith(("image/", "audio/", "video/", "font/", "application/grpc")):
         return "binary"
     return "text" if _is_utf8(body) else "binary"
+
+
+class _Declared(NamedTuple):
+    """What a Content-Type says. kind: None where the body decides; encoding: of its charset, else UTF-8."""
+
+    media: str
+    kind: BodyKind | None
+    encoding: str
+
+
+@lru_cache(maxsize=256)
+def _declared(content_type: str) -> _Declared:
+    media = content_type.partition(";")[0].strip().lower()
+    match = _CHARSET.search(content_type)
+    kind: BodyKind | None = None
+    if media.endswith(("ndjson", "jsonlines", "jsonl", "json-seq", "stream+json")):
+        kind = "lines"
+    elif media.endswith(("json", "javascript")) and media != "text/javascript":
+        kind = "json"
+    elif media == "text/event-stream":
+        kind = "events"
+    elif media.startswith("multipart/"):
+        kind = "multipart"
+    elif media in ("text/html", "application/xhtml+xml"):
+        kind = "html"
+    elif media.endswith(("/xml", "+xml")):
+        kind = "xml"
+    return _Declared(media, kind, "utf-8" if match is None else _codec(match.group(1)))
 
 
 def _is_utf8(body: bytes) -> bool:
@@ -83,12 +100,18 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
     kind = kind_of(content_type, body if plain else _as_utf8(body, encoding))
     if kind == "multipart":
         return _multipart(body, content_type, found, depth)
-    search = not plain or may_hold(body)
+    search = True
     if found.rules.strict:
-        media = content_type.partition(";")[0].strip().lower()
+        media = _declared(content_type).media
         if kind in ("text", "html", "binary", "events", "csv"):
             return body if media in found.rules.keep["body"] else None
-    elif not search and (kind == "binary" or (kind == "json" and _json_is_clean(body, found))):
+    elif plain and kind == "json":
+        clean = found.rules.clean
+        searched = clean.searched(body)
+        search = searched is None
+        if searched is not None and not found.rules.json_secret and clean.named(searched):
+            return body
+    elif plain and kind == "binary" and not may_hold(body):
         return body
     try:
         text = body.decode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
@@ -114,20 +137,6 @@ def seek_body(body: bytes, found: Found, spellings: list[tuple[str, str]]) -> by
     return body if made == text else made.encode("utf-8", "surrogateescape")
 
 
-def _json_is_clean(body: bytes, found: Found) -> bool:
-    """True where no name in the text is a secret's; the fast way of most bodies. Only for texts without detections."""
-    if found.rules.json_secret or b"\\" in body:
-        return False
-    names = json_names(body)
-    if names is None or not found.rules.clean.covers(names):
-        return False
-    try:
-        _VALIDATE(body)  # names without quotes are no JSON, and would have been missed
-    except msgspec.DecodeError:
-        return False
-    return True
-
-
 def _as_utf8(body: bytes, encoding: str) -> bytes:
     return body[:256].decode(encoding, "ignore").encode()
 
@@ -135,13 +144,9 @@ def _as_utf8(body: bytes, encoding: str) -> bytes:
 def _encoding(content_type: str, body: bytes) -> str:
     if body[:2] in (b"\xff\xfe", b"\xfe\xff") and len(body) % 2 == 0:
         return "utf-16-le" if body[0] == 0xFF else "utf-16-be"
-    if content_type == "application/json":
-        return "utf-8"
-    match = _CHARSET.search(content_type)
-    return "utf-8" if match is None else _codec(match.group(1))
+    return _declared(content_type).encoding
 
 
-@lru_cache(maxsize=64)
 def _codec(charset: str) -> str:
     """Python's name of a charset; UTF-8 for one that is not known."""
     try:

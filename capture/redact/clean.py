@@ -1,25 +1,75 @@
-"""A memory of field names that are nobody's secret, so that a body which has no other passes without being read."""
+"""Whether a JSON body holds nothing that its scanner would change, found out without reading it value by value.
+
+Everything here may say "not clean" of a body that is; never the other way round (a test compares with the scanner).
+"""
 
 from __future__ import annotations
 
-from capture.redact.names import Names
+import re
+from itertools import repeat
+from operator import itemgetter
+from typing import TypeVar
 
-__all__ = ["CleanNames"]
+import msgspec
+
+from capture.redact.detect import may_hold
+from capture.redact.names import LABELS, VALUES, Names
+from capture.redact.shapes import Shapes
+
+__all__ = ["CleanJson", "json_names"]
 
 _NAMES_MAX = 8192
 _NAME_BYTES_MAX = 128
+_VALIDATE = msgspec.json.Decoder(msgspec.Raw).decode
+_LABELS = frozenset(name.encode() for name in LABELS)
+_VALUES = frozenset(name.encode() for name in VALUES)
+_LABEL = re.compile(rb'"(?:' + b"|".join(sorted(_LABELS)) + rb')"\s*:\s*"([^"]*)"')
+_MARKED = re.compile(rb"([\w.\[\]\x80-\xff-]{1,64})[\"']?[ \t]{0,8}\Z")
+_NO_LETTERS = bytes(n for n in range(128) if not chr(n).isalpha())
+_COLON = re.compile(rb':(?<!":)')
+_FLAG = re.compile(rb"--[A-Za-z]")
+_NUMBERLIKE = re.compile(rb"[0-9a-f-]{16,}")
+_ESCAPED_SPACES = (b"\\n", b"\\r", b"\\t")
+_BEHIND = itemgetter(2)
+_N = TypeVar("_N", str, bytes)
 
 
-class CleanNames:
-    """Answers for all names of a body at once; bounded, and forgets everything when it is full."""
+class CleanJson:
+    """Remembers names and structures that are nobody's secret; bounded, and forgets everything when it is full."""
 
-    __slots__ = ("_clean", "_names", "_pairs", "_pairs_clean")
+    __slots__ = ("_clean", "_names", "_pairs", "_pairs_clean", "_shapes")
 
     def __init__(self, names: Names) -> None:
         self._names = names
+        self._shapes = Shapes()
         self._clean: set[bytes] = set()
         self._pairs: set[bytes] = set()
         self._pairs_clean: dict[frozenset[bytes], bool] = {}
+
+    def searched(self, body: bytes) -> bytes | None:
+        """The body ready for `named`, where no detector finds anything in it and no string has a secret's name before
+        a `:` or `=`; None where some may, or its escapes hide what is there."""
+        text = _unescaped(body)
+        if text is None or may_hold(text, pairs=False) or not self._marks_clean(text):
+            return None
+        return text
+
+    def named(self, text: bytes) -> bool:
+        """True for JSON, as `searched` gave it, in which no name is a secret's."""
+        shape = self._shapes.of(text)
+        if shape is not None:
+            return not _labelled(shape.names, LABELS, VALUES) or self._labels_clean(text)
+        names = json_names(text)
+        if names is None or not self.covers(names):
+            return False
+        try:
+            _VALIDATE(text)  # names without quotes are no JSON, and would have been missed
+        except msgspec.DecodeError:
+            return False
+        if _labelled(names, _LABELS, _VALUES) and not self._labels_clean(text):
+            return False
+        self._shapes.learn(text)
+        return True
 
     def covers(self, names: set[bytes]) -> bool:
         """True where none of the names (UTF-8) is a secret's, alone or inside an object named by another of them."""
@@ -28,7 +78,7 @@ class CleanNames:
         halves = names - self._clean
         for name in halves - self._pairs:
             text = name.decode("utf-8", "replace")
-            if self._names.field(text) or len(name) > _NAME_BYTES_MAX or text in ("value", "val", "values"):
+            if self._names.field(text) or len(name) > _NAME_BYTES_MAX:
                 return False
             known = self._pairs if self._names.may_pair(text) else self._clean
             if len(known) >= _NAMES_MAX:
@@ -42,3 +92,73 @@ class CleanNames:
                 self._pairs_clean.clear()
             self._pairs_clean[together] = found
         return found
+
+    def _labels_clean(self, text: bytes) -> bool:
+        """True where no label (`"name": "Authorization"`) is the name of a secret."""
+        for label in set(_LABEL.findall(text)):
+            if not self._names.extended and _NUMBERLIKE.fullmatch(label):
+                continue
+            name = label.decode("utf-8", "replace")
+            if self._names.query(name) or self._names.header(name.lower()):
+                return False
+        return True
+
+    def _marks_clean(self, text: bytes) -> bool:
+        """True where no word before a `:` inside a string, or before a `=`, is the name of a secret."""
+        if b"--" in text and _FLAG.search(text):
+            return False
+        colons = _COLON.search(text) is not None
+        if not colons and b"=" not in text:
+            return True
+        words: set[bytes] = set()
+        if colons:
+            words.update(map(_word_before, text.replace(b'":', b'" ').split(b":")[:-1]))
+        words.update(map(_word_before, text.split(b"=")[:-1]))
+        names = self._names
+        for word in words:
+            # Too few letters for any name, as in times of day; there are many of those, and each is another.
+            if not names.extended and len(word.translate(None, _NO_LETTERS)) < 2:
+                continue
+            name = word.decode("utf-8", "replace")
+            if names.query(name) or names.field(_last_run(name)):
+                return False
+        return True
+
+
+def json_names(body: bytes) -> set[bytes] | None:
+    """The names in a JSON text, quickly: what stands in quotes before a colon; may hold others, misses none.
+
+    None for a text that has white space before a colon, which is rare.
+    """
+    if b" :" in body:
+        return None
+    for space in (b"\t", b"\n", b"\r"):
+        if space in body and space + b":" in body:
+            return None
+    # What stands behind the last quote of each piece, without a step of the interpreter for each.
+    return set(map(_BEHIND, map(bytes.rpartition, body.split(b'":')[:-1], repeat(b'"'))))
+
+
+def _labelled(names: set[_N], labels: frozenset[_N], values: frozenset[_N]) -> bool:
+    """True where an object may say by one member what another one is: {"name": "password", "value": ...}."""
+    return not (names.isdisjoint(labels) or names.isdisjoint(values))
+
+
+def _word_before(piece: bytes) -> bytes:
+    """The word at the end of `piece`, which may be in quotes."""
+    match = _MARKED.search(piece, max(0, len(piece) - 80))
+    return match.group(1) if match is not None else b""
+
+
+def _last_run(name: str) -> str:
+    return name.replace("[", "]").rpartition("]")[2]
+
+
+def _unescaped(body: bytes) -> bytes | None:
+    """The body with its harmless escapes taken off; None where there are others."""
+    if b"\\" not in body:
+        return body
+    for escape in _ESCAPED_SPACES:
+        body = body.replace(escape, b"  ")
+    body = body.replace(b"\\/", b"/")
+    return None if b"\\" in body else body

@@ -26,18 +26,32 @@ Detector = Callable[[str], Iterator[Hit]]
 
 _DIGITS = b"0123456789"
 _UPPER = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_ALNUM = _DIGITS + _UPPER + _UPPER.lower() + b"_"
 _SHAPES = bytes.maketrans(_DIGITS + _UPPER + b" ", b"0" * 10 + b"A" * 26 + b"-")
-_WORDS = bytes.maketrans(_ALNUM, b"a" * len(_ALNUM))
-_LONG_WORD = b"a" * 15
 _LONG_NUMBER = b"0" * 13
-_SIGNS = re.compile(
-    rb"eyJ|PRIVATE KEY|A(?:KIA|SIA|ROA|IDA|Iza)|gh[pousr]_|github_pat|glpat-|xox|_live_|_test_|sk-|whsec_|SG\.|npm_"
-    rb"|pypi-|dop_v1|shp|hf_|ya29"
+# Each pattern begins with a letter that is rare where nothing is secret: the engine leaps from one to the next, which
+# takes a tenth of the time of one pattern for all of them.
+_SIGNS = tuple(
+    re.compile(sign)
+    for sign in (
+        rb"J(?<=eyJ)",
+        rb"_(?:(?:live|test)_|(?<=gh[pousr]_|npm_|pat_|sec_|pca_|ppa_|pss_|_v1_)|(?<=hf_))",
+        rb"-(?:(?<=sk-)|(?<=xox[abeoprs]-)|(?<=lpat-|pypi-))",
+        rb"ya29\.",
+    )
+)
+_TWO_CAPITALS = re.compile(b"AA")
+_CAPITAL_SIGNS = tuple(
+    re.compile(sign)
+    for sign in (
+        rb"A(?:KIA|SIA|ROA|IDA|Iza)",
+        rb"PRIVATE KEY",
+        rb"SG\.",
+    )
 )
 _IBAN_SIGN = re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}")
-_GROUPS = re.compile(rb"(?<![0-9A-Za-z-])[2-6][0-9]{3}([ -])[0-9]{4,6}\1[0-9]{4}")
-_PAIR_SIGN = re.compile(rb"[A-Za-z0-9_\]]=[^\s=\"'&}]")
+_CREDENTIALS = re.compile(rb"b(?:earer|asic )")
+_GROUPS = re.compile(rb"(?<![0-9.])[2-6][0-9]{3}([ -])[0-9]{4,6}\1[0-9]{4}")
+_PAIR_SIGN = re.compile(rb"[\w.\[\]-]=[^&\s\"'<>#;\\]")
 
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){1,4}", re.ASCII)
@@ -75,37 +89,48 @@ def may_hold(data: bytes, pairs: bool = True) -> bool:
     """False where no detector can find anything in `data`, quickly; True says nothing.
 
     pairs: whether `name=value` counts as something to be found; not where the caller looks at the names itself. For
-    text in an encoding that contains ASCII. Looks for what the forms have in common before it looks for the forms: `@`,
-    `=`, long runs of digits, groups of digits, long words (of which every private key has some), two words.
+    text in an encoding that contains ASCII. Looks for what each form must have: `@`, `=`, long runs of digits, groups
+    of digits, the first letters of keys, two words.
     """
     if b"@" in data or (pairs and b"=" in data and _PAIR_SIGN.search(data)) or (b"%" in data and b"%40" in data):
         return True
-    if len(data) < 10:
+    if len(data) < 9:
         return False
     shapes = data.translate(_SHAPES)
     place = shapes.find(_LONG_NUMBER)
     while place >= 0:
         # No card begins with another digit, and times in milliseconds (thirteen digits from a one on) are common.
         if data[place] in b"23456":
-            return True
+            return _found_by(_cards, data) or _may_hold_words(data, shapes)
         place = shapes.find(_LONG_NUMBER, place + 13)
     if (
         b"0000-0000" in shapes  # which both of the others begin with
         and (b"0000-0000-0000-0" in shapes or b"0000-000000-0000" in shapes)
         and _GROUPS.search(data)
+        and _found_by(_cards, data)
     ):
         return True
-    if b"AA00-" in shapes and _IBAN_SIGN.search(data):
-        return True
-    # Every third byte shows soon that there is no word as long as that: five of them in a row would be in it.
-    if (
-        _LONG_WORD[::3] in data[::3].translate(_WORDS)
-        and _LONG_WORD in data.translate(_WORDS)
-        and (_SIGNS.search(data) or _IBAN_SIGN.search(data))
-    ):
-        return True
-    lower = data.lower()
-    return b"bearer" in lower or b"basic " in lower
+    return _may_hold_words(data, shapes)
+
+
+def _may_hold_words(data: bytes, shapes: bytes) -> bool:
+    """As `may_hold`, for all that has letters in it."""
+    upper = _TWO_CAPITALS.search(shapes)
+    if upper is not None:
+        start = max(0, upper.start() - 1)
+        if any(sign.search(data, start) for sign in _CAPITAL_SIGNS):
+            return True
+        if _IBAN_SIGN.search(data, start) and _found_by(_ibans, data):
+            return True
+    for sign in _SIGNS:
+        if sign.search(data) is not None:
+            return True
+    return _CREDENTIALS.search(data.lower()) is not None
+
+
+def _found_by(detector: Detector, data: bytes) -> bool:
+    """True where a detector of plain digits and letters finds something."""
+    return next(detector(data.decode("latin-1")), None) is not None
 
 
 def scan(text: str, names: Names, enabled: Callable[[str], bool]) -> list[Hit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import re
 from collections.abc import Callable
@@ -18,6 +19,7 @@ __all__ = ["Found", "TooMuchWork"]
 _PLACES_MAX = 200
 _SOUGHT_MAX = 64
 _SPELT_MAX = 512
+_UNRESERVED = re.compile(r"[\w.~-]*", re.ASCII)
 _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
 
@@ -167,12 +169,20 @@ class Found:
         coded = encode(made.encode("utf-8", "surrogatepass")).decode()
         return coded if text.endswith("=") or len(text) % 4 == 0 else coded.rstrip("=")
 
-    def spellings(self) -> list[tuple[str, str]]:
-        """Every secret that was met, as it is, percent-encoded, in base64 and in JSON, each with its pseudonym so."""
+    def spellings(self, texts: list[str]) -> list[tuple[str, str]]:
+        """Every secret that was met and stands somewhere in these texts, as it is, percent-encoded, in base64 and in
+        JSON, each with its pseudonym so."""
         made: list[tuple[str, str]] = []
+        together = "\n".join(texts)
         for value, pseudonym in self.sought.items():
-            if value not in self._kept:
-                made += _known_spellings(value, pseudonym) if len(value) <= _SPELT_MAX else _spellings(value, pseudonym)
+            if value in self._kept:
+                continue
+            if _UNRESERVED.fullmatch(value):
+                # Percent-encoding and JSON leave it as it is, and with padding its base64 begins as without.
+                coded = binascii.b2a_base64(value.encode(), newline=False).decode().rstrip("=")
+                if value not in together and coded not in together and _url_safe(coded) not in together:
+                    continue
+            made += _known_spellings(value, pseudonym) if len(value) <= _SPELT_MAX else _spellings(value, pseudonym)
         return made
 
     def seek(self, text: str, place: str, spellings: list[tuple[str, str]]) -> str:
@@ -209,6 +219,10 @@ def _spellings(value: str, made: str) -> list[tuple[str, str]]:
 
 # A session's token comes with each of its requests. Pure, so that a memory of the process changes nothing.
 _known_spellings = lru_cache(maxsize=2048)(_spellings)
+
+
+def _url_safe(coded: str) -> str:
+    return coded.replace("+", "-").replace("/", "_") if "+" in coded or "/" in coded else coded
 
 
 def _quoted(text: str, safe: str) -> str:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import repeat
-from operator import itemgetter
 
 from capture.redact.detect import may_hold
 from capture.redact.found import Found
+from capture.redact.names import LABELS, VALUES
 from capture.redact.pairs import redact_pairs
 from capture.redact.rules import json_place
 
-__all__ = ["json_names", "redact_json"]
+__all__ = ["redact_json"]
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _LABELLED = re.compile(r'"(?:value|val|values|content|text)"\s*:')
@@ -26,11 +25,8 @@ _STRIDE = re.compile(
 )
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _WORDS = frozenset(("true", "false", "null"))
-_LABELS = frozenset(("name", "key", "field", "header", "param", "id"))
-_VALUES = frozenset(("value", "val", "values", "content", "text"))
 _NESTED_MAX = 3
 _DEPTH_SHOWN = 64
-_BEHIND = itemgetter(2)
 
 
 class _Frame:
@@ -48,20 +44,6 @@ class _Frame:
         self.step: str | int = "" if is_object else 0
         self.key = key
         self.label = False
-
-
-def json_names(body: bytes) -> set[bytes] | None:
-    """The names in a JSON text, quickly: what stands in quotes before a colon; may hold others, misses none.
-
-    None for a text that has white space before a colon, which is rare.
-    """
-    if b" :" in body:
-        return None
-    for space in (b"\t", b"\n", b"\r"):
-        if space in body and space + b":" in body:
-            return None
-    # What stands behind the last quote of each piece, without a step of the interpreter for each.
-    return set(map(_BEHIND, map(bytes.rpartition, body.split(b'":')[:-1], repeat(b'"'))))
 
 
 def redact_json(
@@ -196,7 +178,7 @@ class _Scanner:
             return True
         if frame is None or not isinstance(frame.step, str):
             return False
-        return rules.names.field(frame.step, frame.key) or (frame.label and frame.step in _VALUES)
+        return rules.names.field(frame.step, frame.key) or (frame.label and frame.step in VALUES)
 
     def _value(self, token: str) -> str:
         found, rules = self._found, self._found.rules
@@ -241,7 +223,7 @@ class _Scanner:
     def _text(self, token: str) -> str:
         """A string that is not secret by name: searched, and read as JSON where it holds some."""
         frame = self._stack[-1] if self._stack else None
-        if frame is not None and frame.step in _LABELS:
+        if frame is not None and frame.step in LABELS:
             label = token.strip('"')
             frame.label = self._found.rules.names.query(label) or self._found.rules.names.header(label.lower())
         if len(token) < 8:

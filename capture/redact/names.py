@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 __all__ = [
+    "LABELS",
     "LOCATION_HEADERS",
     "PLAIN_HEADERS",
     "PLAIN_SPELLINGS",
     "SECRET_HEADERS",
     "STRICT_HEADERS",
+    "VALUES",
     "Names",
     "words_of",
 ]
@@ -64,6 +66,11 @@ STRICT_HEADERS = PLAIN_HEADERS | _listed("""
     x-forwarded-host x-ratelimit-limit x-ratelimit-remaining x-ratelimit-reset x-http-method-override
 """)
 """Headers that strict mode leaves readable."""
+
+LABELS = frozenset(("name", "key", "field", "header", "param", "id"))
+"""Names whose value says what the object's value is: {"name": "Authorization", "value": ...}."""
+VALUES = frozenset(("value", "val", "values", "content", "text"))
+"""Names of that value."""
 
 _EXACT = _listed("""
     codeverifier driverlicense driverslicense passport accountkey sharedaccesskey sharedaccesssignature

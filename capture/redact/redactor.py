@@ -13,10 +13,11 @@ from capture.exchange import Exchange, Headers, Request, Response
 from capture.pseudonym import Pseudonyms
 from capture.redact.body import redact_body, seek_body
 from capture.redact.coding import codings_of, decode
+from capture.redact.detect import may_hold
 from capture.redact.fields import HARMLESS_VALUE, is_ordinary, redact_header, redact_target
 from capture.redact.found import Found, TooMuchWork
 from capture.redact.json_text import redact_json
-from capture.redact.names import PLAIN_SPELLINGS
+from capture.redact.names import LOCATION_HEADERS, PLAIN_HEADERS, PLAIN_SPELLINGS
 from capture.redact.rules import Rules
 from capture.settings import RedactConfig
 
@@ -33,6 +34,8 @@ _CLEAN_BODY_MAX = 4096
 _CLEAN_PER_NAME_MAX = 256
 _CLEAN_FIRST = 16
 """After so many values of a header that were kept, the name alone is known to be ordinary."""
+_PLAIN, _SEARCHED = 0, 1
+"""What becomes of the values of an ordinary header: nothing, or only a search for forms."""
 _CLEAN_LENGTH_MAX = 512
 _CLEAN_NAME_MAX = 64
 _KNOWN_MAX = 16384
@@ -54,7 +57,7 @@ class Redactor:
         "_clean_bodies",
         "_clean_counts",
         "_clean_targets",
-        "_harmless",
+        "_kinds",
         "_known",
         "_plain_names",
         "_pseudonyms",
@@ -70,7 +73,7 @@ class Redactor:
         self._bytes_max = config.decoded_bytes_max
         self._work_max = config.work_max
         self._clean: set[tuple[str, str]] = set()
-        self._harmless: set[str] = set()
+        self._kinds: dict[str, int] = {}
         self._plain_names: set[str] = set()
         self._clean_targets: set[str] = set()
         self._spare: Found | None = None
@@ -173,14 +176,25 @@ class Redactor:
         clean = self._clean
         if clean.issuperset(headers):
             return headers
-        made: list[tuple[str, str]] | None = None
-        counts, harmless = self._clean_counts, self._harmless
+        kinds, places, values = self._kinds, [], []
         for place, field in enumerate(headers):
-            if field in clean:
-                continue
-            name, value = field
-            if name in harmless and (name in PLAIN_SPELLINGS or HARMLESS_VALUE.fullmatch(value) is not None):
-                continue
+            if field not in clean:
+                kind = kinds.get(field[0])
+                if kind is None:
+                    places.append(place)
+                elif kind is _SEARCHED and HARMLESS_VALUE.fullmatch(field[1]) is None:
+                    values.append(field[1])
+        # Values that are only searched are searched together; where there may be something, each by itself.
+        if values and may_hold("\n".join(values).encode("utf-8", "surrogatepass")):
+            places = [place for place, field in enumerate(headers) if field not in clean]
+        return self._fields(headers, places, found) if places else headers
+
+    def _fields(self, headers: Headers, places: list[int], found: Found) -> Headers:
+        """The headers, those at these places redacted."""
+        made: list[tuple[str, str]] | None = None
+        counts = self._clean_counts
+        for place in places:
+            field = name, value = headers[place]
             new = value if name in PLAIN_SPELLINGS else redact_header(name, value, found)
             plain = name if name in counts or name in self._plain_names else self._header_name(name, found)
             if new != value or plain != name:
@@ -210,12 +224,12 @@ class Redactor:
         if len(self._clean) >= _CLEAN_MAX:
             self._clean.clear()
             self._clean_counts.clear()
-            self._harmless.clear()
+            self._kinds.clear()
             count = 0
         self._clean.add(field)
         self._clean_counts[name] = count + 1
-        if count >= _CLEAN_FIRST and is_ordinary(lower, found):
-            self._harmless.add(name)
+        if count >= _CLEAN_FIRST and lower not in LOCATION_HEADERS and is_ordinary(lower, found):
+            self._kinds[name] = _PLAIN if lower in PLAIN_HEADERS else _SEARCHED
 
     def _body(self, message: _M, found: Found, notes: list[str]) -> bytes | None:
         body = message.body
@@ -256,7 +270,9 @@ class Redactor:
         self, request: Request, response: Response | None, found: Found, notes: list[str]
     ) -> tuple[Request, Response | None]:
         """What the secrets of this exchange left elsewhere in it: echoed in a page, in a path, in a header."""
-        spellings = found.spellings()
+        spellings = found.spellings(self._texts(request, response))
+        if not spellings:
+            return request, response
         found.side = "request"
         target = found.seek(request.target, "target", spellings)
         request = self._sought(request, found, notes, spellings)
@@ -266,6 +282,18 @@ class Redactor:
             found.side = "response"
             response = self._sought(response, found, notes, spellings)
         return request, response
+
+    def _texts(self, request: Request, response: Response | None) -> list[str]:
+        """All texts of an exchange in which a secret may stand again."""
+        texts = [request.target]
+        for message in (request,) if response is None else (request, response):
+            texts += [value for _, value in message.headers]
+            if message.body:
+                codings = _content(message.headers)[1]
+                # Where something was replaced in a coded body, it is kept decoded, and does not decode again.
+                plain = decode(message.body, codings, self._bytes_max).body if codings else None
+                texts.append((message.body if plain is None else plain).decode("utf-8", "surrogateescape"))
+        return texts
 
     def _sought(self, message: _M, found: Found, notes: list[str], spellings: list[tuple[str, str]]) -> _M:
         headers = message.headers

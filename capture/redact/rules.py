@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from capture.config import nearest
 from capture.errors import UsageError
-from capture.redact.clean import CleanNames
+from capture.redact.clean import CleanJson
 from capture.redact.names import Names
 from capture.settings import RedactConfig
 
@@ -122,7 +122,7 @@ class Rules:
         self.json_keep = tuple(json_keep)
         self.json_secret = tuple(json_secret)
         self.names = Names(frozenset(fields), frozenset(config.headers))
-        self.clean = CleanNames(self.names)
+        self.clean = CleanJson(self.names)
 
     def detects(self, detector: str) -> bool:
         """True where that detector is on."""
