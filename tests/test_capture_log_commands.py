@@ -221,6 +221,38 @@ def test_prune_removes_the_oldest_until_the_rest_fits(tmp_path: Path, capsys: py
     assert list(tmp_path.iterdir()) == []
 
 
+def test_compact_rewrites_what_is_sealed_and_says_how_small_it_became(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = write_log(tmp_path, exchanges(60), each=3), write_log(tmp_path, exchanges(60), each=3)
+    before = run(capsys, "log", "cat", tmp_path)[1]
+    damaged = bytearray(second.read_bytes())
+    damaged[500] ^= 1
+    second.write_bytes(damaged)
+    code, out, err = run(capsys, "log", "compact", tmp_path)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("1 of 2 segments rewritten, ")
+    assert f"{second.name}: not rewritten: damaged; see understudy log verify" in err
+    damaged[500] ^= 1
+    second.write_bytes(damaged)
+    code, out, _ = run(capsys, "log", "compact", tmp_path, "--json")
+    found = json.loads(out)["segments"]
+    assert [(item["name"], item["why_not"]) for item in found] == [
+        (first.name, "rewritten before"),
+        (second.name, None),
+    ]
+    assert found[1]["after"] < found[1]["before"] / 2
+    assert run(capsys, "log", "cat", tmp_path)[1] == before
+    assert run(capsys, "log", "compact", tmp_path)[1] == "0 of 2 segments rewritten, 0 bytes to 0\n"
+
+
+def test_compact_of_a_bucket_or_of_no_log_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for where, why in (("s3://bucket/log", "works on a local directory"), (tmp_path / "none", "no such log")):
+        code, _, err = run(capsys, "log", "compact", where)
+        assert code == 2
+        assert why in err
+
+
 def test_prune_without_a_bound_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_log(tmp_path, exchanges(1))
     code, _, err = run(capsys, "log", "prune", tmp_path)

@@ -169,6 +169,21 @@ def test_shipped_segments_can_leave_the_local_disk(tmp_path: Path) -> None:
         assert without_id(log.exchanges()) == exchanges(3)
 
 
+def test_a_segment_that_is_about_to_be_rewritten_is_shipped_only_then(tmp_path: Path) -> None:
+    small, large = write_log(tmp_path / "log", exchanges(3)), write_log(tmp_path / "log", exchanges(30))
+    pending = {large}
+    shipper = Shipper(
+        tmp_path / "log", (tmp_path / "store").as_uri(), keep=False, retry_ms=1, pending=lambda path: path in pending
+    )
+    wait_until(lambda: shipper.stats().shipped == 1)
+    assert [path.name for path in (tmp_path / "store").iterdir()] == [small.name]
+    assert shipper.stats().waiting == 1
+    pending.clear()
+    shipper.notify()
+    wait_until(lambda: shipper.stats().shipped == 2)
+    assert shipper.close(10) == 0
+
+
 def test_an_open_segment_is_not_shipped(tmp_path: Path) -> None:
     writer = LogWriter(tmp_path / "log", LogConfig(fsync="off", flush_ms=1, ship_to=(tmp_path / "s").as_uri()), {})
     writer.put(an_exchange(0))

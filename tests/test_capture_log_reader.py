@@ -346,4 +346,12 @@ def test_importing_the_reader_needs_neither_object_stores_nor_cryptography() -> 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
     assert isinstance(Log, type)
-    assert reader_module.__all__ == ["Damage", "Log", "SegmentInfo", "open_log", "open_segment_file", "read_records"]
+    assert reader_module.__all__ == [
+        "Damage",
+        "Log",
+        "SegmentInfo",
+        "open_log",
+        "open_segment",
+        "open_segment_file",
+        "read_records",
+    ]

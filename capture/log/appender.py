@@ -88,6 +88,11 @@ class Appender:
             making.unlink(missing_ok=True)
             raise
 
+    @property
+    def sealed_path(self) -> Path:
+        """Where it will be once it is sealed."""
+        return self.directory / (self.segment + SEALED_SUFFIX)
+
     def append(self, data: bytes) -> int:
         """Add all of `data` at the end; returns the offset where it begins."""
         if os.fstat(self._fd).st_nlink == 0:
@@ -114,7 +119,7 @@ class Appender:
     def seal(self, tail: bytes) -> Path:
         """Append the tail (footer and trailer), sync by the policy, rename; returns the final path."""
         start = self.append(tail)
-        sealed = self.directory / (self.segment + SEALED_SUFFIX)
+        sealed = self.sealed_path
         try:
             if self._fsync != "off":
                 os.fsync(self._fd)
@@ -138,7 +143,7 @@ class Appender:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        sealed = self.directory / (self.segment + SEALED_SUFFIX)
+        sealed = self.sealed_path
         os.rename(replacement, sealed)
         self.path.unlink(missing_ok=True)
         self._finish()

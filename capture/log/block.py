@@ -44,6 +44,7 @@ __all__ = [
     "join_payload",
     "open_payload",
     "split_payload",
+    "split_rows",
 ]
 
 T = TypeVar("T")
@@ -205,6 +206,14 @@ def split_payload(payload: bytes, flags: int = 0) -> tuple[list[bytes], list[int
         raise FormatError(f"a block's payload is not what it should be: {error}") from None
 
 
+def split_rows(head: BlockHead, payload: bytes) -> tuple[list[bytes], list[int], bytes | msgspec.Raw]:
+    """As `split_payload`, with the records one after the other however they stand there."""
+    bodies, refs, records = split_payload(payload, head.flags)
+    if head.flags & FLAG_COLUMNS:
+        return bodies, refs, b"".join((array_head(head.records), *rows_of(records, head.records)))
+    return bodies, refs, records
+
+
 def decode_records(
     head: BlockHead,
     payload: bytes,
@@ -218,16 +227,13 @@ def decode_records(
     body_of: gives a body of an earlier block by its number, None where that block is damaged.
     keep: is given the bodies of this block, for records of later ones.
     """
-    bodies, refs, raw_records = split_payload(payload, head.flags)
+    bodies, refs, raw_records = split_rows(head, payload)
     if len(bodies) != head.bodies or len(refs) % 3:
         raise FormatError(f"the block should have {head.bodies} bodies, found {len(bodies)}")
     if bodies:
         keep(bodies)
     try:
-        if head.flags & FLAG_COLUMNS:
-            records = decoder.decode(b"".join((array_head(head.records), *rows_of(raw_records, head.records))))
-        else:
-            records = decoder.decode(raw_records)
+        records = decoder.decode(raw_records)
     except (msgspec.DecodeError, RecursionError, OverflowError, ValueError) as error:
         raise FormatError(f"a record is not what it should be: {error}") from None
     if len(records) != head.records:

@@ -30,6 +30,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)B?")
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 _LAZY = {
+    "compact": ("capture.log.compact_command", "compact", "Rewrite sealed segments for size."),
     "import": ("capture.log.import_command", "import_", "Take exchanges from files of other tools into a log."),
     "export": ("capture.log.export_command", "export", "Write exchanges for other tools: HAR, JSONL, curl and more."),
 }

@@ -1,4 +1,4 @@
-"""Rewriting a segment into few large blocks when it is sealed, for services quiet enough to leave the time for it.
+"""Rewriting a segment into few large blocks: when it is sealed, or later (rewrite.py).
 
 A service that sees ten requests a second flushes two or three records at a time; together they compress several times
 better. Bodies that the server compressed are kept decompressed where they can be had back to the byte (recode.py).
@@ -9,13 +9,16 @@ place by one rename; whatever goes wrong before that leaves the segment as it wa
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
-from capture.log.appender import TEMPORARY_SUFFIX, Appender
-from capture.log.block import array_count, frame, join_columns, join_payload, open_payload, split_payload
+from capture.log.appender import TEMPORARY_SUFFIX
+from capture.log.block import array_count, frame, join_columns, join_payload, open_payload, split_rows
 from capture.log.cipher import Cipher
 from capture.log.filters import bloom_of
 from capture.log.footer import Footer, IndexEntry, pack_footer
@@ -31,9 +34,9 @@ from capture.log.format import (
     FormatError,
     unpack_block_head,
 )
-from capture.log.recode import Recipes, repack
+from capture.log.recode import Recipes, Recoded, repack
 
-__all__ = ["compact"]
+__all__ = ["Original", "compact"]
 
 _BLOCK_BYTES = 2 << 20
 _LEVEL, _LEVEL_OF_LITTLE = 12, 19
@@ -57,74 +60,135 @@ class _Merged:
     last_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A segment as it was written.
+
+    read: bytes of it, by offset and length. header: its bytes on disk. sessions: the hashes of the sessions of each
+    block of the footer's index.
+    """
+
+    directory: Path
+    segment: str
+    read: Callable[[int, int], bytes]
+    header: bytes
+    footer: Footer
+    sessions: list[list[int]]
+    cipher: Cipher | None
+
+
 class _OutOfTimeError(Exception):
     """Rewriting took longer than it may."""
 
 
 def compact(
-    file: Appender,
-    header: bytes,
-    footer: Footer,
-    sessions: list[list[int]],
-    cipher: Cipher | None,
-    in_time: Callable[[], bool],
-    *,
-    by_columns: bool,
+    original: Original, in_time: Callable[[], bool], place: Callable[[Path], Path], *, by_columns: bool
 ) -> Path | None:
-    """Put a rewritten copy in the segment's place; None where that could not be done.
+    """Make a rewritten copy and put it in the segment's place; None where that could not be done.
 
-    sessions: the hashes of the sessions of each block of the footer's index. in_time: asked before each block; False
-    ends the rewriting, and the segment stays as it was. by_columns: records by columns where that is smaller, which
-    takes twice the time and, other than compression, keeps other threads of the process waiting.
+    in_time: asked before each block; False ends the rewriting, and the segment stays as it was. place: puts the whole
+    copy where it belongs and says where that is; may raise OSError. by_columns: records by columns where that is
+    smaller, which takes twice the time and, other than compression, keeps other threads of the process waiting.
     """
-    recipes = Recipes()
-    level = _LEVEL_OF_LITTLE if footer.raw_bytes <= _LITTLE_BYTES else _LEVEL
-    temporary = file.directory / (file.segment + TEMPORARY_SUFFIX)
+    temporary = original.directory / (original.segment + TEMPORARY_SUFFIX)
     try:
-        with temporary.open("xb") as copy:
-            copy.write(header)
-            index: list[IndexEntry] = []
-            merged = _Merged()
-            for entry, hashes in zip(footer.index, sessions, strict=True):
-                if not in_time():
-                    raise _OutOfTimeError
-                payload = _payload(file, entry, cipher)
-                if merged.count and (
-                    merged.bytes + len(payload) > _BLOCK_BYTES
-                    or merged.count + entry.records > RECORDS_MAX
-                    or len(merged.bodies) + entry.bodies > BODIES_MAX
-                    or len(merged.records) > RECORDS_BYTES_MAX // 4
-                ):
-                    index.append(_write(copy.write, copy.tell(), merged, recipes, level, cipher, by_columns))
-                    merged = _Merged()
-                _add(merged, entry, payload, hashes)
-            index.append(_write(copy.write, copy.tell(), merged, recipes, level, cipher, by_columns))
-            rewritten = Footer(
-                records=footer.records,
-                raw_bytes=footer.raw_bytes,
-                sealed_ns=footer.sealed_ns,
-                index=index,
-                ids=footer.ids,
-                conservation=footer.conservation,
-                extra=footer.extra,
-                final=footer.final,
-            )
-            copy.write(pack_footer(rewritten, copy.tell(), level, cipher))
-        return file.seal_as(temporary)
-    except (OSError, FormatError, _OutOfTimeError):
-        # No space or no time, or the segment cannot be read back: it is sealed as it is, and a reader will tell.
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        with _copy_at(temporary) as copy:
+            try:
+                _rewrite(original, copy.write, copy.tell, in_time, by_columns)
+                copy.flush()
+                return place(temporary)
+            except (OSError, FormatError, _OutOfTimeError):
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                return None
+    except OSError:
+        # No space, no right to write, or another process is at it.
         return None
 
 
-def _payload(file: Appender, entry: IndexEntry, cipher: Cipher | None) -> bytes:
-    data = file.read(entry.offset, entry.size)
-    return open_payload(unpack_block_head(data), data[BLOCK_HEAD_BYTES:], cipher)
+def _copy_at(temporary: Path) -> BinaryIO:
+    """The file for the copy, locked; what a killed process left there goes. Raises OSError where another is at it."""
+    try:
+        with temporary.open("rb") as left:
+            _lock(left)
+            temporary.unlink()
+    except FileNotFoundError:
+        pass
+    copy = open(temporary, "xb", opener=_private)  # noqa: SIM115
+    try:
+        _lock(copy)
+        if not os.fstat(copy.fileno()).st_nlink:
+            raise BlockingIOError(errno.EAGAIN, "another process took it for one that was left over", str(temporary))
+    except OSError:
+        copy.close()
+        raise
+    return copy
 
 
-def _add(merged: _Merged, entry: IndexEntry, payload: bytes, sessions: list[int]) -> None:
-    bodies, refs, raw_records = split_payload(payload)
+def _lock(file: BinaryIO) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return  # a file system without locks
+
+
+def _private(path: str, flags: int) -> int:
+    """Opened with the rights that every segment has (appender.py)."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o640)
+
+
+def _rewrite(
+    original: Original,
+    write: Callable[[bytes], int],
+    tell: Callable[[], int],
+    in_time: Callable[[], bool],
+    by_columns: bool,
+) -> None:
+    recipes, footer, cipher = Recipes(), original.footer, original.cipher
+    level = _LEVEL_OF_LITTLE if footer.raw_bytes <= _LITTLE_BYTES else _LEVEL
+    write(original.header)
+    index: list[IndexEntry] = []
+    merged = _Merged()
+    for entry, hashes in zip(footer.index, original.sessions, strict=True):
+        if not in_time():
+            raise _OutOfTimeError
+        data = original.read(entry.offset, entry.size)
+        head = unpack_block_head(data)
+        payload = open_payload(head, data[BLOCK_HEAD_BYTES:], cipher)
+        if merged.count and (
+            merged.bytes + len(payload) > _BLOCK_BYTES
+            or merged.count + entry.records > RECORDS_MAX
+            or len(merged.bodies) + entry.bodies > BODIES_MAX
+            or len(merged.records) > RECORDS_BYTES_MAX // 4
+        ):
+            index.append(_write(write, tell(), merged, recipes, level, cipher, by_columns))
+            merged = _Merged()
+        _add(merged, entry, head, payload, hashes)
+    if merged.count:
+        index.append(_write(write, tell(), merged, recipes, level, cipher, by_columns))
+    write(pack_footer(_footer_of(footer, index), tell(), level, cipher))
+
+
+def _footer_of(footer: Footer, index: list[IndexEntry]) -> Footer:
+    return Footer(
+        records=footer.records,
+        raw_bytes=footer.raw_bytes,
+        sealed_ns=footer.sealed_ns,
+        index=index,
+        ids=footer.ids,
+        conservation=footer.conservation,
+        extra=footer.extra,
+        final=footer.final,
+        rewritten=True,
+    )
+
+
+def _add(merged: _Merged, entry: IndexEntry, head: BlockHead, payload: bytes, sessions: list[int]) -> None:
+    bodies, refs, raw_records = split_rows(head, payload)
+    if any(type(body) is Recoded for body in bodies):
+        raise FormatError("a body was compressed by another zlib than this one, and stays as it is")
     records = memoryview(raw_records)
     if merged.first is None:
         merged.first, merged.first_ns, merged.last_ns = entry, entry.first_ns, entry.last_ns

@@ -33,6 +33,7 @@ class Footer(msgspec.Struct, frozen=True):
     raw_bytes: of all blocks before compression. ids: table of explicit ids (filters.pack_ids). final: this
     is the last segment of a writer that was closed. conservation: counts of
     the time in which this segment was open, None where the writer keeps none. extra: whatever the writer was given.
+    rewritten: the segment is a copy made for size (compact.py), which there is no use in making again.
     """
 
     records: int
@@ -43,6 +44,7 @@ class Footer(msgspec.Struct, frozen=True):
     conservation: dict[str, int | dict[str, int]] | None = None
     extra: dict[str, Any] = {}
     final: bool = False
+    rewritten: bool = False
 
 
 class _Footer(msgspec.Struct, frozen=True):
@@ -56,6 +58,7 @@ class _Footer(msgspec.Struct, frozen=True):
     conservation: msgspec.Raw = msgspec.Raw(b"\xc0")
     extra: msgspec.Raw = msgspec.Raw(b"\x80")
     final: bool = False
+    rewritten: bool = False
 
 
 _BLOCKS_MAX = 1 << 18
@@ -94,6 +97,7 @@ def read_footer(payload: bytes) -> Footer:
             conservation=_COUNTS.decode(outer.conservation),
             extra=_EXTRA.decode(outer.extra),
             final=outer.final,
+            rewritten=outer.rewritten,
         )
     except (msgspec.DecodeError, RecursionError, OverflowError) as error:
         raise FormatError(f"the footer is not what it should be: {error}") from None

@@ -93,6 +93,9 @@ class ObjectSource:
             return self._tail[offset - start : offset - start + length]
         return self._range(offset, length)
 
+    def renew(self) -> None:
+        self._tail = None
+
     def _range(self, offset: int, length: int) -> bytes:
         try:
             return bytes(self._obstore.get_range(self._store, self._key, start=offset, length=length))

@@ -24,12 +24,15 @@ from capture.log.format import FormatError, NewerVersion
 from capture.log.merge import Slice, merge
 from capture.log.scan import Damage, SegmentReader, read_header
 from capture.log.shape import Shape, shape_of
+from capture.log.source import ByteSource, Replaced
 from capture.log.store import LocalStore, SingleFile, Store, StoredSegment, open_store
 from capture.log.writer import EXCHANGE_KIND
 
-__all__ = ["Damage", "Log", "SegmentInfo", "open_log", "open_segment_file", "read_records"]
+__all__ = ["Damage", "Log", "SegmentInfo", "open_log", "open_segment", "open_segment_file", "read_records"]
 
 T = TypeVar("T")
+
+_REPLACED_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,17 @@ def _open_segment(
 
     Raises BadInput for what cannot be opened by this program or with this key.
     """
-    source = store.open(stored.name)
+    for _ in range(_REPLACED_MAX):
+        try:
+            return _open_source(store.open(stored.name), stored, shape, kind, key, bodies)
+        except Replaced:
+            continue
+    raise BadInput(f"{store.location}/{stored.name}: is replaced again and again; try again later")
+
+
+def _open_source(
+    source: ByteSource, stored: StoredSegment, shape: Shape[T], kind: str, key: bytes | None, bodies: BodyCache
+) -> SegmentReader[T] | Damage | None:
     try:
         header, header_bytes = read_header(source)
     except NewerVersion as error:
@@ -359,6 +372,15 @@ def open_log(path: str | Path, *, key: bytes | None = None) -> Log:
 def open_segment_file(path: Path, *, key: bytes | None = None) -> Log:
     """Open one segment file as a log of its own, wherever it lies. Raises as `open_log` does."""
     return Log(_Segments(SingleFile(path), shape_of(Exchange), EXCHANGE_KIND, _key(key)))
+
+
+def open_segment(path: Path, key: bytes | None = None) -> SegmentReader[Exchange]:
+    """The blocks of one segment file of exchanges. Raises BadInput as `open_log` does, and where it is unreadable."""
+    store = SingleFile(path)
+    found = _open_segment(store, store.segments()[0], shape_of(Exchange), EXCHANGE_KIND, _key(key), BodyCache())
+    if not isinstance(found, SegmentReader):
+        raise BadInput(f"{path}: {found.what if found else 'the segment was only just begun'}")
+    return found
 
 
 def read_records(directory: Path | str, record_type: type[T], kind: str, *, key: bytes | None = None) -> Iterator[T]:

@@ -21,6 +21,8 @@ __all__ = ["NOTE", "Packed", "Recipes", "Recoded", "repack", "unpack"]
 NOTE = "log: the body was compressed again by another zlib; its content is the same, its bytes may not be"
 _GZIP_HEADER_BYTES, _ZLIB_HEADER_BYTES = 10, 2
 _CONTENT_BYTES_MAX = 8 << 20
+_CONTENTS_BYTES_MAX = 24 << 20
+"""Most bytes that the bodies of one block are decompressed to; the others stay as they were sent."""
 _LEVELS = (6, 4, 9, 1, 5, 2, 3, 7, 8)
 _TRIES_MAX_AFTER_FAILURES = 2
 _FAILURES = 32
@@ -110,12 +112,14 @@ def repack(bodies: Sequence[bytes], recipes: Recipes) -> tuple[list[bytes], Pack
     settings: list[int] = []
     headers: list[bytes] = []
     checksum = xxhash.xxh3_64()
+    left = _CONTENTS_BYTES_MAX
     for place, body in enumerate(bodies):
-        found = recipes.find(body)
+        found = recipes.find(body) if left > 0 else None
         if found is None:
             stored.append(body)
             continue
         content, way, header = found
+        left -= len(content)
         stored.append(content)
         places.append(place)
         settings.append(way)

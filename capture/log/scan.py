@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 import msgspec
@@ -30,13 +31,16 @@ from capture.log.format import (
     unpack_trailer,
 )
 from capture.log.shape import Shape
-from capture.log.source import ByteSource
+from capture.log.source import ByteSource, Replaced
 
 __all__ = ["Damage", "SegmentReader", "read_header"]
 
 T = TypeVar("T")
 
 _SEARCH_BYTES = 1 << 20
+_REPLACED_MAX = 8
+_first_record = attrgetter("first_record")
+_where = attrgetter("offset", "size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,12 @@ class SegmentReader(Generic[T]):
         self._named_sealed = named_sealed
         self.end = header.header_bytes
         self._shape = shape
-        self._cipher = cipher
+        self.cipher = cipher
         self._decoder: msgspec.msgpack.Decoder[list[T]] = msgspec.msgpack.Decoder(
             list[shape.record_type]  # type: ignore[name-defined]
         )
         self._bodies = bodies
+        self._bodies_of, self._generation = source.name, 0
         self._first_bodies: list[int] = []
         self._reported: set[int] = set()
         self.index: list[IndexEntry] = []
@@ -124,7 +129,7 @@ class SegmentReader(Generic[T]):
         head = unpack_block_head(data)
         if head.kind != BLOCK_FOOTER:
             raise FormatError("the trailer does not point to a footer")
-        footer = read_footer(open_payload(head, data[BLOCK_HEAD_BYTES:], self._cipher))
+        footer = read_footer(open_payload(head, data[BLOCK_HEAD_BYTES:], self.cipher))
         for entry in footer.index:
             inside = self.header.header_bytes <= entry.offset <= entry.offset + entry.size <= offset
             if not inside or entry.size > BLOCK_BYTES_MAX:
@@ -209,16 +214,28 @@ class SegmentReader(Generic[T]):
             BLOCK_RECORDS,
         ):
             raise FormatError("the index and the block disagree about what is in it")
-        return head, open_payload(head, data[BLOCK_HEAD_BYTES:], self._cipher)
+        return head, open_payload(head, data[BLOCK_HEAD_BYTES:], self.cipher)
 
     def records(self, entry: IndexEntry) -> list[T | None]:
         """The records of one block; None in the place of one whose body was in a damaged block.
 
         A block that is damaged is noted and gives [].
         """
+        for _ in range(_REPLACED_MAX):
+            try:
+                return self._records(entry)
+            except Replaced:
+                self._renew()
+        self._note(entry.offset, "the segment is replaced again and again", entry.records)
+        return []
+
+    def _records(self, entry: IndexEntry) -> list[T | None]:
+        place = bisect_right(self.index, entry.first_record, key=_first_record) - 1
+        if not 0 <= place < len(self.index) or _where(self.index[place]) != _where(entry):
+            return self._by_numbers(entry, max(0, place))
         try:
             head, payload = self.payload(entry)
-            keep = partial(self._bodies.put, self.source.name, entry.offset)
+            keep = partial(self._bodies.put, self._bodies_of, entry.offset)
             records = decode_records(head, payload, self._shape, self._decoder, self._body, keep)
         except FormatError as error:
             self._note(entry.offset, str(error), entry.records)
@@ -228,6 +245,26 @@ class SegmentReader(Generic[T]):
             self._note(entry.offset, f"{lost} records refer to a body in a damaged block", lost)
         return records
 
+    def _by_numbers(self, wanted: IndexEntry, place: int) -> list[T | None]:
+        """The records of a block that is no more, as the segment was rewritten: they have kept their numbers."""
+        found: list[T | None] = []
+        end = wanted.first_record + wanted.records
+        for entry in self.index[place:]:
+            if entry.first_record >= end:
+                break
+            low = max(0, wanted.first_record - entry.first_record)
+            found += self._records(entry)[low : end - entry.first_record]
+        return found
+
+    def _renew(self) -> None:
+        """Another process has put a rewritten copy in the segment's place."""
+        self.source.renew()
+        self._generation += 1
+        self._bodies_of = f"{self.source.name} {self._generation}"
+        self.footer, self.index, self._first_bodies = None, [], []
+        self.end = self.header.header_bytes
+        self._load()
+
     def _body(self, number: int) -> bytes | None:
         """A body of an earlier block, from what is remembered or by reading that block again."""
         if len(self._first_bodies) != len(self.index):
@@ -236,7 +273,7 @@ class SegmentReader(Generic[T]):
         if place < 0 or number >= self.index[place].first_body + self.index[place].bodies:
             return None
         entry = self.index[place]
-        bodies = self._bodies.get(self.source.name, entry.offset)
+        bodies = self._bodies.get(self._bodies_of, entry.offset)
         if bodies is None:
             try:
                 head, payload = self.payload(entry)
@@ -246,7 +283,7 @@ class SegmentReader(Generic[T]):
                 return None
             if len(bodies) != entry.bodies:
                 return None
-            self._bodies.put(self.source.name, entry.offset, bodies)
+            self._bodies.put(self._bodies_of, entry.offset, bodies)
         return bodies[number - entry.first_body]
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from capture.log.block import frame, join_payload
 from capture.log.bodies import BodyTable
 from capture.log.budget import DiskBudget, remove_leftovers
 from capture.log.cipher import SALT_BYTES, Cipher, key_from, key_id_of, read_key
-from capture.log.compact import compact
+from capture.log.compact import Original, compact
 from capture.log.filters import bloom_of, hash_of, pack_ids
 from capture.log.footer import Footer, IndexEntry, pack_footer
 from capture.log.format import (
@@ -46,6 +46,8 @@ _COMPACT_BYTES = 24 << 20
 """A quiet segment is sealed when it has so much before compression, so that rewriting it never takes long."""
 _COLUMNS_RECORDS = 4096
 """A segment with more is rewritten by rows while traffic goes on: columns are made in Python, which delays traffic."""
+_AT_END_RECORDS = 50_000
+"""The last segment of a writer is rewritten at once where it has no more: nobody waits for the processor by then."""
 _COMPACT_S, _COMPACT_AT_END_S, _COMPACT_DENSE_S = 2.0, 5.0, 60.0
 
 
@@ -114,6 +116,8 @@ class RecordWriter(Generic[T]):
     header: source, addresses, redaction, sampling. counts: called when a segment is sealed, what it returns goes into
     the footer as "conservation". now_ns: wall clock for segment ids and rotation by time. dense: nobody waits for this
     writer, so segments are rewritten for size when they are sealed; without it, only where records come slowly enough.
+    later: somebody takes the segments from `sealed_as_written` and rewrites them (compactor.py), so the writer does so
+    only where it is little.
 
     Where the disk refuses, `write`, `flush` and `close` raise OSError with every record since the last whole block
     still held: call `flush` again when there may be space. After such an error the file ends with a whole block.
@@ -130,9 +134,10 @@ class RecordWriter(Generic[T]):
         counts: Callable[[], dict[str, Any] | None] = lambda: None,
         now_ns: Callable[[], int] = time.time_ns,
         dense: bool = False,
+        later: bool = False,
     ) -> None:
         self.directory = directory
-        self._dense = dense
+        self._dense, self._later = dense, later
         self._kind = kind
         self._config = config
         self._meta = meta
@@ -147,6 +152,7 @@ class RecordWriter(Generic[T]):
         self._closed = False
         self._budget = DiskBudget(directory, config.disk_bytes_max, config.when_full)
         self.segments_sealed: list[Path] = []
+        self.sealed_as_written: list[Path] = []
         self.bytes_written = 0
         remove_leftovers(directory)
         self._open()
@@ -339,19 +345,37 @@ class RecordWriter(Generic[T]):
             extra=extra,
             final=final,
         )
-        sealed = None
-        if self._config.compact and segment.index and (self._dense or self._quiet(segment)):
-            most_s = _COMPACT_DENSE_S if self._dense else _COMPACT_AT_END_S if final else _COMPACT_S
-            in_time = partial(_before, time.monotonic() + most_s)
-            by_columns = self._dense or final or segment.records <= _COLUMNS_RECORDS
-            sealed = compact(
-                segment.file, segment.header, footer, segment.sessions, segment.cipher, in_time, by_columns=by_columns
-            )
+        sealed = self._rewritten(segment, footer) if self._config.compact and segment.index else None
         if sealed is None:
-            sealed = segment.file.seal(pack_footer(footer, segment.file.end, self._config.level, segment.cipher))
+            sealed = self._sealed_as_written(segment, footer)
         self.segments_sealed.append(sealed)
         self._segment = None
         self._budget.recount()
+
+    def _sealed_as_written(self, segment: _Segment, footer: Footer) -> Path:
+        file, later = segment.file, self._later and bool(segment.index)
+        if later:  # known before the name is there, so that nobody takes it for one that will not change any more
+            self.sealed_as_written.append(file.sealed_path)
+        try:
+            return file.seal(pack_footer(footer, file.end, self._config.level, segment.cipher))
+        except OSError:
+            if later:
+                self.sealed_as_written.pop()
+            raise
+
+    def _rewritten(self, segment: _Segment, footer: Footer) -> Path | None:
+        """Put a copy made for size in the segment's place, where that is to be done now; None where it is not."""
+        few = segment.records <= (_AT_END_RECORDS if footer.final else _COLUMNS_RECORDS)
+        ends = footer.final and few and self._later
+        if not (self._dense or ends or (self._quiet(segment) and (few or not self._later))):
+            return None
+        most_s = _COMPACT_DENSE_S if self._dense else _COMPACT_AT_END_S if footer.final else _COMPACT_S
+        file = segment.file
+        original = Original(
+            file.directory, file.segment, file.read, segment.header, footer, segment.sessions, segment.cipher
+        )
+        in_time = partial(_before, time.monotonic() + most_s)
+        return compact(original, in_time, file.seal_as, by_columns=self._dense or footer.final or few)
 
     def close(self, footer: dict[str, Any] | None = None) -> None:
         """Write what is held, put `footer` (plain values) into the last segment's footer, and seal it.

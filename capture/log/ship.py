@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +37,20 @@ class Shipper:
     """Keeps an object store up with a directory of sealed segments; never blocks who writes them.
 
     What lay there before (from a run that ended while the store was away) is shipped too. keep: leave the local copy.
+    pending: True for a segment that is soon to be replaced by a smaller copy, which is what is shipped then.
     """
 
-    def __init__(self, directory: Path, location: str, *, keep: bool, retry_ms: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        location: str,
+        *,
+        keep: bool,
+        retry_ms: int,
+        pending: Callable[[Path], bool] = lambda segment: False,
+    ) -> None:
         self._directory = directory
+        self._pending = pending
         self._location = location
         self._keep = keep
         self._retry_s = retry_ms / 1000
@@ -103,6 +114,8 @@ class Shipper:
         left = [(path, size) for path, size in sealed if self._there.get(path.name) != size]
         self._waiting = len(left)
         for path, size in left:
+            if self._pending(path):
+                continue
             try:
                 self._store.put(path)
             except FileNotFoundError:
@@ -114,4 +127,5 @@ class Shipper:
                 if not self._keep:
                     path.unlink(missing_ok=True)
             self._waiting -= 1
+        self._waiting = sum(self._pending(path) for path, _ in left)
         return True

@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["ByteSource", "FileSource", "MemorySource"]
+__all__ = ["ByteSource", "FileSource", "MemorySource", "Replaced"]
+
+
+class Replaced(Exception):
+    """Another file of that name has taken the place of the one that was opened: a segment was rewritten for size.
+
+    `renew` of the source takes the new one, of which nothing that was read before need be true.
+    """
 
 
 class ByteSource(Protocol):
@@ -18,7 +25,10 @@ class ByteSource(Protocol):
         """Bytes there are now."""
 
     def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`; fewer only at the end."""
+        """Up to `length` bytes from `offset`; fewer only at the end. May raise Replaced."""
+
+    def renew(self) -> None:
+        """After Replaced: read what is there now."""
 
     def close(self) -> None:
         """Let go; reading again may raise OSError."""
@@ -28,13 +38,14 @@ class FileSource:
     """A local file. hold: keep it open, for a segment that grows and will be renamed; else it is opened for each read,
     so that a log of thousands of segments needs no more than a few descriptors."""
 
-    __slots__ = ("_fd", "name", "path")
+    __slots__ = ("_fd", "_identity", "name", "path")
 
     def __init__(self, path: Path, *, hold: bool) -> None:
         self.path = path
         self.name = str(path)
         self._fd = -1
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._identity = _identity(fd)
         if hold:
             self._fd = fd
         else:
@@ -48,14 +59,28 @@ class FileSource:
             return os.pread(self._fd, length, offset)
         fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            if _identity(fd) != self._identity:
+                raise Replaced(self.name)
             return os.pread(fd, length, offset)
         finally:
+            os.close(fd)
+
+    def renew(self) -> None:
+        if self._fd < 0:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._identity = _identity(fd)
             os.close(fd)
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _identity(fd: int) -> tuple[int, int, int]:
+    """What tells a file from another that took its name; a number of a file that is gone may be given again."""
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 class MemorySource:
@@ -72,6 +97,9 @@ class MemorySource:
 
     def read(self, offset: int, length: int) -> bytes:
         return self._data[offset : offset + length]
+
+    def renew(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from capture.conservation import Conservation
 from capture.exchange import Exchange
+from capture.log.compactor import Compactor, CompactStats
 from capture.log.growth import Growth
-from capture.log.segment import RecordTooLarge, RecordWriter
+from capture.log.segment import RecordTooLarge, RecordWriter, key_of
 from capture.log.store import is_url, location_of
 from capture.settings import LogConfig
 
@@ -35,6 +36,7 @@ _BATCH = 256
 _BACKOFF_MAX = 30
 _CLOSE_RETRIES = 3
 _SHIP_DRAIN_S = 30.0
+_COMPACT_DRAIN_S = 10.0
 _GONE = (errno.ENOENT, errno.ESTALE, errno.EBADF)
 
 
@@ -110,13 +112,18 @@ class LogWriter:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._records = RecordWriter(
-            self.directory, Exchange, EXCHANGE_KIND, config, meta, counts=self._footer_counts, now_ns=now_ns
+            self.directory, Exchange, EXCHANGE_KIND, config, meta, counts=self._footer_counts, now_ns=now_ns, later=True
         )
+        self._compactor: Compactor | None = None
+        if config.compact:
+            self._compactor = Compactor(key_of(config), self._look_again)
         self._shipper: Shipper | None = None
         if ship_to is not None:
             from capture.log.ship import Shipper
 
-            self._shipper = Shipper(self.directory, ship_to, keep=config.ship_keep, retry_ms=config.retry_ms)
+            self._shipper = Shipper(
+                self.directory, ship_to, keep=config.ship_keep, retry_ms=config.retry_ms, pending=self._pending
+            )
         self._thread = threading.Thread(target=self._run, name="understudy-log", daemon=True)
         self._thread.start()
 
@@ -178,7 +185,8 @@ class LogWriter:
     def close(self, conservation: Conservation | None = None) -> None:
         """Write everything that was accepted, put the rest of the counts into the last footer, seal. Idempotent.
 
-        Returns in bounded time: where the disk still refuses after three tries, what is held is counted in `lost`.
+        Returns in bounded time: where the disk still refuses after three tries, what is held is counted in `lost`; what
+        is not rewritten for size or shipped in time stays as it is.
         """
         if conservation is not None:
             final = conservation
@@ -187,6 +195,8 @@ class LogWriter:
             self._closing = True
         self._wake.set()
         self._thread.join()
+        if self._compactor is not None:
+            self._compactor.close(_COMPACT_DRAIN_S)
         if self._shipper is not None:
             self._shipper.close(_SHIP_DRAIN_S)
 
@@ -194,6 +204,19 @@ class LogWriter:
     def shipping(self) -> ShipStats | None:
         """How copying to an object store is doing, None where none was asked for."""
         return None if self._shipper is None else self._shipper.stats()
+
+    @property
+    def rewriting(self) -> CompactStats | None:
+        """How rewriting for size in the background is doing, None where it is off."""
+        return None if self._compactor is None else self._compactor.stats()
+
+    def _pending(self, segment: Path) -> bool:
+        compactor = self._compactor
+        return compactor is not None and (segment in self._records.sealed_as_written or compactor.pending(segment))
+
+    def _look_again(self) -> None:
+        if self._shipper is not None:
+            self._shipper.notify()
 
     # Everything below runs in the writer's thread.
 
@@ -229,6 +252,12 @@ class LogWriter:
         self._finish()
 
     def _ship(self) -> None:
+        """Hand on what was sealed since the last look."""
+        if self._compactor is not None:
+            as_written = self._records.sealed_as_written
+            while as_written:
+                self._compactor.add(as_written[0])
+                del as_written[0]
         if self._shipper is not None and len(self._records.segments_sealed) != self._announced:
             self._announced = len(self._records.segments_sealed)
             self._shipper.notify()
@@ -309,4 +338,5 @@ class LogWriter:
                 else:
                     time.sleep(min(self._config.retry_ms / 1000, 0.2))
             else:
+                self._ship()
                 return
