@@ -11,17 +11,13 @@ from pathlib import Path
 import click
 
 from capture.cli import Command, settings_of
-from capture.config import CONFIG_NAME, Settings, build
+from capture.config import CONFIG_NAME, Settings
 from capture.errors import BadInput, RunFailed
 from diff.accept import rule_text
 from diff.findings import Finding
-from diff.judge import judge
 from diff.report.escape import visible
-from diff.rules import read_all_rules
-from diff.run_shares import observe_in_processes
+from diff.run_judge import prepare
 from diff.settings import DiffConfig
-from diff.subject import subject_of
-from replay.run import open_run
 
 __all__ = ["accept"]
 
@@ -55,16 +51,14 @@ def accept(
     FINDING is the id that the JSON and HTML reports, `show` and `query` give it.
     """
     settings = settings_of(ctx)
-    config = build(DiffConfig, "diff", settings)
-    today = datetime.datetime.now(datetime.UTC).date()
-    rules = read_all_rules(settings, config)
-    report = judge(subject_of(open_run(run)), config, rules, today, observe=observe_in_processes(config.workers))
+    judging = prepare(settings)
+    report = judging.judge(run)
     found = [one for candidate in report.candidates.values() for one in candidate.findings if one.id == finding]
     if not found:
         raise BadInput(f"{run}: has no finding {visible(finding)!r}; `understudy diff --json F` names them")
     if not found[0].routes and not found[0].samples:
         raise BadInput(f"{finding}: is about a rule that did not hold; change that rule in {settings.where}")
-    place = _place(settings, config)
+    place = _place(settings, judging.config)
     text = _text_of(found[0], action, reason, expires, build_name)
     _append(place, text)
     click.echo(text, nl=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 import tempfile
@@ -13,14 +12,13 @@ from typing import Any, TypeVar
 import click
 
 from capture.cli import Command, settings_of
-from capture.config import Settings, build
+from capture.config import Settings
 from capture.errors import RunFailed
 from diff.accept_command import accept
 from diff.compare_command import compare
 from diff.inspect_commands import query, show
+from diff.report.escape import visible
 from diff.report.model import Report
-from diff.rules import read_all_rules
-from diff.settings import DiffConfig
 from diff.verdict import EXIT_CODES
 from replay.commands import OPTIONAL, SEVERAL, replay_from_flags, replay_options
 
@@ -39,6 +37,12 @@ def report_options(function: _Function) -> _Function:
             click.option("--markdown", "markdown", type=path, metavar="F", help="As Markdown, for a pull request."),
             click.option("--junit", "junit", type=path, metavar="F", help="As JUnit XML, for a CI server."),
             click.option("--fdr", type=float, help="False discovery rate over everything tested (0.01)."),
+            click.option(
+                "--openapi",
+                type=click.Path(path_type=Path, dir_okay=False),
+                metavar="F",
+                help="Routes from this OpenAPI description, JSON or YAML.",
+            ),
             click.option("--timing/--no-timing", default=None, help="Whether timing counts for the verdict."),
             click.option("--quiet", "-q", is_flag=True, help="Only the verdict on stdout."),
         )
@@ -53,15 +57,9 @@ def judge_run(path: Path, settings: Settings, flags: dict[str, Any] | None = Non
     Raises BadInput where there is no such run, UsageError for a wrong configuration, RunFailed where its totals do not
     close.
     """
-    from diff.judge import judge
-    from diff.run_shares import observe_in_processes
-    from diff.subject import subject_of
-    from replay.run import open_run
+    from diff.run_judge import prepare
 
-    config = build(DiffConfig, "diff", settings, flags)
-    rules = read_all_rules(settings, config)
-    today = datetime.datetime.now(datetime.UTC).date()
-    return judge(subject_of(open_run(path)), config, rules, today, observe=observe_in_processes(config.workers))
+    return prepare(settings, flags).judge(path)
 
 
 def write_reports(report: Report, path: Path, files: Mapping[str, Path | None], *, quiet: bool = False) -> int:
@@ -126,23 +124,37 @@ def _write(path: Path, content: bytes) -> None:
 @click.option(
     "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that judge a large run, 0: one a core (0)."
 )
+@click.option("--routes", is_flag=True, help="Only list the routes, how often each was asked for, and its origin.")
 @click.pass_context
 def diff(
     ctx: click.Context,
     /,
     run: Path,
     fdr: float | None,
+    openapi: Path | None,
     timing: bool | None,
     quiet: bool,
     workers: int | None,
+    routes: bool,
     **files: Path | None,
 ) -> None:
     """Judge RUN: say what changed between the current build and each candidate, once each, and how sure that is.
 
     Exit codes: 0 promote, 1 hold, 2 wrong use or bad input, 3 inconclusive, 4 the run itself failed.
     """
-    report = judge_run(run, settings_of(ctx), {"fdr": fdr, "timing": timing, "workers": workers})
-    ctx.exit(write_reports(report, run, files, quiet=quiet))
+    from diff.run_judge import prepare
+
+    judging = prepare(settings_of(ctx), _flags(fdr, openapi, timing) | {"workers": workers})
+    if routes:
+        for name, count, origin in judging.routes(run):
+            click.echo(f"{count:>9}  {origin:<10}  {visible(name)}")
+        return
+    ctx.exit(write_reports(judging.judge(run), run, files, quiet=quiet))
+
+
+def _flags(fdr: float | None, openapi: Path | None, timing: bool | None) -> dict[str, Any]:
+    """A file that a flag names lies in the working directory, not beside the configuration."""
+    return {"fdr": fdr, "openapi": None if openapi is None else str(openapi.absolute()), "timing": timing}
 
 
 @click.command(cls=Command, several=SEVERAL, optional=OPTIONAL)
@@ -155,6 +167,7 @@ def check(
     /,
     log: str,
     fdr: float | None,
+    openapi: Path | None,
     timing: bool | None,
     quiet: bool,
     **flags: Any,
@@ -163,11 +176,11 @@ def check(
 
     Exit codes: 0 promote, 1 hold, 2 wrong use or bad input, 3 inconclusive, 4 the run itself failed.
     """
+    from diff.run_judge import prepare
+
     settings = settings_of(ctx)
-    judging = {"fdr": fdr, "timing": timing}
     # Wrong rules or settings must show before anything is sent.
-    read_all_rules(settings, build(DiffConfig, "diff", settings, judging))
+    judging = prepare(settings, _flags(fdr, openapi, timing))
     files = {kind: flags.pop(kind) for kind in ("json", "html", "markdown", "junit")}
     run = replay_from_flags(settings, log, **flags)
-    report = judge_run(run.path, settings, judging)
-    ctx.exit(write_reports(report, run.path, files, quiet=quiet))
+    ctx.exit(write_reports(judging.judge(run.path), run.path, files, quiet=quiet))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import json
 import sys
 import tempfile
@@ -14,31 +13,16 @@ from typing import Any
 import click
 
 from capture.cli import Command, settings_of
-from capture.config import Settings, build
 from capture.errors import BadInput
-from diff.judge import PairFate, judge
+from diff.judge import PairFate
 from diff.report.escape import visible
 from diff.report.model import Report
-from diff.rules import read_all_rules
-from diff.run_shares import observe_in_processes
-from diff.settings import DiffConfig
-from diff.subject import Subject, subject_of
-from replay.run import open_run
+from diff.run_judge import prepare
 
 __all__ = ["query", "show"]
 
 _CELL_CHARS_MAX = 60
 _WIDTHS_FROM_ROWS = 200
-
-
-def _judge(
-    path: Path, settings: Settings, watch: Callable[[PairFate], None] | None
-) -> tuple[Report, DiffConfig, Subject]:
-    subject = subject_of(open_run(path))
-    config = build(DiffConfig, "diff", settings)
-    today = datetime.datetime.now(datetime.UTC).date()
-    rules, observe = read_all_rules(settings, config), observe_in_processes(config.workers)
-    return judge(subject, config, rules, today, watch, observe), config, subject
 
 
 @click.command(cls=Command)
@@ -56,15 +40,15 @@ def show(ctx: click.Context, /, run: Path, identity: str, body_chars_max: int) -
 
     fates: dict[tuple[str, int], list[PairFate]] = {}
     wanted = identity
+    judging = prepare(settings_of(ctx))
     if identity.startswith("f-"):
-        report, _, _ = _judge(run, settings_of(ctx), None)
-        wanted = _example_of(report, identity, run)
+        wanted = _example_of(judging.judge(run), identity, run)
 
     def watch(fate: PairFate) -> None:
         if fate.performance.exchange.id == wanted:
             fates.setdefault((fate.performance.exchange.id, fate.performance.iteration), []).append(fate)
 
-    report, config, subject = _judge(run, settings_of(ctx), watch)
+    subject, report = judging.subject(run), judging.judge(run, watch)
     if not fates:
         raise BadInput(f"{run}: has no exchange {visible(identity)!r}; reports and `query` name the ids")
     for number, found in enumerate(fates.values()):
@@ -75,7 +59,7 @@ def show(ctx: click.Context, /, run: Path, identity: str, body_chars_max: int) -
             [fate for fate in found if fate.candidate],
             report,
             subject.current,
-            compare_options(config),
+            compare_options(judging.config),
             subject.addresses,
             body_chars_max=body_chars_max,
         )
@@ -120,8 +104,7 @@ def query(ctx: click.Context, /, run: Path, sql: str | None, form: str, columns:
         tempfile.TemporaryDirectory(prefix="understudy-events-") as directory,
         EventTable(Path(directory) / "events.sqlite") as table,
     ):
-        report, _, _ = _judge(run, settings_of(ctx), table.watch)
-        table.finish(report)
+        table.finish(prepare(settings_of(ctx)).judge(run, table.watch))
         names, rows = table.ask(sql)
         _WRITERS[form](names, rows)
 

@@ -25,7 +25,7 @@ from diff.subject import Subject
 from diff.timing import judge_timing
 from diff.verdict import Circumstances, judge_candidate, worst
 
-__all__ = ["Observe", "PairFate", "Subject", "compare_options", "judge"]
+__all__ = ["Observe", "PairFate", "Subject", "compare_options", "judge", "learn_routes"]
 
 Observe = Callable[[Task], list[Share]]
 
@@ -40,14 +40,15 @@ def judge(
     today: datetime.date,
     watch: Watch | None = None,
     observe: Observe | None = None,
+    described: Sequence[str] = (),
 ) -> Report:
     """The report of a run.
 
     today: rules that expire on or before it no longer hold. watch: is told of every pair as it is judged, in the order
-    of the run. observe: does the pass that compares, in its own way; not together with `watch`. Raises RunFailed where
-    the run's totals do not close.
+    of the run. observe: does the pass that compares, in its own way; not together with `watch`. described: route
+    templates of the API's description. Raises RunFailed where the run's totals do not close.
     """
-    routes, planned = _learn_routes(subject, config)
+    routes, planned = learn_routes(subject, config, described)
     count = max(1, min(_SHARES_MAX, planned // _PAIRS_A_SHARE))
     task = Task(subject, config, tuple(rules), today, routes, count)
     shares = observe_shares(task, range(count), watch) if observe is None or watch is not None else observe(task)
@@ -87,9 +88,9 @@ def _partial(subject: Subject, ledger: Ledger) -> str | None:
     return f"{subject.partial}; {lost}"
 
 
-def _learn_routes(subject: Subject, config: DiffConfig) -> tuple[Routes, int]:
-    """The routes, and how many planned requests there are."""
-    learner = RouteLearner(config.routes)
+def learn_routes(subject: Subject, config: DiffConfig, described: Sequence[str] = ()) -> tuple[Routes, int]:
+    """The routes, and how many planned requests there are, by one pass over the run."""
+    learner = RouteLearner(config.routes, described)
     planned = 0
     for performance in subject.performances():
         planned += 1

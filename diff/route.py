@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal, TypeAlias
 from urllib.parse import unquote
 
-from capture.errors import UsageError
+from diff.template import Templates, split_target
 
-__all__ = ["RouteLearner", "Routes", "parse_template"]
+__all__ = ["Origin", "RouteLearner", "Routes", "placeholder"]
+
+Origin: TypeAlias = Literal["configured", "described", "learned"]
+"""Where the name of a route comes from: the configuration, the description of the API, or the targets."""
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?\Z")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
@@ -32,13 +36,15 @@ _TAIL = "{tail}"
 
 
 class Routes:
-    """Names for requests: "GET /products/{id}". Made by `RouteLearner.finish`."""
+    """Names for requests: "GET /products/{id}". Made by `RouteLearner.finish`; whole: it saw all targets."""
 
-    __slots__ = ("_cache", "_root", "_templates")
+    __slots__ = ("_cache", "_configured", "_described", "_root", "_whole")
 
-    def __init__(self, root: _Node, templates: Sequence[tuple[str, ...]]) -> None:
+    def __init__(self, root: _Node, configured: Templates, described: Templates, whole: bool) -> None:
         self._root = root
-        self._templates = templates
+        self._whole = whole
+        self._configured = configured
+        self._described = described
         self._cache: dict[tuple[str, str], str] = {}
 
     def of(self, method: str, target: str) -> str:
@@ -55,9 +61,16 @@ class Routes:
         if target == "*":
             return "*"
         segments = split_target(target)
-        for template in self._templates:
-            if _matches(template, segments):
-                return "/" + "/".join(template)
+        return self._configured.match(segments) or self._described.match(segments) or self._learned(segments)
+
+    def origin(self, target: str) -> Origin:
+        """Where the name of the target's route comes from."""
+        segments = split_target(target)
+        if target == "*" or (self._configured.match(segments) is None and self._described.match(segments) is None):
+            return "learned"
+        return "configured" if self._configured.match(segments) is not None else "described"
+
+    def _learned(self, segments: Sequence[str]) -> str:
         node, names = self._root, []
         for position, segment in enumerate(segments):
             if node.collapsed or position >= _DEPTH_MAX:
@@ -67,6 +80,10 @@ class Routes:
                 continue
             name = placeholder(segment) or segment
             name = node.aliases.get(name, name)
+            if not self._whole and name not in node.children:
+                # A branch beyond the bound on what was learned; else every target could be a route of its own.
+                names.append(_TAIL)
+                break
             names.append(name)
             node = node.children.get(name, _EMPTY)
             if position + 1 >= _DEPTH_MAX and len(segments) > _DEPTH_MAX:
@@ -100,18 +117,26 @@ class RouteLearner:
     cardinality_max: more different segments than this at one place, or, where most of what is there was seen
     rarely, more than `slug_min`, are taken as identifiers. nodes_max: bound of the trie; beyond it unknown branches are
     not added, and `overflowed` counts them. templates: given by the configuration, tried first, e.g.
-    "/users/{name}/orders".
+    "/users/{name}/orders"; described: of the description of the API, tried next. Raises UsageError for a template that
+    does not begin with a slash.
     """
 
-    __slots__ = ("_cardinality_max", "_counts", "_nodes", "_nodes_max", "_root", "_templates", "overflowed")
+    __slots__ = ("_cardinality_max", "_configured", "_described", "_nodes", "_nodes_max", "_root", "overflowed")
 
-    def __init__(self, templates: Iterable[str] = (), *, cardinality_max: int = 40, nodes_max: int = 50_000) -> None:
+    def __init__(
+        self,
+        templates: Iterable[str] = (),
+        described: Iterable[str] = (),
+        *,
+        cardinality_max: int = 40,
+        nodes_max: int = 50_000,
+    ) -> None:
         self._root = _Node()
-        self._templates = [parse_template(text) for text in templates]
+        self._configured = Templates(templates)
+        self._described = Templates(described)
         self._cardinality_max = cardinality_max
         self._nodes = 0
         self._nodes_max = nodes_max
-        self._counts: dict[tuple[str, ...], int] = {}
         self.overflowed = 0
 
     def add(self, target: str, status: int | None = None) -> None:
@@ -141,7 +166,7 @@ class RouteLearner:
     def finish(self) -> Routes:
         """The names; the learner can go on learning, but names already given out stay as they are."""
         self._settle(self._root)
-        return Routes(self._root, self._templates)
+        return Routes(self._root, self._configured, self._described, not self.overflowed)
 
     def _settle(self, root: _Node) -> None:
         waiting = [root]
@@ -195,14 +220,6 @@ class RouteLearner:
                     target.children[name] = child
 
 
-def split_target(target: str) -> list[str]:
-    """The path segments of a request target in any of its forms; a trailing slash gives a last empty segment."""
-    path = target.partition("#")[0].partition("?")[0]
-    if "://" in path[:12]:
-        path = "/" + path.partition("://")[2].partition("/")[2]
-    return path.removeprefix("/").split("/")
-
-
 def placeholder(segment: str) -> str | None:
     """The placeholder of a segment that looks like an identifier; None for a word."""
     if not segment or _VERSION.match(segment):
@@ -233,19 +250,3 @@ def placeholder(segment: str) -> str | None:
 def _slug(segment: str) -> str:
     file = _FILE.match(segment)
     return "{slug}" + file["extension"] if file else "{slug}"
-
-
-def parse_template(text: str) -> tuple[str, ...]:
-    """A template of the configuration as segments. Raises UsageError where it does not begin with a slash."""
-    if not text.startswith("/"):
-        raise UsageError(f"route template {text!r} must begin with '/', as in \"/users/{{name}}\"")
-    return tuple(split_target(text))
-
-
-def _matches(template: Sequence[str], segments: Sequence[str]) -> bool:
-    if len(template) != len(segments):
-        return False
-    return all(
-        want == have or (want.startswith("{") and want.endswith("}") and have != "")
-        for want, have in zip(template, segments, strict=True)
-    )

@@ -15,8 +15,9 @@ class DiffConfig:
     fdr: the false discovery rate over everything tested. slower_share and slower_ms: a route is slower only where it is
     so by more than both, the share of its time and the milliseconds. timing_confidence: of the intervals of timings,
     shared between all that are tested. timing: False leaves timing out of the verdict. seed: of the bootstrap.
-    routes: templates that are tried before the learned ones, e.g. "/users/{name}". examples_max: examples kept for a
-    finding. paths_max: places kept apart for one candidate; what differs beyond them is counted together.
+    routes: templates that are tried before the learned ones, e.g. "/users/{name}". openapi: a file with the OpenAPI
+    description of the service, beside the configuration, whose paths are tried between the two. examples_max: examples
+    kept for a finding. paths_max: places kept apart for one candidate; what differs beyond them is counted together.
     strict_numbers, body_bytes_max, differences_max: as for comparison: 1 and 1.0 differ; a longer body is compared as
     bytes; differences listed for one pair.
     rules: a file beside the configuration with more [[ignore]], [[tolerate]] and [[expect]] tables.
@@ -31,6 +32,7 @@ class DiffConfig:
     timing: bool = True
     seed: int = 1
     routes: tuple[str, ...] = ()
+    openapi: str | None = None
     examples_max: int = 5
     paths_max: int = 5000
     strict_numbers: bool = False

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.errors import UsageError
-from diff.route import RouteLearner, parse_template, placeholder
+from diff.route import RouteLearner, placeholder
 
 
 def names(targets: list[str], *templates: str, ask: list[str] | None = None) -> list[str]:
@@ -69,9 +68,29 @@ def test_a_template_of_the_configuration_comes_first() -> None:
     assert names(["/users/ann", "/users/bob"], "/users/{name}") == ["GET /users/{name}"] * 2
 
 
-def test_a_template_must_begin_with_a_slash() -> None:
-    with pytest.raises(UsageError, match="must begin with '/'"):
-        parse_template("users/{name}")
+def test_a_described_template_comes_after_the_configured_and_before_what_is_learned() -> None:
+    learner = RouteLearner(["/users/{name}"], ["/users/me", "/users/{id}", "/items/{sku}"])
+    for target in ("/users/me", "/items/7", "/orders/7"):
+        learner.add(target)
+    routes = learner.finish()
+    assert [routes.of("GET", target) for target in ("/users/me", "/items/7", "/orders/7", "*")] == [
+        "GET /users/{name}", "GET /items/{sku}", "GET /orders/{id}", "GET *",
+    ]  # fmt: skip
+    assert [routes.origin(target) for target in ("/users/me", "/items/7", "/orders/7", "*")] == [
+        "configured", "described", "learned", "learned",
+    ]  # fmt: skip
+
+
+def test_names_beyond_the_bound_of_the_trie_are_one_route() -> None:
+    targets = [f"/{a}{b}word/{c}stuff/x" for a in "abcdefgh" for b in "abcdefgh" for c in "abcdefgh"]
+    learner = RouteLearner(cardinality_max=1000, nodes_max=40)
+    for target in targets:
+        learner.add(target)
+    routes = learner.finish()
+    assert learner.overflowed
+    found = {routes.of("GET", target) for target in targets}
+    assert len(found) <= 42
+    assert "GET /{tail}" in found
 
 
 @pytest.mark.parametrize(
