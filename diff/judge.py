@@ -56,8 +56,9 @@ def judge(
     ledger = whole.ledger
     ledger.check()
     circumstances = Circumstances(
-        ledger, subject.current, subject.reference, _partial(subject, ledger), subject.timing_withheld, whole.recorded
-    )
+        ledger, subject.current, subject.reference, _partial(subject, ledger), subject.timing_withheld, whole.recorded,
+        subject.one_process,
+    )  # fmt: skip
     covered = whole.coverage.result()
     reports = {}
     reasons: list[str] = []

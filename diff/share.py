@@ -26,6 +26,7 @@ from diff.rules import Rule, RuleBook
 from diff.settings import DiffConfig
 from diff.subject import Subject
 from diff.timing import RouteTimes, Span
+from diff.values import is_volatile
 from replay.outcome import Outcome, Performance
 
 __all__ = ["CandidateShare", "PairFate", "Share", "Task", "Watch", "compare_options", "observe_shares"]
@@ -190,8 +191,8 @@ class _Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "addresses", "counts_for_timing", "current", "exchange", "facts", "has_recorded", "performance", "reference",
-        "route", "session", "unwitnessed", "weight", "witness_seen", "witness_swallowed",
+        "addresses", "counts_for_timing", "current", "exchange", "facts", "has_recorded", "of_the_process",
+        "performance", "reference", "route", "session", "unwitnessed", "weight", "witness_seen", "witness_swallowed",
     )  # fmt: skip
 
     def __init__(
@@ -221,11 +222,38 @@ class _Pair:
             if comparison.not_comparable is None:
                 differences, self.witness_swallowed = primary(comparison.differences)
                 self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
+        self.of_the_process = self._of_the_process(options) if subject.one_process else frozenset[str]()
 
     def compare(self, other: Outcome, options: CompareOptions) -> Comparison:
         """Current against other, each with its own address."""
         own = address_of_recorded(self.exchange) if other.build == _RECORDED else self.addresses.get(other.build)
         return compare_at_home(self.current, other, own, self.addresses.get(self.current.build), options)
+
+    def _of_the_process(self, options: CompareOptions) -> frozenset[str] | None:
+        """Paths at which one process of the current build may always say the same and another one something else.
+
+        Told by the recorded response, which came of another process; None for any path where there is none.
+        """
+        recorded = self._recorded()
+        if recorded is None or self.current.response is None:
+            return None
+        differences, _ = primary(self.compare(recorded, options).differences)
+        seen = (seen_of(difference, self.current.end_ns) for difference in differences)
+        return frozenset(one.path for one in seen if _made_anew(one)) | redacted_paths(self.exchange.redacted)
+
+    def unwitnessed_of(self, seen: Sequence[Seen]) -> frozenset[str]:
+        """Of what a candidate shows, the paths at which the witness tells nothing."""
+        if self.of_the_process is not None and not self.of_the_process:
+            return self.unwitnessed
+        told = {one.path for one in self.witness_seen or ()}
+        process = {
+            one.path
+            for one in seen
+            if _made_anew(one)
+            and one.path not in told
+            and (self.of_the_process is None or one.path in self.of_the_process)
+        }
+        return self.unwitnessed | process
 
     def _recorded(self) -> Outcome | None:
         """The recorded response as an outcome, where it was seen whole."""
@@ -235,6 +263,12 @@ class _Pair:
         self.has_recorded = True
         end = times.response_end if times.response_end is not None else times.request_start
         return Outcome(_RECORDED, "reference", times.request_start, times.request_start, None, end, response)
+
+
+def _made_anew(seen: Seen) -> bool:
+    """True for two values of one class of those that are made anew: uuids, times, tokens."""
+    change = seen.change
+    return change.kind == "value" and change.from_class == change.to_class and is_volatile(change.from_class)
 
 
 def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, watch: Watch) -> None:
@@ -265,7 +299,7 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
         facts=pair.facts,
         explained=explained,
         only=only,
-        unwitnessed=pair.unwitnessed,
+        unwitnessed=pair.unwitnessed_of(seen),
     )
     candidate.cascades.note(pair.exchange.id, outcome, apart)
     watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained))

@@ -19,13 +19,16 @@ class Subject:
     partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
     warmup_positions: the first places of the plan, whose timings do not count. planned: how many planned requests the
     run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
-    addresses: what each build is called by those who reach it; empty where all were called the same.
+    addresses: what each build is called by those who reach it; empty where all were called the same. one_process: the
+    reference was performed on the very process of the current build, so what differs from process to process was not
+    measured.
     """
 
     __slots__ = (
         "addresses",
         "candidates",
         "current",
+        "one_process",
         "partial",
         "performances",
         "planned",
@@ -48,7 +51,9 @@ class Subject:
         planned: int | None = None,
         where: str = "the run",
         addresses: Mapping[str, Address] | None = None,
+        one_process: bool = False,
     ) -> None:
+        self.one_process = one_process
         self.addresses = addresses or {}
         self.where = where
         self.planned = planned
@@ -83,7 +88,13 @@ def subject_of(run: Run) -> Subject:
         planned=_planned(run.manifest),
         where=str(run.path),
         addresses=_addresses(run),
+        one_process=_one_process(run),
     )
+
+
+def _one_process(run: Run) -> bool:
+    urls = {build.get("role"): build.get("url") for build in run.builds}
+    return urls.get("reference") is not None and urls["reference"] == urls.get("current")
 
 
 def _addresses(run: Run) -> dict[str, Address]:

@@ -26,7 +26,7 @@ _TOLD_MAX = 5
 class Circumstances:
     """What is known of the run as a whole. partial: why it is not whole, else None. timing_withheld: why no timing may
     be judged, else None. reference: the current build was performed twice. recorded: how many requests had a recorded
-    response to compare with."""
+    response to compare with. one_process: the reference was the current build's own process."""
 
     ledger: Ledger
     current: str
@@ -34,6 +34,7 @@ class Circumstances:
     partial: str | None = None
     timing_withheld: str | None = None
     recorded: int = 0
+    one_process: bool = False
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -155,6 +156,12 @@ def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[
             f"no reference build: noise was not measured in this run, {stand_in}; a change inside a field that is "
             "noisy cannot be told from noise, and of timing not what two processes of one build differ by; "
             "replay with --reference"
+        )
+    if circumstances.ledger.sent and circumstances.one_process:
+        remarks.append(
+            "the reference was performed on the current build's own process: what differs from one process to the next "
+            "was not measured, what is written was written to it twice, and it had twice the load; "
+            "a reference at an address of its own (--reference URL) tells more"
         )
     if circumstances.timing_withheld is not None:
         remarks.append(f"timing is not judged: {circumstances.timing_withheld}")
