@@ -2,37 +2,73 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
+from collections import Counter
 from collections.abc import Mapping
 
 __all__ = ["RELATIVE_ERROR", "Histogram"]
 
 _SUB_BITS = 5
+_UPPER = 1 if sys.byteorder == "little" else 0
+_PENDING_MAX = 4096
 RELATIVE_ERROR = 1 / (1 << (_SUB_BITS + 1))
 """A reported quantile differs from the exact one by at most this share of it."""
 
 
 class Histogram:
-    """Counts of non-negative integers; values below 64 are exact, the largest is kept exactly."""
+    """Counts of non-negative integers below 2**64; values below 64 are exact, the largest is kept exactly.
 
-    __slots__ = ("_buckets", "count", "max")
+    Adding is an append; now and then what was added is counted all at once.
+    """
+
+    __slots__ = ("_buckets", "_count", "_max", "_pending")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.max = 0
+        self._count = 0
+        self._max = 0
         self._buckets: dict[int, int] = {}
+        self._pending: list[int] = []
 
     def add(self, value: int) -> None:
         """Count one value; a negative one counts as 0."""
-        if value < 64:
-            bucket = value if value > 0 else 0
-        else:
-            shift = value.bit_length() - _SUB_BITS - 1
-            bucket = (shift << (_SUB_BITS + 1)) + (value >> shift)
+        pending = self._pending
+        pending.append(value)
+        if len(pending) >= _PENDING_MAX:
+            self._fold()
+
+    def _fold(self) -> None:
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        if min(pending) < 0:
+            pending = [max(value, 0) for value in pending]
+        self._count += len(pending)
+        self._max = max(self._max, max(pending))
+        # The upper half of a 32-bit float is its exponent and seven bits after the leading one: more than a bucket
+        # needs, and counted without looking at the values one by one.
+        halves = memoryview(array("f", pending)).cast("B").cast("H")[_UPPER::2]
         buckets = self._buckets
-        buckets[bucket] = buckets.get(bucket, 0) + 1
-        self.count += 1
-        if value > self.max:
-            self.max = value
+        for half, times in Counter(halves.tolist()).items():
+            exponent = (half >> 7) - 127
+            value = (0x80 | half & 0x7F) << exponent >> 7 if exponent >= 0 else 0
+            bucket = value
+            if value >= 64:
+                shift = exponent - _SUB_BITS
+                bucket = (shift << (_SUB_BITS + 1)) + (value >> shift)
+            buckets[bucket] = buckets.get(bucket, 0) + times
+
+    @property
+    def count(self) -> int:
+        """How many values were counted."""
+        self._fold()
+        return self._count
+
+    @property
+    def max(self) -> int:
+        """The largest value, 0 where there is none."""
+        self._fold()
+        return self._max
 
     def quantile(self, share: float) -> int:
         """The value below which `share` of all lie, share in [0, 1]; 0 where nothing was counted."""
@@ -47,10 +83,10 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add the counts of another histogram."""
+        self._max = max(self.max, other.max)
+        self._count += other.count
         for bucket, count in other._buckets.items():
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
-        self.count += other.count
-        self.max = max(self.max, other.max)
 
     def as_dict(self) -> dict[str, int]:
         """p50, p90, p99, max in ns and the count, for a manifest."""
@@ -64,7 +100,8 @@ class Histogram:
 
     def buckets(self) -> dict[str, int]:
         """The raw counts, for another process; `from_buckets` reads them back."""
-        return {str(bucket): count for bucket, count in sorted(self._buckets.items())} | {"max": self.max}
+        self._fold()
+        return {str(bucket): count for bucket, count in sorted(self._buckets.items())} | {"max": self._max}
 
     @classmethod
     def from_buckets(cls, buckets: Mapping[str, int]) -> Histogram:
@@ -72,8 +109,8 @@ class Histogram:
         histogram = cls()
         for bucket, count in buckets.items():
             if bucket == "max":
-                histogram.max = count
+                histogram._max = count
             else:
                 histogram._buckets[int(bucket)] = count
-                histogram.count += count
+                histogram._count += count
         return histogram

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 import msgspec
 
@@ -37,7 +36,7 @@ SKIP_REASONS = {
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _TARGET = re.compile(r"[^\x00-\x20\x7f]+\Z")
 _OVERLAP_MAX = 256
-_VALUE_BAD = re.compile(r"[\x00\r\n]")
+_ROWS_MAX = 4096
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -70,7 +69,9 @@ def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
         return "no_body"
     if exchange.incomplete_reason is not None and exchange.times.request_end is None:
         return "incomplete_request"
-    if not (valid and _TOKEN.match(request.method) and _TARGET.match(request.target)):
+    if not (
+        valid and (request.method in SAFE_METHODS or _TOKEN.match(request.method)) and _TARGET.match(request.target)
+    ):
         return "invalid_request"
     if not allow_writes and request.method not in SAFE_METHODS:
         return "unsafe_method"
@@ -79,23 +80,28 @@ def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
 
 def _scan(headers: Headers) -> tuple[bool, bool, bool]:
     """Whether all headers can be put on the wire, one of them is the marker, one asks for a WebSocket."""
-    valid = not _VALUE_BAD.search("".join([value for _, value in headers]))
-    marked = upgrade = False
-    for name, value in headers:
-        kind = _name_kind(name)
-        if kind:
-            valid = valid and kind != "bad"
-            marked = marked or kind == "marker"
-            upgrade = upgrade or (kind == "upgrade" and "websocket" in value.lower())
-    return valid, marked, upgrade
+    if not headers:
+        return True, False, False
+    names, values = zip(*headers, strict=True)
+    row = _rows.get(names)
+    if row is None:
+        if len(_rows) >= _ROWS_MAX:
+            _rows.clear()
+        row = _rows[names] = _row(names)
+    valid, marked, upgrades = row
+    text = "".join(values)
+    valid = valid and "\r" not in text and "\n" not in text and "\0" not in text
+    return valid, marked, any("websocket" in values[at].lower() for at in upgrades)
 
 
-@lru_cache(maxsize=4096)
-def _name_kind(name: str) -> str:
-    lower = name.lower()
-    if not _TOKEN.match(name.lstrip(":")):
-        return "bad"
-    return "marker" if lower == MARKER.lower() else "upgrade" if lower == "upgrade" else ""
+_rows: dict[tuple[str, ...], tuple[bool, bool, tuple[int, ...]]] = {}
+"""What the names of a request's headers say: all valid, the marker among them, where Upgrade is. Bounded above."""
+
+
+def _row(names: tuple[str, ...]) -> tuple[bool, bool, tuple[int, ...]]:
+    lower = [name.lower() for name in names]
+    valid = all(_TOKEN.match(name.lstrip(":")) for name in names)
+    return valid, MARKER.lower() in lower, tuple(at for at, name in enumerate(lower) if name == "upgrade")
 
 
 class Planner:
@@ -137,6 +143,12 @@ class Planner:
             earlier = self._remember(exchange.session)
         else:
             self._open.move_to_end(exchange.session)
+            if len(earlier) == 2 and times.response_end is not None:
+                before, last = earlier
+                if before[2] <= last[1] and before[1] <= last[1] and last[2] <= start:
+                    # One thing after the other, the usual case: what follows comes to the same.
+                    earlier[:] = (last, (position, start, times.response_end))
+                    return (last[0],)
         ended = [entry for entry in earlier if entry[2] <= start]
         waits_for: tuple[int, ...] = ()
         if ended:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capture.exchange import Response
-from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge
+from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge, whole_answer
 
 MAX = 10_000
 
@@ -171,3 +171,38 @@ def test_the_connection_is_kept_as_the_answer_says(data: bytes, keep: bool) -> N
     reader = AnswerReader("GET", MAX)
     assert reader.feed(data) is not None
     assert reader.keep_alive is keep
+
+
+PLAIN = b"HTTP/1.1 200 OK\r\nX-Id: 7\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_an_answer_that_is_there_whole_is_read_at_once_and_as_the_reader_reads_it() -> None:
+    for data in (PLAIN, PLAIN.replace(b"2\r\n\r\nok", b"0\r\n\r\n"), PLAIN.replace(b"X-Id: 7", b"X-Id: 7\r\n  8")):
+        found = whole_answer(data, "GET", 100, 1000)
+        assert found is not None
+        assert found == AnswerReader("GET", 100, 1000).feed(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        PLAIN[:-1],
+        PLAIN + b"H",
+        PLAIN.replace(b"200 OK", b"100 Continue"),
+        PLAIN.replace(b"X-Id: 7", b"Connection: close"),
+        PLAIN.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        PLAIN.replace(b"X-Id: 7", b"X Id: 7"),
+        PLAIN.replace(b"Content-Length: 2", b"Transfer-Encoding: chunked"),
+        PLAIN.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 3"),
+        PLAIN.replace(b"Content-Length: 2", b"A: b"),
+        b"HTTP/1.1 200 OK\n\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+def test_anything_else_is_left_to_the_reader(data: bytes) -> None:
+    assert whole_answer(data, "GET", 100, 1000) is None
+
+
+def test_the_answer_to_head_and_what_is_over_a_cap_are_left_to_the_reader() -> None:
+    assert whole_answer(PLAIN, "HEAD", 100, 1000) is None
+    assert whole_answer(PLAIN, "GET", 1, 1000) is None
+    assert whole_answer(PLAIN, "GET", 100, 10) is None

@@ -6,10 +6,12 @@ import re
 
 from capture.exchange import Headers, Response
 
-__all__ = ["AnswerReader", "MalformedAnswer", "TooLarge"]
+__all__ = ["AnswerReader", "MalformedAnswer", "TooLarge", "whole_answer"]
 
 _CHUNKED, _UNTIL_CLOSE = -1, -2
 _HEAD_CACHE_MAX = 2048
+_LINE_CACHE_MAX = 8192
+_FRAMING_NAMES = frozenset(("content-length", "transfer-encoding", "connection"))
 _LINE_MAX = 8192
 _TRAILER_BYTES_MAX = 64 << 10
 _STATUS_LINE = re.compile(r"(HTTP/\d\.\d) (\d{3})(?: ([^\r\n]*))?\Z")
@@ -29,21 +31,24 @@ class TooLarge(ValueError):
 class _Head:
     """What a response's head says, apart from the method it answers; shared between equal heads, never changed."""
 
-    __slots__ = ("framing", "headers", "keep_alive", "reason", "status", "version")
+    __slots__ = ("framing", "headers", "keep_alive", "plain", "reason", "status", "version")
 
-    def __init__(self, status: int, reason: str, version: str, headers: Headers) -> None:
+    def __init__(self, status: int, reason: str, version: str, headers: Headers, framed: Headers) -> None:
+        """framed: those of the headers that _FRAMING_NAMES has."""
         self.status = status
         self.reason = reason
         self.version = version
         self.headers = headers
-        self.framing = _framing(headers)
+        self.framing = _framing(framed)
         tokens = {
             token.strip().lower()
-            for name, value in headers
+            for name, value in framed
             if name.lower() == "connection"
             for token in value.split(",")
         }
         self.keep_alive = "close" not in tokens and (version == "HTTP/1.1" or "keep-alive" in tokens)
+        # A body of known length follows, whatever the method but HEAD and CONNECT, and then another response may.
+        self.plain = self.keep_alive and self.framing >= 0 and status >= 200 and status not in (204, 304)
 
 
 def _framing(headers: Headers) -> int:
@@ -66,22 +71,82 @@ def _framing(headers: Headers) -> int:
 
 
 def _parse_head(raw: bytes) -> _Head:
-    lines = raw.decode("latin-1").split("\n")
-    match = _STATUS_LINE.match(lines[0].rstrip("\r"))
+    first, *lines = raw.decode("latin-1").split("\n")
+    match = _STATUS_LINE.match(first.rstrip("\r"))
     if match is None:
-        raise MalformedAnswer(f"not a status line: {lines[0][:80]!r}")
+        raise MalformedAnswer(f"not a status line: {first[:80]!r}")
     headers: list[tuple[str, str]] = []
-    for line in lines[1:]:
-        line = line[:-1] if line.endswith("\r") else line
-        if line[:1] in (" ", "\t") and headers:
-            name, value = headers[-1]
-            headers[-1] = (name, f"{value} {line.strip(' ' + chr(9))}".strip(" "))
+    framed: list[tuple[str, str]] = []
+    for line in lines:
+        known = _lines.get(line)
+        if known is not None:
+            headers.append(known)
             continue
-        name, colon, value = line.partition(":")
-        if not colon or not _NAME.match(name.rstrip(" \t")) or "\0" in value or "\r" in value:
-            raise MalformedAnswer(f"not a header line: {line[:80]!r}")
-        headers.append((name.rstrip(" \t"), value.strip(" \t")))
-    return _Head(int(match[2]), match[3] or "", match[1], tuple(headers))
+        text = line[:-1] if line.endswith("\r") else line
+        if text[:1] in (" ", "\t") and headers:
+            name, value = headers[-1]
+            headers[-1] = (name, f"{value} {text.strip(' ' + chr(9))}".strip(" "))
+            if framed and name.lower() in _FRAMING_NAMES:
+                framed[-1] = headers[-1]
+            continue
+        header = _parse_line(text)
+        headers.append(header)
+        if header[0].lower() in _FRAMING_NAMES:
+            framed.append(header)
+        else:
+            if len(_lines) >= _LINE_CACHE_MAX:
+                _lines.clear()
+            _lines[line] = header
+    return _Head(int(match[2]), match[3] or "", match[1], tuple(headers), tuple(framed))
+
+
+_lines: dict[str, tuple[str, str]] = {}
+"""Header lines that say nothing about framing, as they were read before; bounded above. Most come again and again."""
+
+
+def _parse_line(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not _NAME.match(name.rstrip(" \t")) or "\0" in value or "\r" in value:
+        raise MalformedAnswer(f"not a header line: {line[:80]!r}")
+    return name.rstrip(" \t"), value.strip(" \t")
+
+
+_heads: dict[bytes, _Head] = {}
+"""Heads that were read before; bounded below."""
+
+
+def _head_of(raw: bytes) -> _Head:
+    """What a head without its empty line says; raises MalformedAnswer."""
+    head = _heads.get(raw)
+    if head is None:
+        head = _parse_head(raw)
+        if len(_heads) >= _HEAD_CACHE_MAX:
+            _heads.clear()
+        _heads[raw] = head
+    return head
+
+
+def whole_answer(data: bytes, method: str, body_bytes_max: int, head_bytes_max: int) -> Response | None:
+    """The response where `data` is exactly one that lets the connection be used again: the usual case, read fast.
+
+    None where it is anything else, also what is malformed: give it to an `AnswerReader`.
+    """
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or end > head_bytes_max or method == "HEAD" or method == "CONNECT":
+        return None
+    raw = data[:end]
+    head = _heads.get(raw)
+    if head is None:
+        if b"\n\n" in raw or b"\n\r\n" in raw:
+            return None
+        try:
+            head = _head_of(raw)
+        except MalformedAnswer:
+            return None
+    length = head.framing
+    if not head.plain or len(data) != end + 4 + length or length > body_bytes_max:
+        return None
+    return Response(head.status, head.reason, head.version, head.headers, data[end + 4 :], length)
 
 
 class AnswerReader:
@@ -92,8 +157,6 @@ class AnswerReader:
     """
 
     __slots__ = ("_body_max", "_data", "_head", "_head_max", "_left", "_method", "_parts", "_size", "_trailers", "rest")
-
-    _heads: dict[bytes, _Head] = {}  # noqa: RUF012  shared cache of equal heads, bounded below
 
     def __init__(self, method: str, body_bytes_max: int, head_bytes_max: int = 256 << 10) -> None:
         self._method = method
@@ -124,7 +187,7 @@ class AnswerReader:
             if end < 0:
                 return self._await_head(data)
             raw = data[:end]
-            head = self._heads.get(raw)
+            head = _heads.get(raw)
             if head is None:
                 found = _END_BARE.search(data)
                 assert found is not None
@@ -186,11 +249,7 @@ class AnswerReader:
     def _parse(self, raw: bytes) -> _Head:
         if len(raw) > self._head_max:
             raise TooLarge(f"the head is longer than {self._head_max} bytes")
-        head = _parse_head(raw)
-        if len(self._heads) >= _HEAD_CACHE_MAX:
-            self._heads.clear()
-        self._heads[raw] = head
-        return head
+        return _head_of(raw)
 
     def _feed_body(self, head: _Head, data: bytes) -> Response | None:
         if head.framing == _CHUNKED:

@@ -11,7 +11,7 @@ from typing import cast
 
 from capture.clock import Clock
 from capture.exchange import Request
-from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge
+from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge, whole_answer
 from replay.clients.base import Endpoint, Job, Limits, tls_context
 from replay.outcome import FailureKind
 
@@ -55,12 +55,10 @@ class _Connection(asyncio.Protocol):
         self.job = job
         job.reused = self.used
         self.used = True
-        limits = client.limits
-        self.reader = AnswerReader(job.request.method, limits.body_bytes_max, limits.head_bytes_max)
+        self.reader = None
         payload = job.payload
         job.sent_bytes = len(payload)
-        job.sent_ns = now = client.now_ns()
-        job.deadline_ns = now + limits.timeout_ns
+        job.sent_ns = client.now_ns()
         assert self.transport is not None
         self.transport.write(payload)
 
@@ -70,12 +68,23 @@ class _Connection(asyncio.Protocol):
             # Bytes that nobody asked for: this connection can no longer be trusted to be in step.
             self.client.discard(self)
             return
-        now = self.client.now_ns()
-        if job.first_byte_ns is None:
-            job.first_byte_ns = now
-        job.received_bytes += len(data)
+        client = self.client
+        now = client.now_ns()
         reader = self.reader
-        assert reader is not None
+        if reader is None:
+            limits = client.limits
+            job.first_byte_ns = now
+            job.received_bytes = len(data)
+            method = job.request.method
+            response = whole_answer(data, method, limits.body_bytes_max, limits.head_bytes_max)
+            if response is not None:
+                self.job = None
+                client.release(self)
+                job.answer(response, now)
+                return
+            reader = self.reader = AnswerReader(method, limits.body_bytes_max, limits.head_bytes_max)
+        else:
+            job.received_bytes += len(data)
         try:
             response = reader.feed(data)
         except MalformedAnswer as error:
@@ -88,9 +97,9 @@ class _Connection(asyncio.Protocol):
             return
         self.job = None
         if reader.keep_alive and not reader.rest:
-            self.client.release(self)
+            client.release(self)
         else:
-            self.client.discard(self)
+            client.discard(self)
         job.answer(response, now)
 
     def give_up(self, job: Job, kind: FailureKind, phase: str, detail: str) -> None:
@@ -111,7 +120,6 @@ class _Connection(asyncio.Protocol):
         if job is None:
             return
         now = self.client.now_ns()
-        assert reader is not None
         if job.first_byte_ns is None:
             if job.reused and job.attempts == 1:
                 # The build closed a kept connection just when it was used again: not an answer to this request.
@@ -122,6 +130,7 @@ class _Connection(asyncio.Protocol):
             detail = str(exc) if exc else "the connection was closed without an answer"
             job.fail("reset", "first_byte", detail, now)
             return
+        assert reader is not None  # something has arrived, and it was not a whole answer
         if exc is not None:
             job.fail("reset", "body", str(exc) or type(exc).__name__, now, reader.partial())
             return
@@ -297,7 +306,7 @@ class WireClient:
             if job is None:
                 continue
             assert job.sent_ns is not None
-            if now >= job.deadline_ns:
+            if now - job.sent_ns >= limits.timeout_ns:
                 seconds = limits.timeout_ns / 1e9
                 phase = "first_byte" if job.first_byte_ns is None else "body"
                 connection.give_up(job, "timeout", phase, f"no complete answer within {seconds:g} s")
