@@ -121,6 +121,7 @@ def _conclude(
         withheld=circumstances.timing_withheld,
         span_ns=candidate.span.length_ns,
         chance=random.Random(config.seed),
+        one_process=circumstances.one_process,
     )
     verdict, reasons = judge_candidate(
         candidate.name, circumstances, totals, findings, doubts, timing, coverage, config, candidate.limits,

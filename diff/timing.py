@@ -157,12 +157,14 @@ def judge_timing(
     withheld: str | None,
     chance: random.Random,
     span_ns: int = _SPAN_NS_MIN,
+    one_process: bool = False,
 ) -> list[TimingRow]:
     """One row a route and quantile, routes in order of name.
 
     withheld: why no timing may be judged (the generator was late), else None. span_ns: how long the performance took;
     below two seconds a machine may have held up one process all the while, so a build that is slower everywhere is not
-    called slower anywhere.
+    called slower anywhere. one_process: the current build's own process was the reference too, with twice the load,
+    so a candidate is not called faster.
     """
     tests = sum(1 + (len(times.current) >= _PAIRS_TAIL_MIN) for times in routes.values()) or 1
     # Two-sided, shared between all that is tested (Bonferroni), so that a whole run of equal builds stays quiet.
@@ -179,7 +181,14 @@ def judge_timing(
                 rows.append(_judge(route, quantile, times, config, probability, chance))
     if span_ns < _SPAN_NS_MIN:
         rows = [_unless_everywhere(row, routes, config, span_ns) for row in rows]
-    return rows
+    return [_with_half_the_load(row) for row in rows] if one_process else rows
+
+
+def _with_half_the_load(row: TimingRow) -> TimingRow:
+    if row.verdict != "faster":
+        return row
+    reason = "the current build was its own reference and had twice the load; give the reference an address of its own"
+    return msgspec.structs.replace(row, verdict="unknown", reason=reason)
 
 
 def _unless_everywhere(row: TimingRow, routes: Mapping[str, RouteTimes], config: DiffConfig, span_ns: int) -> TimingRow:

@@ -99,6 +99,16 @@ def test_what_could_have_been_seen_shrinks_with_the_number_of_pairs() -> None:
     assert few.detectable > many.detectable > 1.05
 
 
+def test_a_build_that_had_half_the_load_is_not_called_faster() -> None:
+    routes = {"GET /": times(1, 200, slower_ms=-3.5)}
+    alone, beside = (
+        judge_timing(routes, DiffConfig(), withheld=None, chance=random.Random(1), one_process=one_process)[0]
+        for one_process in (False, True)
+    )
+    assert (alone.verdict, beside.verdict) == ("faster", "unknown")
+    assert "twice the load" in (beside.reason or "")
+
+
 def test_the_same_seed_gives_the_same_rows() -> None:
     assert rows(3, times(1, 100)) == rows(3, times(1, 100))
 
