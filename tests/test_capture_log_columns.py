@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from capture.log import block
-from capture.log.columns import COLUMN_BYTES_MAX, columns_of, refs_in_columns, refs_in_triples, rows_of
+from capture.log.column_values import COLUMN_BYTES_MAX, refs_in_triples, rows_of
+from capture.log.columns import columns_of, refs_in_columns
 from capture.log.format import BLOCK_HEAD_BYTES, FLAG_COLUMNS, RECORDS_BYTES_MAX, FormatError, unpack_block_head
 from capture.log.reader import open_log
 from tests.support.log_records import an_exchange, exchanges, without_id, write_log

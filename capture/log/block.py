@@ -18,7 +18,8 @@ import xxhash
 from msgspec.structs import force_setattr
 
 from capture.log.cipher import Cipher
-from capture.log.columns import columns_of, refs_in_columns, refs_in_triples, rows_of
+from capture.log.column_values import refs_in_triples, rows_of, values_of
+from capture.log.columns import columns_of, refs_in_columns
 from capture.log.dictionary import dictionary, zstd
 from capture.log.format import (
     BODIES_MAX,
@@ -227,13 +228,16 @@ def decode_records(
     body_of: gives a body of an earlier block by its number, None where that block is damaged.
     keep: is given the bodies of this block, for records of later ones.
     """
-    bodies, refs, raw_records = split_rows(head, payload)
+    bodies, refs, raw_records = split_payload(payload, head.flags)
     if len(bodies) != head.bodies or len(refs) % 3:
         raise FormatError(f"the block should have {head.bodies} bodies, found {len(bodies)}")
     if bodies:
         keep(bodies)
     try:
-        records = decoder.decode(raw_records)
+        if head.flags & FLAG_COLUMNS:
+            records = [record for part in values_of(raw_records, head.records) for record in _typed(part, shape)]
+        else:
+            records = decoder.decode(raw_records)
     except (msgspec.DecodeError, RecursionError, OverflowError, ValueError) as error:
         raise FormatError(f"a record is not what it should be: {error}") from None
     if len(records) != head.records:
@@ -242,6 +246,11 @@ def decode_records(
     if not lost:
         return records  # type: ignore[return-value]  # a list of T is one of T | None that nobody appends to
     return [None if place in lost else record for place, record in enumerate(records)]
+
+
+def _typed(values: list[Any], shape: Shape[T]) -> list[T]:
+    # bytes are bytes: never text in base 64, as for JSON.
+    return msgspec.convert(values, list[shape.record_type], builtin_types=(bytes,))  # type: ignore[name-defined]
 
 
 def _note(shape: Shape[Any], record: Any) -> None:
