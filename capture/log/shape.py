@@ -10,6 +10,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, get_args, get_origin
 
 import msgspec
@@ -115,10 +116,20 @@ def _holder(body_at: int) -> tuple[_Strip, _Walk]:
         values[body_at] = replaced
         return values
 
-    def walk(record: Any, found: list[Any]) -> None:
-        found.append(record)
+    return strip, _found
 
-    return strip, walk
+
+def _found(record: Any, found: list[Any]) -> None:
+    found.append(record)
+
+
+def _leaves(parts_of: Callable[[Any], tuple[Any, ...]]) -> _Walk:
+    """The same walk where each part has its body itself, as in an exchange: most of what is read is such."""
+
+    def walk(record: Any, found: list[Any]) -> None:
+        found += [part for part in parts_of(record) if part is not None]
+
+    return walk
 
 
 def _branch(parts: list[tuple[int, str, bool, _Strip, _Walk]]) -> tuple[_Strip, _Walk]:
@@ -134,6 +145,9 @@ def _branch(parts: list[tuple[int, str, bool, _Strip, _Walk]]) -> tuple[_Strip, 
                     values = list(astuple(record))
                 values[index] = replaced
         return record if values is None else values
+
+    if len(parts) > 1 and all(not many and inner is _found for _, _, many, _, inner in parts):
+        return strip, _leaves(attrgetter(*(name for _, name, _, _, _ in parts)))
 
     def walk(record: Any, found: list[Any]) -> None:
         for _, name, many, _, inner in parts:
