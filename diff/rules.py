@@ -32,8 +32,9 @@ from typing import Any, Literal
 
 from capture.config import Settings, check_known, nearest, read_settings
 from capture.errors import UsageError
-from diff.difference import KINDS, format_path
+from diff.difference import KINDS
 from diff.odd import Seen
+from diff.rule_path import Documents, RulePath
 from diff.settings import DiffConfig
 
 __all__ = ["ExpectedRow", "Rule", "RuleBook", "read_all_rules", "read_rules"]
@@ -54,7 +55,7 @@ class Rule:
     action: Action
     name: str
     route: re.Pattern[str] | None
-    path: re.Pattern[str] | None
+    path: RulePath | None
     kind: str | None
     build: str | None
     reason: str
@@ -67,21 +68,19 @@ class Rule:
     from_class: str | None = None
     to_class: str | None = None
 
-    def matches(self, route: str, seen: Seen, build: str) -> bool:
-        """True where this rule speaks about that difference."""
+    def matches(self, route: str, seen: Seen, build: str, documents: Documents | None = None) -> bool:
+        """True where this rule speaks about that difference; documents: the bodies in which it was found."""
         if self.kind is not None and self.kind != seen.change.kind:
             return False
         if self.build is not None and self.build != build:
             return False
         if self.route is not None and not self.route.fullmatch(route):
             return False
-        if self.path is not None and not (
-            self.path.fullmatch(seen.path) or self.path.fullmatch(format_path(seen.difference))
-        ):
-            return False
         if self.from_class is not None and self.from_class != seen.change.from_class:
             return False
         if self.to_class is not None and self.to_class != seen.change.to_class:
+            return False
+        if self.path is not None and not self.path.speaks_of(seen.difference, documents):
             return False
         return self.action != "tolerate" or self._tolerable(seen)
 
@@ -121,13 +120,15 @@ class RuleBook:
         ]
         self._counts = [0] * len(self._rules)
 
-    def sift(self, route: str, seen: Sequence[Seen]) -> tuple[list[Seen], bool]:
+    def sift(self, route: str, seen: Sequence[Seen], documents: Documents | None = None) -> tuple[list[Seen], bool]:
         """The differences that no rule explains, and whether a rule explained any; counts each rule once a pair."""
         if not self._active:
             return list(seen), False
         left, used = [], set()
         for one in seen:
-            found = next((index for index, rule in self._active if rule.matches(route, one, self._build)), None)
+            found = next(
+                (index for index, rule in self._active if rule.matches(route, one, self._build, documents)), None
+            )
             if found is None:
                 left.append(one)
             else:
@@ -136,11 +137,13 @@ class RuleBook:
             self._counts[index] += 1
         return left, bool(used)
 
-    def without(self, route: str, seen: Sequence[Seen]) -> list[Seen]:
+    def without(self, route: str, seen: Sequence[Seen], documents: Documents | None = None) -> list[Seen]:
         """As `sift`, for what the witness differs in: what a rule speaks about is not judged, and not counted."""
         if not self._active:
             return list(seen)
-        return [one for one in seen if not any(rule.matches(route, one, self._build) for _, rule in self._active)]
+        return [
+            one for one in seen if not any(rule.matches(route, one, self._build, documents) for _, rule in self._active)
+        ]
 
     def merge(self, other: RuleBook) -> None:
         """Add the counts of the same rules for other pairs of the same candidate."""
@@ -229,8 +232,8 @@ def _rule(action: Action, index: int, table: Mapping[str, Any], where: str) -> R
     return Rule(
         action=action,
         name=f"{action}[{index}] {scope}".strip(),
-        route=None if route is None else _pattern(route),
-        path=None if path is None else _pattern(path),
+        route=None if route is None else _route_pattern(route),
+        path=None if path is None else _rule_path(path, where),
         kind=kind,
         build=_text(table, "build", where),
         reason=reason,
@@ -245,35 +248,15 @@ def _rule(action: Action, index: int, table: Mapping[str, Any], where: str) -> R
     )
 
 
-_STEP = re.compile(
-    r"\.\.(?P<deep>[A-Za-z_][\w-]*|\*)|\.(?P<name>[A-Za-z_][\w-]*|\*)|\[(?:'(?P<quoted>(?:[^'\\]|\\.)*)'"
-    r"|\"(?P<double>(?:[^\"\\]|\\.)*)\"|(?P<index>-?\d+|\*))\]"
-)
-_ANY_STEPS = r"(?:\['(?:[^'\\]|\\.)*'\]|\[(?:\d+|\*)\])*"
-_ANY_NAME = r"\['(?:[^'\\]|\\.)*'\]"
+def _route_pattern(text: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.DOTALL)
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    """A JSONPath location (child, wildcard, descendant), or a plain text in which * stands for anything."""
-    if not text.startswith("$"):
-        return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.DOTALL)
-    written, position = r"\$", 1
-    while position < len(text):
-        step = _STEP.match(text, position)
-        if step is None:
-            # Not a path of steps: taken literally, with * for anything.
-            return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.DOTALL)
-        name = step["name"] or step["quoted"] or step["double"]
-        if step["deep"]:
-            written += _ANY_STEPS + (_ANY_NAME if step["deep"] == "*" else re.escape(f"['{step['deep']}']"))
-        elif step["index"] is not None:
-            written += r"\[(?:\d+|\*)\]" if step["index"] == "*" else re.escape(f"[{step['index']}]")
-        elif name == "*" and step["name"]:
-            written += rf"(?:{_ANY_NAME}|\[(?:\d+|\*)\])"
-        else:
-            written += re.escape(f"['{name or ''}']")
-        position = step.end()
-    return re.compile(written, re.DOTALL)
+def _rule_path(text: str, where: str) -> RulePath:
+    try:
+        return RulePath(text)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
 
 
 def _text(table: Mapping[str, Any], key: str, where: str) -> str | None:

@@ -22,6 +22,7 @@ from diff.ledger import Ledger
 from diff.odd import Seen, redacted_paths, seen_of
 from diff.report.model import CandidateReport
 from diff.route import Routes
+from diff.rule_path import Documents
 from diff.rules import Rule, RuleBook
 from diff.settings import DiffConfig
 from diff.subject import Subject
@@ -191,8 +192,9 @@ class _Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "addresses", "counts_for_timing", "current", "exchange", "facts", "has_recorded", "of_the_process",
-        "performance", "reference", "route", "session", "unwitnessed", "weight", "witness_seen", "witness_swallowed",
+        "addresses", "counts_for_timing", "current", "documents", "exchange", "facts", "has_recorded",
+        "of_the_process", "performance", "reference", "route", "session", "unwitnessed", "weight", "witness_seen",
+        "witness_swallowed",
     )  # fmt: skip
 
     def __init__(
@@ -217,6 +219,7 @@ class _Pair:
         self.unwitnessed = frozenset[str]() if subject.reference is not None else redacted_paths(self.exchange.redacted)
         self.witness_seen: list[Seen] | None = None
         self.witness_swallowed = False
+        self.documents = Documents(current.response, None if witness is None else witness.response)
         if witness is not None and current.response is not None:
             comparison = self.compare(witness, options)
             if comparison.not_comparable is None:
@@ -283,10 +286,10 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
         _observe_times(candidate, pair, outcome)
     differences, swallowed = primary(comparison.differences)
     seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
-    seen, explained = candidate.rules.sift(pair.route, seen)
+    seen, explained = candidate.rules.sift(pair.route, seen, Documents(pair.current.response, outcome.response))
     witness = pair.witness_seen
     if witness:
-        witness = candidate.rules.without(pair.route, witness)
+        witness = candidate.rules.without(pair.route, witness, pair.documents)
     only = frozenset(("status", "outcome")) if swallowed or pair.witness_swallowed else None
     apart, shown = candidate.evidence.observe(
         pair.route,

@@ -26,28 +26,6 @@ def left_over(found: list[Rule], one: Seen, route: str = "GET /a", build: str = 
     return len(RuleBook(found, build, TODAY).sift(route, [one])[0])
 
 
-@pytest.mark.parametrize(
-    ("pattern", "path", "matches"),
-    [
-        ("$['a']", ("a",), True),
-        ("$.a", ("a",), True),
-        ("$.a", ("a", "b"), False),
-        ("$.items[*].price", ("items", 3, "price"), True),
-        ("$['items'][3]['price']", ("items", 3, "price"), True),
-        ("$['items'][4]['price']", ("items", 3, "price"), False),
-        ("$..price", ("items", 3, "price"), True),
-        ("$..price", ("price",), True),
-        ("$..price", ("prices",), False),
-        ("$.items.*", ("items", 3), True),
-        ("$.items.*.price", ("items", "x", "price"), True),
-        ("$['it''s']", ("x",), False),
-    ],
-)
-def test_a_path_is_a_location_in_the_body(pattern: str, path: tuple[str | int, ...], matches: bool) -> None:
-    found = rules(ignore=[{"path": pattern, "reason": "r"}])
-    assert left_over(found, seen(path)) == (0 if matches else 1)
-
-
 def test_a_place_outside_the_body_is_a_text_with_asterisks() -> None:
     found = rules(ignore=[{"path": "header:x-*", "reason": "r"}])
     yes = seen_of(Difference("header", ("x-a",), "value", "1", "2"), 0)
