@@ -8,8 +8,9 @@ import os
 import queue
 import tempfile
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ VERSION = 1
 MANIFEST_NAME = "manifest.json"
 RECORD_KIND = "performance"
 _SEGMENTS = "performances"
-_QUEUE_MAX = 4096
+_BLOCKS_MAX = 8
 _FLUSH_S = 1.0
 
 
@@ -43,7 +44,9 @@ def empty_ledger(builds: list[str]) -> dict[str, Any]:
 
 
 class RunWriter:
-    """Writes one run; used from one thread, while a thread of its own compresses and writes.
+    """Writes one run: records are encoded in the thread that performs, blocks are compressed and written in another.
+
+    That thread seldom runs Python, so it does not take the interpreter from the one that sends and receives.
 
     directory: made; its parent must be there. manifest: as described in docs/run-format.md, without what only the end
     knows; it is written at once, so that a run that was killed says what it was. None where another process writes it.
@@ -57,12 +60,15 @@ class RunWriter:
         if manifest is not None:
             self.manifest = {"format": FORMAT, "version": VERSION, **manifest, "ended": None, "partial": True}
         self.error: str | None = None
-        self._queue: queue.SimpleQueue[tuple[Performance, int] | None] = queue.SimpleQueue()
+        self._steps: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._config = log_config or LogConfig(compact=False)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._write_manifest()
-            self._writer = RecordWriter(directory / _SEGMENTS, Performance, RECORD_KIND, self._config, {})
+            self._writer = RecordWriter(
+                directory / _SEGMENTS, Performance, RECORD_KIND, self._config, {}, elsewhere=self._steps.put
+            )
         except OSError as error:
             raise RunFailed(f"{directory}: the run cannot be written: {error.strerror}") from error
         self._thread = threading.Thread(target=self._work, name="run-writer", daemon=True)
@@ -73,22 +79,23 @@ class RunWriter:
         """False while the disk is behind; then nothing new should begin. Raises RunFailed where it has failed."""
         if self.error is not None:
             raise RunFailed(self.error)
-        return self._queue.qsize() < _QUEUE_MAX
+        return self._steps.qsize() < _BLOCKS_MAX
 
     def record(self, performance: Performance) -> None:
-        """Take one performance; returns at once."""
+        """Take one performance; returns without waiting for the disk."""
+        if self.error is not None:
+            return
         at_ns = performance.outcomes[0].planned_ns if performance.outcomes else performance.exchange.times.request_start
-        self._queue.put((performance, at_ns))
+        with self._lock:
+            self._attempt(self._writer.write, performance, at_ns)
 
     def close(self, final: Mapping[str, Any]) -> None:
         """Write what is waiting, then the manifest with what only the end knows. Raises RunFailed."""
-        self._queue.put(None)
-        self._thread.join()
         if self.error is None:
-            try:
-                self._writer.close()
-            except OSError as error:
-                self.error = f"{self.directory}: the run cannot be written: {error.strerror}"
+            with self._lock:
+                self._attempt(self._writer.close)
+        self._steps.put(None)
+        self._thread.join()
         self.manifest.update(final)
         if self.error is not None:
             self.manifest.update(partial=True, partial_reason=self.error)
@@ -98,17 +105,24 @@ class RunWriter:
             raise RunFailed(self.error)
 
     def _work(self) -> None:
-        writer = self._writer
+        """Perform the writer's steps; see to it that no record is held back for long."""
+        flush_at = time.monotonic() + _FLUSH_S
         while True:
             try:
-                item = self._queue.get(timeout=_FLUSH_S)
+                step = self._steps.get(timeout=max(flush_at - time.monotonic(), 0.001))
             except queue.Empty:
-                self._attempt(writer.flush)
+                flush_at = time.monotonic() + _FLUSH_S
+                with self._lock:
+                    self._attempt(self._writer.flush)
                 continue
-            if item is None:
+            if step is None:
                 return
             if self.error is None:
-                self._attempt(writer.write, *item)
+                try:
+                    self._attempt(step)
+                except BaseException as error:
+                    self.error = f"{self.directory}: the run cannot be written: {error!r}"
+                    raise
 
     def _attempt(self, step: Any, *args: Any) -> None:
         try:

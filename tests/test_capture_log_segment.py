@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from capture.errors import UsageError
 from capture.exchange import Exchange, Response
@@ -315,3 +316,43 @@ def test_on_a_disk_that_fills_up_every_flushed_block_reads_back_and_writing_goes
 def test_two_keys_in_the_configuration_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="key and key_file are both given"):
         writer_of(tmp_path, LogConfig(key="00" * 32, key_file=tmp_path / "key"))
+
+
+def test_steps_that_are_performed_elsewhere_make_the_same_log(tmp_path: Path) -> None:
+    config = LogConfig(fsync="off", segment_bytes=4000, block_bytes=1024)
+    steps: list[Callable[[], None]] = []
+    writer = writer_of(tmp_path / "elsewhere", config, elsewhere=steps.append)
+    for record in exchanges(200):
+        writer.write(record, record.times.request_start)
+    writer.close()
+    with open_log(tmp_path / "elsewhere") as log:
+        assert not list(log.exchanges())
+    for step in steps:
+        step()
+    assert len(writer.segments_sealed) >= 1
+    with open_log(tmp_path / "elsewhere") as log:
+        assert without_id(list(log.exchanges())) == exchanges(200)
+        assert not log.damage
+
+
+def test_bodies_that_come_again_are_stored_once_whether_long_or_short(tmp_path: Path) -> None:
+    bodies = [bytes([n]) * size for n in range(3) for size in (200, 40_000)]
+    writer = writer_of(tmp_path)
+    for number in range(60):
+        writer.write(an_exchange(number, body=bytes(bytearray(bodies[number % 6]))), START_NS + number)
+    writer.close()
+    with open_log(tmp_path) as log:
+        assert [x.response.body for x in log.exchanges() if x.response] == [bodies[n % 6] for n in range(60)]
+        assert log.segments[0].raw_bytes is not None
+        assert log.segments[0].raw_bytes < 3 * 40_200 + 60 * 400
+
+
+def test_a_body_of_a_record_that_was_not_taken_is_stored_when_it_comes_again(tmp_path: Path) -> None:
+    writer = writer_of(tmp_path)
+    body = b"x" * 500
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        writer.write(replace(an_exchange(0, body=body), connection=1 << 80), START_NS)
+    writer.write(an_exchange(1, body=body), START_NS)
+    writer.close()
+    with open_log(tmp_path) as log:
+        assert [x.response.body for x in log.exchanges() if x.response] == [body]

@@ -11,20 +11,24 @@ __all__ = ["BODY_BYTES_MIN", "BodyCache", "BodyTable"]
 BODY_BYTES_MIN = 96
 """A shorter body stays in its record: the reference would cost about as much as what it saves."""
 _REMEMBERED_MAX = 1 << 16
+_AT_HAND_MAX = 256
+_AT_HAND_BYTES_MAX = 16 << 10
 
 
 class BodyTable:
     """Numbers of the bodies of one segment, in the order in which they were first seen.
 
     Bodies are told apart by SHA-256 (captured content is hostile: a collision would read as somebody else's body). The
-    least recently seen are forgotten beyond 65,536, and would then be stored once more.
+    least recently seen are forgotten beyond 65,536, and would then be stored once more. A few that are not long are
+    kept as they are, since comparing is quicker than hashing.
     """
 
-    __slots__ = ("_numbers", "count")
+    __slots__ = ("_at_hand", "_numbers", "count")
 
     def __init__(self) -> None:
         self._numbers: OrderedDict[bytes, int] = OrderedDict()
         self.count = 0
+        self._at_hand: dict[bytes, int] = {}
 
     @staticmethod
     def worth(body: bytes) -> bool:
@@ -33,22 +37,35 @@ class BodyTable:
 
     def number(self, body: bytes) -> tuple[int, bool]:
         """(the body's number, whether it is new and must be stored)."""
+        at_hand = len(body) <= _AT_HAND_BYTES_MAX
+        if at_hand and (found := self._at_hand.get(body)) is not None:
+            return found, False
         digest = hashlib.sha256(body).digest()
         known = self._numbers.get(digest)
         if known is not None:
             self._numbers.move_to_end(digest)
+            if at_hand:
+                self._keep(body, known)
             return known, False
         number = self.count
+        if at_hand:
+            self._keep(body, number)
         self.count += 1
         self._numbers[digest] = number
         if len(self._numbers) > _REMEMBERED_MAX:
             self._numbers.popitem(last=False)
         return number, True
 
+    def _keep(self, body: bytes, number: int) -> None:
+        if len(self._at_hand) >= _AT_HAND_MAX:
+            self._at_hand.clear()
+        self._at_hand[body] = number
+
     def forget(self, latest: Iterable[bytes]) -> None:
         """Take back the latest new bodies, which were not stored after all."""
         for body in latest:
             self._numbers.pop(hashlib.sha256(body).digest(), None)
+            self._at_hand.pop(body, None)
             self.count -= 1
 
 

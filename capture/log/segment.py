@@ -135,9 +135,11 @@ class RecordWriter(Generic[T]):
         now_ns: Callable[[], int] = time.time_ns,
         dense: bool = False,
         later: bool = False,
+        elsewhere: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.directory = directory
         self._dense, self._later = dense, later
+        self._elsewhere = elsewhere
         self._kind = kind
         self._config = config
         self._meta = meta
@@ -252,22 +254,35 @@ class RecordWriter(Generic[T]):
             BLOCK_RECORDS, 0, 0, 0, segment.records, block.count, first_body, len(block.bodies),
             block.first_ns, block.last_ns, 0,
         )  # fmt: skip
+        self._do(partial(self._store, segment, head, payload, block.sessions))
+        segment.records += block.count
+        segment.raw += len(payload)
+        self._block = _Block()
+
+    def _do(self, step: Callable[[], None]) -> None:
+        """Perform a step here and now, or have it performed elsewhere."""
+        if self._elsewhere is None:
+            step()
+        else:
+            self._elsewhere(step)
+
+    def _store(self, segment: _Segment, head: BlockHead, payload: bytes, sessions: set[str]) -> None:
         data = frame(head, payload, self._config.level, segment.cipher)
         self._budget.make_room(len(data))
         offset = segment.file.append(data)
-        self._budget.used += len(data)
-        sessions = [hash_of(session) for session in block.sessions]
-        segment.sessions.append(sessions)
+        self._spend(len(data))
+        hashes = [hash_of(session) for session in sessions]
+        segment.sessions.append(hashes)
         segment.index.append(
             IndexEntry(
-                offset, len(data), segment.records, block.count, first_body, len(block.bodies),
-                block.first_ns, block.last_ns, bloom_of(sessions),
+                offset, len(data), head.first_record, head.records, head.first_body, head.bodies,
+                head.first_ns, head.last_ns, bloom_of(hashes),
             )
         )  # fmt: skip
-        segment.records += block.count
-        segment.raw += len(payload)
         self.bytes_written += len(data)
-        self._block = _Block()
+
+    def _spend(self, size: int) -> None:
+        self._budget.used += size
 
     def _due(self, segment: _Segment) -> bool:
         age_ns = self._now_ns() - segment.created_ns
@@ -330,11 +345,15 @@ class RecordWriter(Generic[T]):
         file = Appender(self.directory, segment_id, header, self._config.fsync)
         self._sequence += 1
         self._renewing = False
-        self._budget.used += len(header)
+        self._do(partial(self._spend, len(header)))
         self._segment = _Segment(file, header, cipher, now, BodyTable())
         return self._segment
 
     def _seal(self, segment: _Segment, extra: dict[str, Any], *, final: bool) -> None:
+        self._do(partial(self._finish, segment, extra, final))
+        self._segment = None
+
+    def _finish(self, segment: _Segment, extra: dict[str, Any], final: bool) -> None:
         footer = Footer(
             records=segment.records,
             raw_bytes=segment.raw,
@@ -349,7 +368,6 @@ class RecordWriter(Generic[T]):
         if sealed is None:
             sealed = self._sealed_as_written(segment, footer)
         self.segments_sealed.append(sealed)
-        self._segment = None
         self._budget.recount()
 
     def _sealed_as_written(self, segment: _Segment, footer: Footer) -> Path:
