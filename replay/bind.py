@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from capture.exchange import Exchange, Response
+from capture.exchange import Exchange, Request, Response
+from replay.bind_rules import BindRules
 from replay.carry import carried_values
+from replay.inside import parts_inside
+from replay.learn import Learned, source_key, target_key
 from replay.place import Place
 from replay.plan import Planned
 from replay.rewrite import body_was_decoded
+from replay.strong import is_strong
 from replay.supply import supplied_values
 
-__all__ = ["Binder", "Link", "Source", "is_strong"]
+__all__ = ["Binder", "Link", "Source"]
 
 _SOURCES_MAX = 4
+_ENTRIES_MAX = 64
+_NONE: frozenset[str] = frozenset()
+_FEEDS_MAX = 16
 _VALUES_MAX = 20_000
 _CACHE_MAX = 512
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?\Z|\w{3}, \d{2} \w{3} \d{4}")
-_WORDY = re.compile(r"[A-Za-z][a-z]*([ _./:+-]?[A-Za-z][a-z]*)*\Z")
+_FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
 _NOT_A_WORD = re.compile(r"[^a-z0-9]")
 _GENERIC = frozenset(
     ("id", "key", "uuid", "guid", "value", "href", "url", "self", "ref", "number", "no", "data", "result")
@@ -31,62 +36,64 @@ _GENERIC = frozenset(
 
 
 class Source(NamedTuple):
-    """A place in the captured response of an earlier request; it supplied the value."""
+    """A place in the captured response of an earlier request; it supplied the value, "" where any will do (a rule)."""
 
     position: int
     exchange_id: str
     place: Place
+    value: str
 
 
 class Link(NamedTuple):
-    """One value of a request that a response of its session supplied; sources in the order in which to try them."""
+    """One value of a request that a response of its session supplied; sources in the order in which to try them.
+
+    fold: "upper" or "lower" where the client wrote it so and the response did not. No sources: only the cookie jar has
+    it, where it has it at all.
+    """
 
     place: Place
     value: str
     sources: tuple[Source, ...]
-
-
-def is_strong(value: str) -> bool:
-    """True for a value that two places do not share by accident: a token, a UUID, a long number.
-
-    Words, dates, short numbers and money are weak: they are bound only between places of the same name.
-    """
-    length = len(value)
-    if length < 8 or " " in value or _DATE.match(value):
-        return False
-    if value.isdigit():
-        # Ten digits that begin with 1 or thirteen of them are most likely a time.
-        return length >= 9 and not (length in (10, 13) and value[0] == "1")
-    distinct = len(set(value))
-    if _WORDY.match(value) and not (length >= 20 and distinct >= 10 and not re.search(r"[ _./:+-]", value)):
-        return False
-    return distinct >= 5 and any(c.isalnum() for c in value) and not re.fullmatch(r"[\d.,:eE+-]+", value)
+    fold: str = ""
 
 
 class _Session:
     """What the captured side of one session has said so far."""
 
-    __slots__ = ("cookies", "seen", "sent", "supplied")
+    __slots__ = ("cookie_values", "cookies", "feeds", "folded", "seen", "sent", "sent_as", "supplied")
 
     def __init__(self) -> None:
         self.supplied: dict[str, list[tuple[Source, int, frozenset[str]]]] = {}
+        self.folded: dict[str, str] = {}
         self.sent: set[str] = set()
+        self.sent_as: dict[str, frozenset[str]] = {}
         self.seen: dict[int, dict[Place, str]] = {}
-        self.cookies: dict[str, list[tuple[Source, int, str]]] = {}
+        self.cookies: dict[str, list[tuple[Source, int]]] = {}
+        self.cookie_values: dict[tuple[str, str], list[tuple[Source, int]]] = {}
+        self.feeds: dict[int, list[tuple[Source, int]]] = {}
 
 
 class Binder:
     """Finds the links of one session after the other, from captured exchanges alone; bounded.
 
-    exclude: patterns of places that are never replaced, as `Place.text()` shows them ("query:page", "$['at']*").
+    exclude, feeds: rules of a person (`BindRules`). learned: what other sessions have shown to be passed on.
     sessions_max: sessions remembered; the one used longest ago is forgotten first and counted in `forgotten`.
-    supplying: after `note`, whether the answer to that request may be the source of a later link.
+    supplying: after `note`, whether the answer to that request may be the source of a later link. Raises ValueError
+    where a rule is not understood.
     """
 
-    def __init__(self, exclude: Iterable[str] = (), sessions_max: int = 20_000) -> None:
+    def __init__(
+        self,
+        exclude: Iterable[str] = (),
+        sessions_max: int = 20_000,
+        feeds: Iterable[str] = (),
+        learned: Learned | None = None,
+    ) -> None:
         self.forgotten = 0
         self.supplying = False
-        self._exclude = tuple(exclude)
+        self._rules = BindRules(feeds, exclude)
+        self._learned: Learned = learned or {}
+        self._learned_sources = {source for sources in self._learned.values() for source in sources}
         self._sessions_max = sessions_max
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._cache: OrderedDict[tuple[bytes | None, tuple[tuple[str, str], ...]], dict[Place, str]] = OrderedDict()
@@ -114,49 +121,84 @@ class Binder:
         else:
             self._sessions.move_to_end(exchange.session)
         carried = carried_values(exchange.request, not body_was_decoded(exchange, "request"))
-        supplied = session.supplied
-        links: tuple[Link, ...] = ()
+        links = [link for place, value in carried for link in self._links(session, exchange, place, value)]
         for place, value in carried:
-            if value in supplied or place.kind == "cookie":
-                link = self._link(session, exchange, place, value)
-                if link is not None:
-                    links += (link,)
-        for _, value in carried:
-            if value not in supplied and len(session.sent) < _VALUES_MAX:
+            if len(session.sent) + len(session.sent_as) >= _VALUES_MAX:
+                break
+            if not is_strong(value):
+                words = _words_of_request(exchange, place)
+                session.sent_as[value] = session.sent_as.get(value, words) | words
+            elif value not in session.supplied:
                 session.sent.add(value)
         if exchange.response is not None:
             self._supply(session, planned, exchange.response)
-        return links
+        return tuple(links)
 
-    def _link(self, session: _Session, exchange: Exchange, place: Place, value: str) -> Link | None:
-        start = exchange.times.request_start
-        if place.kind == "cookie":
+    def _links(self, session: _Session, exchange: Exchange, place: Place, value: str) -> Iterator[Link]:
+        """The links of one value: as a whole where it has one, else of what is inside it."""
+        link = self._link(session, exchange, place, value, "")
+        if link is not None:
+            yield link
+        elif session.supplied and len(value) >= 8 and value not in session.sent:
+            for inner, text, name in parts_inside(value):
+                part = self._link(session, exchange, place._replace(inner=inner), text, name)
+                if part is not None:
+                    yield part
+
+    def _link(self, session: _Session, exchange: Exchange, place: Place, value: str, name: str) -> Link | None:
+        request, start = exchange.request, exchange.times.request_start
+        fold = ""
+        found = self._fed(session, request, place, value, start) if self._rules.feeds else []
+        if not found and place.kind == "cookie" and not place.inner and str(place.path[0]) in session.cookies:
             found = self._cookie(session, exchange, place, value, start)
-        else:
-            entries = session.supplied.get(value)
-            if entries is None or value in session.sent:
-                return None
-            strong = is_strong(value)
-            wanted = _words_of_request(exchange, place)
-            named: list[Source] = []
-            others: list[Source] = []
-            for source, ended, words in entries:
-                if ended > start:
-                    continue
-                (named if not words.isdisjoint(wanted) else others).append(source)
-            found = named + others if strong else named
-        if not found or any(fnmatch.fnmatchcase(place.text(), pattern) for pattern in self._exclude):
+        elif not found and value not in session.sent:
+            found = self._named(session, exchange, place, value, name)
+            if not found and _FOLDS.match(value) and (other := session.folded.get(value.lower())) is not None:
+                fold = "lower" if value == value.lower() else "upper"
+                found = self._named(session, exchange, place, other, name)
+        if self._rules.excluded(request.method, request.target, place):
             return None
-        return Link(place, value, tuple(found[:_SOURCES_MAX]))
+        if found:
+            return Link(place, value, tuple(found[:_SOURCES_MAX]), fold)
+        if place.kind == "cookie" and not place.inner and f"request.cookie:{place.path[0]}" in exchange.redacted:
+            return Link(place, value, ())
+        return None
+
+    def _fed(self, session: _Session, request: Request, place: Place, value: str, start: int) -> list[Source]:
+        """What a rule says: the last response with that place, one with the same value before others."""
+        found: list[Source] = []
+        for number in self._rules.feeding(request.method, request.target, place):
+            ended = [source for source, end in session.feeds.get(number, ()) if end <= start]
+            latest = ended[::-1]
+            found += sorted(latest, key=lambda source: source.value != value)
+        return found
+
+    def _named(self, session: _Session, exchange: Exchange, place: Place, value: str, name: str) -> list[Source]:
+        """Responses that supplied the value before; of a weak one only where it was called the same."""
+        entries = session.supplied.get(value)
+        if entries is None:
+            return []
+        start = exchange.times.request_start
+        wanted = _words(name) - _GENERIC if name else _words_of_request(exchange, place._replace(inner=()))
+        named: list[Source] = []
+        others: list[Source] = []
+        for source, ended, words in entries:
+            if ended > start:
+                continue
+            (named if not words.isdisjoint(wanted) else others).append(source)
+        if is_strong(value):
+            return named + others
+        if not named and others and (proven := self._learned.get(target_key(exchange, place))):
+            return [source for source, end, words in entries if end <= start and not words.isdisjoint(proven)]
+        return named
 
     def _cookie(self, session: _Session, exchange: Exchange, place: Place, value: str, start: int) -> list[Source]:
         """As a cookie jar does it: the last Set-Cookie of that name, where it set this value."""
-        set_before = [entry for entry in session.cookies.get(str(place.path[0]), []) if entry[1] <= start]
-        redacted = f"request.cookie:{place.path[0]}" in exchange.redacted
-        same = [source for source, _, content in reversed(set_before) if content == value]
-        if same or not redacted:
+        name = str(place.path[0])
+        same = _latest(session.cookie_values.get((name, value), ()), start)
+        if same or f"request.cookie:{name}" not in exchange.redacted:
             return same
-        return [source for source, _, _ in reversed(set_before)]
+        return _latest(session.cookies.get(name, ()), start)
 
     def _supply(self, session: _Session, planned: Planned, response: Response) -> None:
         exchange = planned.exchange
@@ -164,25 +206,42 @@ class Binder:
         if ended is None:
             return
         values = self._values(response, not body_was_decoded(exchange, "response"))
-        if id(values) in session.seen and not session.cookies:
+        if id(values) in session.seen and not session.cookies and not self._rules.feeds:
             return  # the very same answer again: it says nothing that is not known, and of the same places
         if len(session.seen) < _CACHE_MAX:
             session.seen[id(values)] = values
-        self.supplying = bool(values)
-        around = _words(_last_static(exchange.request.target.partition("?")[0]))
+        self.supplying = bool(values) or bool(session.cookies)
+        around = _around(exchange.request.target)
         for place, value in values.items():
-            source = Source(planned.position, exchange.id, place)
-            if place.kind == "cookie":
-                jar = session.cookies.setdefault(str(place.path[0]), [])
-                jar.append((source, ended, value))
-                del jar[:-_SOURCES_MAX]
+            source = Source(planned.position, exchange.id, place, value)
+            if place.kind == "cookie" and len(session.cookie_values) < _VALUES_MAX:
+                name = str(place.path[0])
+                for sets in (
+                    session.cookies.setdefault(name, []),
+                    session.cookie_values.setdefault((name, value), []),
+                ):
+                    sets.append((source, ended))
+                    del sets[:-_SOURCES_MAX]
+            if self._rules.feeds:
+                for number in self._rules.supplying(exchange.request.method, exchange.request.target, place):
+                    feeds = session.feeds.setdefault(number, [])
+                    feeds.append((source, ended))
+                    del feeds[:-_FEEDS_MAX]
+            words = _words_of_supply(place, around, values)
+            if self._learned_sources and (key := source_key(exchange, place)) in self._learned_sources:
+                words |= {key}
             entries = session.supplied.get(value)
+            own = value in session.sent or not words.isdisjoint(session.sent_as.get(value, _NONE))
+            if own and all(words.isdisjoint(known) for _, _, known in entries or ()):
+                continue  # the client said it first; a word or a short number, under this name
             if entries is None:
-                if value in session.sent or len(session.supplied) >= _VALUES_MAX or len(value) < 1:
+                if len(session.supplied) >= _VALUES_MAX:
                     continue
                 entries = session.supplied[value] = []
-            if len(entries) < _SOURCES_MAX:
-                entries.append((source, ended, _words_of_supply(place, around)))
+                if _FOLDS.match(value):
+                    session.folded.setdefault(value.lower(), value)
+            if len(entries) < _ENTRIES_MAX and sum(words == known for _, _, known in entries) < _SOURCES_MAX:
+                entries.append((source, ended, words))
 
     def _values(self, response: Response, coded: bool) -> dict[Place, str]:
         key = (response.body, response.headers)
@@ -194,6 +253,11 @@ class Binder:
                 if len(self._cache) > _CACHE_MAX:
                     self._cache.popitem(last=False)
         return values
+
+
+def _latest(sets: Sequence[tuple[Source, int]], start: int) -> list[Source]:
+    """The sources that had ended before, the last one first."""
+    return [source for source, ended in reversed(sets) if ended <= start]
 
 
 @lru_cache(maxsize=4096)
@@ -216,14 +280,32 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(forms)
 
 
-def _words_of_supply(place: Place, around: frozenset[str]) -> frozenset[str]:
-    """What the value is called where it was supplied; for a generic name, what it is the id of."""
+def _words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place, str]) -> frozenset[str]:
+    """What a value is called where it was supplied; for a generic name, what it is the id of; in a URL what is before.
+
+    values: all that this response supplied.
+    """
     names = place.names()
     if not names:
         return around
+    if place.inner[:1] == ("path",):
+        before = values.get(place._replace(inner=("path", int(place.inner[1]) - 1)), "")
+        static = frozenset() if any(c.isdigit() for c in before) else _words(before) - _GENERIC
+        return static or around
     words = _words(names[0])
-    if names[0].lower() in _GENERIC or place.inner[:1] == ("path",):
+    if names[0].lower() in _GENERIC:
         return words - _GENERIC | (_words(names[1]) if len(names) > 1 else frozenset()) | around
+    return words
+
+
+@lru_cache(maxsize=4096)
+def _around(target: str) -> frozenset[str]:
+    """What a response is about: the last word of the path; of /users/me and /users/search the one before it, too."""
+    path = target.partition("?")[0]
+    words = _words(_last_static(path))
+    segments = [segment for segment in path.split("/") if segment]
+    if len(segments) > 1 and not any(c.isdigit() for c in segments[-1] + segments[-2]):
+        words |= _words(segments[-2])
     return words
 
 

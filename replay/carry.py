@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
-
-import msgspec
 
 from capture.exchange import Request, header
 from replay.coding import decode_body, encode_body
-from replay.place import Place
+from replay.inside import put_inside
+from replay.json_splice import splice_json
+from replay.place import Place, Step
 from replay.supply import json_leaves
 
 __all__ = ["carried_values", "replace_values"]
@@ -138,10 +136,11 @@ def _parts(body: bytes, content_type: str) -> Iterator[tuple[Place, int, int]]:
 def replace_values(request: Request, values: dict[Place, tuple[str, str]]) -> Request:
     """The request with other values at some places; everything else keeps its bytes.
 
-    values: place to (the value that stands there now, the one to put there). As many headers come out as go in;
-    Content-Length fits the body. A JSON body is changed in its text where the value stands there once, else it is
-    written anew without white space.
+    values: place to (the value that stands there now, the one to put there); of a place inside a value only that part
+    changes, and nothing where it is in a token that is signed. As many headers come out as go in; Content-Length fits
+    the body.
     """
+    values = _whole(request, values)
     target, headers, body = request.target, list(request.headers), request.body
     by_kind: dict[str, dict[Place, tuple[str, str]]] = {}
     for place, pair in values.items():
@@ -161,6 +160,24 @@ def replace_values(request: Request, values: dict[Place, tuple[str, str]]) -> Re
     return Request(
         request.method, target, request.version, tuple(headers), body, len(body or b""), False, request.trailers
     )
+
+
+def _whole(request: Request, values: dict[Place, tuple[str, str]]) -> dict[Place, tuple[str, str]]:
+    """The same changes, of whole values alone."""
+    parts: dict[Place, list[tuple[tuple[Step, ...], str, str]]] = {}
+    for place, (old, new) in values.items():
+        if place.inner:
+            parts.setdefault(place._replace(inner=()), []).append((place.inner, old, new))
+    if not parts:
+        return values
+    whole = {place: pair for place, pair in values.items() if not place.inner}
+    for place, value in carried_values(request):
+        changes = parts.pop(place, None)
+        if changes is not None and place not in whole:
+            changed = put_inside(value, changes)
+            if changed is not None:
+                whole[place] = (value, changed)
+    return whole
 
 
 def _with_path(target: str, values: dict[Place, tuple[str, str]]) -> str:
@@ -224,7 +241,9 @@ def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tup
     if decoded is None:
         return body
     if "json" in by_kind:
-        changed = _with_json(decoded, by_kind["json"])
+        text = decoded.decode("utf-8", "surrogateescape")
+        paths = {place.path: new for place, (_, new) in by_kind["json"].items()}
+        changed = splice_json(text, paths).encode("utf-8", "surrogateescape")
     elif "form" in by_kind:
         changed = _with_fields("form", decoded.decode("latin-1"), by_kind["form"]).encode("latin-1")
     else:
@@ -235,25 +254,3 @@ def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tup
                 changed = changed[:start] + by_kind["part"][place][1].encode() + changed[end:]
     again = encode_body(changed, codings)
     return body if again is None else again
-
-
-def _with_json(body: bytes, values: dict[Place, tuple[str, str]]) -> bytes:
-    texts = {json.dumps(old): json.dumps(new) for old, new in values.values()}
-    plain = body.decode("utf-8", "surrogateescape")
-    if len(texts) == len(values) and all(plain.count(old) == 1 for old in texts):
-        # In one pass, so that what was put in is not itself replaced.
-        plain = re.sub("|".join(map(re.escape, texts)), lambda match: texts[match[0]], plain)
-        return plain.encode("utf-8", "surrogateescape")
-    document = msgspec.json.decode(body)
-    for place, (_, new) in values.items():
-        document = _put(document, place.path, new)
-    return msgspec.json.encode(document)
-
-
-def _put(document: Any, path: tuple[Any, ...], new: str) -> Any:
-    if not path:
-        if isinstance(document, int) and not isinstance(document, bool) and re.fullmatch(r"-?\d{1,30}", new):
-            return int(new)
-        return new
-    document[path[0]] = _put(document[path[0]], path[1:], new)
-    return document

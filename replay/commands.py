@@ -18,6 +18,7 @@ from capture.errors import RunFailed
 from capture.log.reader import open_log
 from replay import explain
 from replay.builds import builds_of
+from replay.learn import LEARNED_FROM_MAX, learn_links
 from replay.run import Run
 from replay.run_replay import run_replay
 from replay.settings import ReplayConfig
@@ -142,8 +143,11 @@ def _explain(settings: Settings, log: str, flags: dict[str, Any]) -> None:
     given["allow_captured_address"] = None
     config = build(ReplayConfig, "replay", settings, given)
     with open_log(log) as opened:
+        learned = learn_links(islice(opened.exchanges(), LEARNED_FROM_MAX))
         exchanges = islice(opened.exchanges(), config.limit)
-        lines = explain.explain_bindings(exchanges, config.bind_exclude, config.allow_writes, config.sessions_max)
+        lines = explain.explain_bindings(
+            exchanges, config.bind_exclude, config.allow_writes, config.sessions_max, config.bind_rules, learned
+        )
         for line in lines:
             click.echo(line)
 

@@ -66,7 +66,8 @@ class Performer:
         self.stalled_ns = 0
         self.wall_ns = 0
         self.stages = stages
-        self.supplies = Supplies(len(stages), options.supplies_bytes_max, options.sessions_max)
+        injected = [frozenset(name.lower() for name in stage.injected) for stage in stages]
+        self.supplies = Supplies(len(stages), options.supplies_bytes_max, options.sessions_max, injected)
         self._composer = Composer(stages, options.run_id, self.supplies, random.Random())
         self._pace = pace
         self._schedule = Schedule(pace, 0)

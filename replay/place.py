@@ -14,7 +14,8 @@ class Place(NamedTuple):
 
     path: the keys below it: (2,) for a path's third segment, ("page", 0) for the first query field of that name,
     ("x-token", 0) for a header, ("items", 3, "id") for a JSON leaf, ("input", "csrf", 0) for HTML. inner: where inside
-    that value, when it is itself a URL, a JWT or base64: ("path", 1), ("query", "id", 0), ("jwt", "sub").
+    that value, when it is itself a URL, a JWT, base64 or several words: ("path", 1), ("query", "id", 0),
+    ("jwt", "sub"); in a request also ("at", 4), the part that begins at that character.
     """
 
     kind: str

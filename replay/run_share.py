@@ -20,6 +20,7 @@ from replay.clients.base import Limits
 from replay.clients.choose import client_for, speaks_http2
 from replay.done import Done
 from replay.hook import load_hook
+from replay.learn import LEARNED_FROM_MAX, learn_links
 from replay.manifest import summary_of
 from replay.outcome import Performance
 from replay.pace import Closed, Pace, Rate, Recorded
@@ -73,7 +74,7 @@ async def perform_share(
     clock = Clock()
     limits = limits_of(config)
     source = Source(log, config, builds)
-    binder = Binder(config.bind_exclude, config.sessions_max) if config.bind else None
+    binder = _binder(config, log) if config.bind else None
     done = None if earlier is None else Done()
     http2 = speaks_http2(islice(log.exchanges(), 100))
     stages = [_stage(build, config, limits, clock, http2) for build in builds]
@@ -123,6 +124,11 @@ def limits_of(config: ReplayConfig) -> Limits:
         insecure=config.insecure,
         ca_file=config.ca_file,
     )
+
+
+def _binder(config: ReplayConfig, log: Log) -> Binder:
+    learned = learn_links(islice(log.exchanges(), LEARNED_FROM_MAX))
+    return Binder(config.bind_exclude, config.sessions_max, config.bind_rules, learned)
 
 
 def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock, http2: bool) -> Stage:

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Literal
 
+from replay.bind_rules import BindRules
+
 __all__ = ["SECTIONS", "ClientKind", "ReplayConfig"]
 
 ClientKind = Literal["auto", "wire", "aiohttp", "h2"]
@@ -27,7 +29,9 @@ class ReplayConfig:
     for the builds that are not. breaker_failures: consecutive connection failures after which nothing more is sent to
     a build. allow_captured_address: 2 lets the replay send to the address that the log was captured from. deny_hosts:
     hosts that are never sent to, as names or "*.suffix". bind_exclude: places that are never replaced, e.g.
-    "query:page". sessions_max: sessions whose values are kept for binding; supplies_bytes_max: of answers kept for it.
+    "query:page" or "GET /search query:q". bind_rules: which place of which response feeds which place of which request,
+    e.g. "POST /orders $.id -> GET /orders/* path[1]" (bind_rules.py). sessions_max: sessions whose values are kept for
+    binding; supplies_bytes_max: of answers kept for it.
     """
 
     seed: int = 1
@@ -59,6 +63,7 @@ class ReplayConfig:
     client: ClientKind = "auto"
     bind: bool = True
     bind_exclude: tuple[str, ...] = ()
+    bind_rules: tuple[str, ...] = ()
     sessions_max: int = 10_000
     workers: int = 1
     cluster: str | None = None
@@ -80,6 +85,7 @@ class ReplayConfig:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup must be a share from 0 to below 1, found {self.warmup}")
+        BindRules(self.bind_rules, self.bind_exclude)
         if self.preflight_path is not None and not self.preflight_path.startswith("/"):
             raise ValueError(f"preflight_path must begin with '/', found {self.preflight_path!r}")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 
 from capture.exchange import Exchange, Request, Response
 from replay.bind import Link
 from replay.carry import replace_values
+from replay.jar import Jar
 from replay.outcome import Binding, Outcome
 from replay.place import Place, shape_of
 from replay.supply import supplied_values
@@ -37,11 +39,17 @@ def value_answered(response: Response | None, place: Place, recorded: str) -> st
     return answered
 
 
-class _Session:
-    __slots__ = ("answers", "bytes", "known")
+def _is_signed(link: Link) -> bool:
+    """True where the value stands in a token that only its issuer can make anew."""
+    return link.place.inner[:1] == ("signed",)
 
-    def __init__(self) -> None:
+
+class _Session:
+    __slots__ = ("answers", "bytes", "jars", "known")
+
+    def __init__(self, builds: int) -> None:
         self.answers: OrderedDict[int, list[Response | None]] = OrderedDict()
+        self.jars: list[Jar] = [Jar() for _ in range(builds)]
         self.known: dict[tuple[int, int, Place, str], str | None] = {}
         self.bytes = 0
 
@@ -49,15 +57,19 @@ class _Session:
 class Supplies:
     """Answers of every build by session and position. builds: how many. bytes_max, sessions_max: kept at once.
 
+    injected: for each build, the names in lower case of headers that are replaced anyway; nothing is bound in them.
     The session that was used longest ago is forgotten first. Counts: `resolved` and `unresolved` by build index, one
     for each link; `forgotten` sessions.
     """
 
-    def __init__(self, builds: int, bytes_max: int, sessions_max: int = 10_000) -> None:
+    def __init__(
+        self, builds: int, bytes_max: int, sessions_max: int = 10_000, injected: Sequence[frozenset[str]] = ()
+    ) -> None:
         self.resolved: Counter[int] = Counter()
         self.unresolved: Counter[int] = Counter()
         self.forgotten = 0
         self._builds = builds
+        self._injected = injected or [frozenset()] * builds
         self._bytes_max = bytes_max
         self._sessions_max = sessions_max
         self._bytes = 0
@@ -71,13 +83,14 @@ class Supplies:
         key = (iteration, exchange.session)
         session = self._sessions.get(key)
         if session is None:
-            session = self._sessions[key] = _Session()
+            session = self._sessions[key] = _Session(self._builds)
         else:
             self._sessions.move_to_end(key)
         answers = session.answers.get(position)
         if answers is None:
             answers = session.answers[position] = [None] * self._builds
         answers[index] = response
+        session.jars[index].take(exchange, position, response.headers)
         size = len(response.body or b"") + _OVERHEAD
         session.bytes += size
         self._bytes += size
@@ -96,24 +109,39 @@ class Supplies:
         kept = self._sessions.get((iteration, session))
         if kept is None:
             return None
+        jar = kept.jars[index] if link.place.kind == "cookie" and not link.place.inner else None
+        if jar is not None and (newer := jar.set_since(link)) is not None:
+            return newer
         for source in link.sources:
             answers = kept.answers.get(source.position)
             if answers is None:
                 continue
-            key = (source.position, index, source.place, link.value)
+            key = (source.position, index, source.place, source.value)
             if len(kept.known) > _KNOWN_MAX:
                 kept.known.clear()
             if key in kept.known:
                 found = kept.known[key]
             else:
-                found = kept.known[key] = value_answered(answers[index], source.place, link.value)
+                found = kept.known[key] = value_answered(answers[index], source.place, source.value)
             if found is not None:
+                found = found.lower() if link.fold == "lower" else found.upper() if link.fold == "upper" else found
                 return found, f"{source.exchange_id} {source.place.text()}"
-        return None
+        return jar.set_before(link) if jar is not None else None
 
     def resolvable(self, links: tuple[Link, ...], session: str, iteration: int, index: int) -> bool:
-        """True where the build of that index has an answer for every link."""
-        return all(self.value(link, session, iteration, index) is not None for link in links)
+        """True where the build of that index has an answer for every link, and it can be put in its place."""
+        return all(self._sendable(link, session, iteration, index) for link in links)
+
+    def _sendable(self, link: Link, session: str, iteration: int, index: int) -> bool:
+        if not link.sources or self._is_injected(link, index):
+            return True
+        found = self.value(link, session, iteration, index)
+        return found is not None and (found[0] == link.value or not _is_signed(link))
+
+    def _is_injected(self, link: Link, index: int) -> bool:
+        place = link.place
+        name = "cookie" if place.kind == "cookie" else place.path[0] if place.kind == "header" else ""
+        return name in self._injected[index]
 
     def bind(
         self, request: Request, links: tuple[Link, ...], session: str, iteration: int, index: int
@@ -126,8 +154,12 @@ class Supplies:
         changes: dict[Place, tuple[str, str]] = {}
         bindings = []
         for link in links:
+            if self._is_injected(link, index):
+                continue
             found = self.value(link, session, iteration, index)
-            if found is None:
+            if found is None and not link.sources:
+                continue  # the jar has no such cookie: it stays as recorded, and nothing was wanted from anywhere
+            if found is None or (found[0] != link.value and _is_signed(link)):
                 self.unresolved[index] += 1
                 first = link.sources[0]
                 bindings.append(Binding(link.place.text(), f"unresolved:{first.exchange_id} {first.place.text()}"))

@@ -16,7 +16,7 @@ from capture.exchange import Response, header
 from replay.coding import decode_body
 from replay.place import Place, Step
 
-__all__ = ["LEAVES_MAX", "json_leaves", "jwt_claims", "supplied_values"]
+__all__ = ["LEAVES_MAX", "json_leaves", "jwt_claims", "supplied_values", "unpacked"]
 
 LEAVES_MAX = 5000
 """Values looked at in one response; what lies beyond is not bound."""
@@ -32,8 +32,11 @@ _PLAIN = (
     " x-xss-protection referrer-policy permissions-policy alt-svc server-timing last-modified"
 )
 _PLAIN_HEADERS = frozenset(_PLAIN.split())
+_WORD = re.compile(r"[A-Za-z0-9_-]{8,}")
+_WORDS_IN_MAX = 512
+_ETAG = re.compile(r'(?:W/)?"([^"]+)"\Z')
 _JWT = re.compile(r"[A-Za-z0-9_-]{4,}\.([A-Za-z0-9_-]{4,})\.[A-Za-z0-9_-]*\Z")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}\Z")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}\Z")
 
 
 def supplied_values(response: Response, coded: bool = True) -> dict[Place, str]:
@@ -104,26 +107,42 @@ def _leaves(value: Any, path: tuple[Step, ...], depth: int) -> Iterator[tuple[Pl
 
 
 def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
-    """The value, and what is inside it where it is a URL, a JWT or base64 of JSON."""
+    """The value, and what is inside it where it is a URL, a JWT, base64, quoted, or several words."""
     yield place, value
     if value[:1] == "/" or value[:8].lower().startswith(("http://", "https://")):
         yield from _url(place, value)
     elif value[:1] == "<" and ">" in value and place.kind == "header":
         yield from _url(place, value[1 : value.index(">")])  # Link: </items?cursor=x>; rel="next" (RFC 8288)
     elif (claims := jwt_claims(value)) is not None:
-        for name, claim in claims.items():
-            if isinstance(claim, str) or (isinstance(claim, int) and not isinstance(claim, bool)):
-                yield Place(place.kind, place.path, ("jwt", name)), str(claim)
-    elif len(value) >= 16 and _BASE64.match(value):
-        try:
-            inside = base64.b64decode(
-                value + "=" * (-len(value) % 4), altchars=b"-_" if set("-_") & set(value) else None
-            )
-        except (binascii.Error, ValueError):
-            return
-        if inside[:1] == b"{":
-            for leaf, text in json_leaves(inside):
+        for leaf, text in _leaves(claims, (), 0):
+            yield Place(place.kind, place.path, ("jwt", *leaf.path)), text
+    elif place.kind == "header" and (tag := _ETAG.match(value)) is not None:
+        yield Place(place.kind, place.path, ("quoted",)), tag[1]
+    elif (inside := unpacked(value)) is not None:
+        if inside[:1] == "{":
+            for leaf, text in json_leaves(inside.encode("utf-8", "surrogateescape")):
                 yield Place(place.kind, place.path, ("base64", *leaf.path)), text
+        else:
+            yield Place(place.kind, place.path, ("base64",)), inside
+    elif value[:1] == "{":
+        for leaf, text in json_leaves(value.encode("utf-8", "replace")):
+            yield Place(place.kind, place.path, ("json", *leaf.path)), text
+    elif 8 < len(value) <= _WORDS_IN_MAX and not value.isalnum():
+        words = [word for word in _WORD.findall(value) if word != value and any(c.isdigit() for c in word)]
+        for index, word in enumerate(words):
+            yield Place(place.kind, place.path, ("word", index)), word
+
+
+def unpacked(value: str) -> str | None:
+    """The text that a value is base64 of (either alphabet, padded or not); None where it is no base64 or no text."""
+    if not 12 <= len(value) <= _VALUE_MAX or not _BASE64.match(value):
+        return None
+    try:
+        data = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_" if set("-_") & set(value) else None)
+        text = data.decode("utf-8")
+    except (binascii.Error, ValueError):
+        return None
+    return text if text.isprintable() else None
 
 
 def _url(place: Place, value: str) -> Iterator[tuple[Place, str]]:
@@ -154,7 +173,7 @@ def jwt_claims(value: str) -> dict[str, Any] | None:
 
 
 def _html(body: bytes) -> Iterator[tuple[Place, str]]:
-    """Values of hidden fields, of meta elements that name a token, and what links and forms point to."""
+    """Values of fields and buttons, of meta elements that name a token, and what links and forms point to."""
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(body)
@@ -165,11 +184,11 @@ def _html(body: bytes) -> Iterator[tuple[Place, str]]:
         seen[(tag, name)] = nth + 1
         return Place("html", (tag, name, nth))
 
-    for node in tree.css("input[type=hidden], meta[name], a[href], form[action]"):
+    for node in tree.css("input[value], option[value], button[value], meta[name], a[href], form[action]"):
         attributes = node.attributes
         name = attributes.get("name") or ""
-        if node.tag == "input":
-            yield place("input", name), attributes.get("value") or ""
+        if node.tag in ("input", "option", "button"):
+            yield place(node.tag, name), attributes.get("value") or ""
         elif node.tag == "meta":
             if "token" in name.lower() or "csrf" in name.lower():
                 yield place("meta", name), attributes.get("content") or ""

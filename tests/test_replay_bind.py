@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from capture.exchange import Exchange, Request, Response
-from replay.bind import Binder, Link, is_strong
+from replay.bind import Binder, Link
 from replay.place import Place
 from replay.plan import Planner
+from replay.strong import is_strong
 from replay.supplies import Supplies, value_answered
 from tests.support.rude import exchange, get, json_response
 
@@ -239,3 +240,79 @@ def test_what_is_kept_of_the_answers_is_bounded() -> None:
             Outcome("b", "current", 0, 1, 2, 3, answered(b"x" * 1000)),
         )  # fmt: skip
     assert supplies.forgotten >= 90
+
+
+def _signed_by_the_client(claims: dict[str, object]) -> str:
+    parts = [json.dumps({"alg": "HS256"}), json.dumps(claims), "signature"]
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
+
+
+def test_a_value_in_a_token_that_the_client_signed_cannot_be_replaced_and_the_request_says_so() -> None:
+    from replay.outcome import Outcome
+
+    first = login(b'{"session": "%b"}' % TOKEN.encode())
+    carrying = exchange(1, get("/me", ("Authorization", f"Bearer {_signed_by_the_client({'sid': TOKEN})}")))
+    links = links_of(first, carrying)[1]
+    assert shown(links) == [("header:authorization/signed/sid", "log-0 $['session']")]
+    supplies = Supplies(2, 1 << 20)
+    for index, token in enumerate((OTHER, TOKEN)):
+        answer = answered(b'{"session": "%b"}' % token.encode())
+        supplies.keep(first, 0, 0, index, Outcome("b", "current", 0, 1, 2, 3, answer))
+    assert not supplies.resolvable(links, "s", 0, 0)
+    bound, bindings = supplies.bind(carrying.request, links, "s", 0, 0)
+    assert bound is None
+    assert bindings[0].origin == "unresolved:log-0 $['session']"
+    assert supplies.resolvable(links, "s", 0, 1)  # this build gave the very same value
+
+
+def test_a_header_that_is_injected_needs_nothing_from_a_response() -> None:
+    first = login(b'{"token": "%b"}' % TOKEN.encode())
+    carrying = exchange(1, get(f"/me/{TOKEN}", ("Authorization", f"Bearer {TOKEN}")))
+    links = links_of(first, carrying)[1]
+    supplies = Supplies(2, 1 << 20, injected=[frozenset(("authorization",)), frozenset()])
+    assert [link.place.kind for link in links] == ["path", "header"]
+    assert supplies.resolvable(links[1:], "s", 0, 0)
+    assert not supplies.resolvable(links[1:], "s", 0, 1)
+    assert not supplies.resolvable(links, "s", 0, 0)
+
+
+def test_a_uuid_in_another_case_is_bound_and_keeps_the_clients_case() -> None:
+    from replay.outcome import Outcome
+
+    upper, other = "550E8400-E29B-41D4-A716-446655440000", "12345678-ABCD-4EF0-8123-456789ABCDEF"
+    first = login(b'{"file": "%b"}' % upper.encode())
+    carrying = exchange(1, get(f"/files/{upper.lower()}"))
+    links = links_of(first, carrying)[1]
+    supplies = Supplies(1, 1 << 20)
+    answer = answered(b'{"file": "%b"}' % other.encode())
+    supplies.keep(first, 0, 0, 0, Outcome("b", "current", 0, 1, 2, 3, answer))
+    bound, _ = supplies.bind(carrying.request, links, "s", 0, 0)
+    assert bound is not None
+    assert bound.target == f"/files/{other.lower()}"
+
+
+@pytest.mark.parametrize("pattern", ["$.at*", "$['at']*", "* /b $.at.ids[*]", "POST /b $*"])
+def test_places_of_json_are_excluded_as_the_manual_writes_them(pattern: str) -> None:
+    first = login(b'{"t": "%b"}' % TOKEN.encode())
+    second = exchange(1, get("/b", JSON, method="POST", body=b'{"at": {"ids": ["%b"]}}' % TOKEN.encode()))
+    assert len(links_of(first, second)[1]) == 1
+    assert links_of(first, second, exclude=(pattern,))[1] == ()
+
+
+def test_a_rule_links_what_nothing_else_would_and_comes_before_everything() -> None:
+    binder = Binder(feeds=("POST /login $.count -> GET /list query:page", "POST /login $.b -> * * query:t"))
+    first = login(b'{"count": 7, "a": "%b", "b": "other"}' % TOKEN.encode())
+    second = exchange(1, get(f"/list?page=7&size=7&t={TOKEN}"))
+    _, links = (binder.note(planned) for planned in Planner(allow_writes=True).plan((first, second)))
+    assert shown(links) == [("query:page", "log-0 $['count']"), ("query:t", "log-0 $['b']")]
+
+
+def test_a_created_number_is_bound_though_the_client_had_sent_the_same_number_as_something_else() -> None:
+    links = links_of(
+        exchange(0, get("/orders?limit=17")),
+        exchange(1, get("/orders", method="POST"), json_response(b'{"id": 17, "stock": 17}')),
+        exchange(2, get("/orders/17?limit=17")),
+        exchange(3, get("/products/17")),
+        exchange(4, get("/carts", method="POST"), json_response(b'{"id": 99}')),
+    )
+    assert [shown(each) for each in links[2:4]] == [[("path[1]", "log-1 $['id']")], []]

@@ -58,9 +58,9 @@ JSON = ("Content-Type", "application/json")
     ("body", "path", "old", "new", "expected"),
     [
         (b'{ "t" : "old",\n "u": 1.50 }', ("t",), "old", "new", b'{ "t" : "new",\n "u": 1.50 }'),
-        (b'{"t": "old", "u": "old"}', ("u",), "old", "new", b'{"t":"old","u":"new"}'),
-        (b'{"id": 7, "n": 7}', ("id",), "7", "12", b'{"id":12,"n":7}'),
-        (b'{"id": 7}', ("id",), "7", "x", b'{"id":"x"}'),
+        (b'{"t": "old", "u": "old"}', ("u",), "old", "new", b'{"t": "old", "u": "new"}'),
+        (b'{"id": 7, "n": 7}', ("id",), "7", "12", b'{"id": 12, "n": 7}'),
+        (b'{"id": 7}', ("id",), "7", "x", b'{"id": "x"}'),
         (b'["a", ["old"]]', (1, 0), "old", 'q"\\', b'["a", ["q\\"\\\\"]]'),
     ],
 )
