@@ -91,6 +91,15 @@ class Pipeline:
             self.in_flight += 1
         return decision
 
+    def left_out(self, head: bytes, client: str, at_ns: int) -> bool:
+        """True where `begin` would surely sample the request with this head out; then count it with `skimmed`."""
+        if self.admit is not None:
+            return False
+        try:
+            return self.sampler.left_out(head, client, at_ns)
+        except Exception:  # noqa: BLE001  # capture must not break the traffic; `begin` counts what fails
+            return False
+
     def finish(self, exchange: Exchange, decision: Decision) -> None:
         """Hand the exchange of an earlier `begin` on: sampled, without secrets. Counts its fate."""
         self.in_flight -= 1

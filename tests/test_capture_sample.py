@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from capture.errors import UsageError
 from capture.exchange import Exchange, Headers, Request, Response, Times
+from capture.observe.head import parse_request
 from capture.pseudonym import Pseudonyms
 from capture.sample import Decision, KeySpec, Sampler, SessionKey, parse_specs, position
 from capture.sample.handout import handed_out
-from capture.sample.key import client_of, cookie_value, key_of, query_value
+from capture.sample.key import client_of, cookie_value, key_in, key_of, query_value
 from capture.sample.memory import Memory
 from capture.sample.routes import RouteCount, route_of
 
@@ -49,6 +50,41 @@ def client_on_side(kept: bool, probability: float) -> str:
 
 
 # ---- session keys
+
+
+@given(
+    st.sampled_from(["header:x-user", "header:authorization", "cookie:sid", "query:u", "traceparent"]),
+    st.sampled_from(["/", "/?u=a%20b&u=c", "*", "http://h/?x=1&u=%41#u=2"]),
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["X-User", "x-user", "Authorization", "Cookie", "cookie", "traceparent", "X-User2", "2X-User"]
+            ),
+            st.sampled_from(
+                [
+                    "",
+                    "u1",
+                    " u2 ",
+                    "Bearer t",
+                    "a=b; sid=x",
+                    'sid="y"; sid=z',
+                    "sid=",
+                    "x-user: no",
+                    "\xe9",
+                    "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01",
+                ]
+            ),
+        ),
+        max_size=5,
+    ),
+)
+def test_the_key_in_the_bytes_of_a_head_is_that_of_the_request(
+    word: str, target: str, fields: list[tuple[str, str]]
+) -> None:
+    (spec,) = parse_specs((word,))
+    lines = "".join(f"{name}:{value}\r\n" for name, value in fields)
+    head = f"GET {target} HTTP/1.1\r\n{lines}".encode("latin-1")
+    assert key_in(spec)(head + b"\r\n") == key_of(spec, parse_request(head).request)
 
 
 @pytest.mark.parametrize(

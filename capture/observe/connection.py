@@ -98,6 +98,27 @@ class ConnectionObserver:
         return isinstance(self._on, Http1Observer) and self._on.between_requests
 
     @property
+    def idle(self) -> bool:
+        """True where nothing is under way, so that the next exchange could be passed over (`pass_over`)."""
+        if self._on is not None:
+            return isinstance(self._on, Http1Observer) and self._on.idle
+        return not (self._first or self._early or self._midstream or self._off)
+
+    def pass_over(self, at_ns: int) -> None:
+        """A simple request (`capture.observe.glance`) that is not recorded came, which `begin` is not asked about.
+
+        Only while `idle`. Its response may be given here, or passed over too where that is whole.
+        """
+        self.speaks_http1()
+        assert isinstance(self._on, Http1Observer)
+        self._on.pass_over(at_ns)
+
+    def speaks_http1(self) -> None:
+        """The first bytes of this connection were a request of HTTP/1 that is passed over."""
+        if self._on is None:
+            self._start("http1")
+
+    @property
     def place(self) -> Place | None:
         """How far the messages of an HTTP/1 connection are; None where nothing of the kind is known."""
         if self._on is None and not (self._first or self._midstream):

@@ -11,6 +11,9 @@ from capture.observe.head import RequestHead, ResponseHead
 
 __all__ = ["Flight", "Flights"]
 
+_PASSED = Request("GET", "", "", ())
+"""Stands for requests that are not recorded."""
+
 
 class Flight:
     """One exchange on its way; token None: followed for the framing, not recorded. fault: the first that befell it."""
@@ -108,6 +111,12 @@ class Flights:
         flight = Flight(request, started_ns, self._begin(request, started_ns))
         self.waiting.append(flight)
         return flight
+
+    def passed(self, at_ns: int) -> None:
+        """A GET without a body that is not recorded has begun and ended; only its response is waited for."""
+        flight = Flight(_PASSED, at_ns, None)
+        flight.ended_ns = at_ns
+        self.waiting.append(flight)
 
     def finish(self, flight: Flight) -> None:
         """The exchange is over, whole unless it has a fault."""

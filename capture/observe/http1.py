@@ -68,6 +68,15 @@ class Http1Observer:
         return self._requests.between
 
     @property
+    def idle(self) -> bool:
+        """True between two exchanges, where both directions can be read on."""
+        return self._requests.between and not self._flights.waiting and self._responses.left == 0
+
+    def pass_over(self, at_ns: int) -> None:
+        """A GET without a body that is not recorded has begun and ended."""
+        self._flights.passed(at_ns)
+
+    @property
     def place(self) -> Place:
         """How far the messages of both directions are."""
         requests, responses, waiting = self._requests, self._responses, bool(self._flights.waiting)

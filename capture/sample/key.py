@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -10,7 +11,7 @@ from capture.config import nearest
 from capture.errors import UsageError
 from capture.exchange import Headers, Request, header
 
-__all__ = ["KeySpec", "SessionKey", "client_of", "cookie_value", "key_of", "parse_specs", "query_value"]
+__all__ = ["KeySpec", "SessionKey", "client_of", "cookie_value", "key_in", "key_of", "parse_specs", "query_value"]
 
 _SPECS = ["client", "cookie:NAME", "header:NAME", "query:NAME", "traceparent"]
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z\[\]-]+")
@@ -75,6 +76,42 @@ def key_of(spec: KeySpec, request: Request) -> SessionKey | None:
         match = _TRACEPARENT.match(header(request.headers, "traceparent") or "")
         value = match.group(1) if match else None
     return SessionKey(spec.label, value) if value else None
+
+
+def key_in(spec: KeySpec) -> Callable[[bytes], SessionKey | None]:
+    """What `key_of` finds, from the bytes of a head: a function for one spec other than `client`.
+
+    The head is a well-formed one of HTTP/1; the key is the same as that of the request a parser makes of it.
+    """
+    label, name = spec.label, spec.name
+    if spec.kind == "query":
+
+        def in_target(head: bytes) -> SessionKey | None:
+            target = head[: head.find(b"\r\n")].decode("latin-1").partition(" ")[2].rpartition(" ")[0]
+            value = query_value(target, name)
+            return SessionKey(label, value) if value else None
+
+        return in_target
+    field = name if spec.kind == "header" else spec.kind
+    pattern = re.compile(rb"\n%b:[ \t]*([^\r\n]*)" % re.escape(field.encode()), re.IGNORECASE)
+    if spec.kind == "header" and name != "authorization":
+        search = pattern.search
+
+        def in_header(head: bytes) -> SessionKey | None:
+            match = search(head)
+            value = match.group(1).decode("latin-1").rstrip(" \t") if match is not None else ""
+            return SessionKey(label, value) if value else None
+
+        return in_header
+
+    def in_fields(head: bytes) -> SessionKey | None:
+        values = pattern.findall(head)
+        if not values:
+            return None
+        headers = tuple([(field, value.decode("latin-1").rstrip(" \t")) for value in values])
+        return key_of(spec, Request("", "", "", headers))
+
+    return in_fields
 
 
 def without_scheme(value: str) -> str:

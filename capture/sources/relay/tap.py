@@ -17,6 +17,7 @@ from capture.exchange import Exchange, Request
 from capture.guard import Guard
 from capture.observe.connection import ConnectionObserver
 from capture.observe.events import Finished, Observed
+from capture.observe.glance import is_simple_request, is_whole_response
 from capture.observe.skim import Skim
 
 __all__ = ["Capture", "ExchangeTap", "Recorder", "SkimTap"]
@@ -29,6 +30,7 @@ class Recorder(Protocol):
     """What a capture pipeline offers a source; capture/pipeline.py is the real one."""
 
     def connection_kept(self, client: str, at_ns: int | None = None) -> bool: ...
+    def left_out(self, head: bytes, client: str, at_ns: int) -> bool: ...
     def begin(self, request: Request, client: str, at_ns: int) -> Any: ...
     def finish(self, exchange: Exchange, decision: Any) -> None: ...
     def abandon(self, decision: Any, reason: str) -> None: ...
@@ -110,6 +112,12 @@ class Capture:
         if self._chunks & _MEASURED == 0 and self.added_ns is not None:
             self.added_ns(start_ns + self._offset_ns - at_ns)
 
+    def glanced(self, start_ns: int, at_ns: int) -> None:
+        """As `took`, for one of `_MEASURED + 1` chunks that took a glance only, standing for all of them."""
+        self.spent_ns += (monotonic_ns() - start_ns) * (_MEASURED + 1)
+        if self.added_ns is not None:
+            self.added_ns(start_ns + self._offset_ns - at_ns)
+
     def failed(self, reason: str, error: Exception) -> None:
         """Count an error; the first of its kind is logged with its traceback."""
         self.errors[reason] += 1
@@ -118,10 +126,25 @@ class Capture:
 
 
 class ExchangeTap:
-    """Observes one connection whose exchanges may be kept; goes on as a skim once it is known that none will be."""
+    """Observes one connection whose exchanges may be kept; goes on as a skim once it is known that none will be.
+
+    An exchange that is left out, simple and alone on its connection is only glanced at (`_passing` from its request to
+    its response); as soon as it is anything else the observer takes over, as if it had seen all of it.
+    """
 
     sees_server = True
-    __slots__ = ("_capture", "_client", "_leaving", "_observer", "_open", "_skim")
+    __slots__ = (
+        "_capture",
+        "_client",
+        "_glances",
+        "_leaving",
+        "_observer",
+        "_open",
+        "_passed",
+        "_passing",
+        "_passing_ns",
+        "_skim",
+    )
 
     def __init__(self, capture: Capture, client: str, number: int) -> None:
         self._capture = capture
@@ -129,6 +152,10 @@ class ExchangeTap:
         self._open: list[Any] = []
         self._leaving: bool | None = None  # None until the first request was sampled out
         self._skim: SkimTap | None = None
+        self._passed = False  # the last exchange was glanced at, so the observer is idle
+        self._passing = False
+        self._passing_ns = 0
+        self._glances = 0
         self._observer: ConnectionObserver | None = ConnectionObserver(
             self._begin,
             connection=number,
@@ -143,13 +170,20 @@ class ExchangeTap:
         if observer is None:
             if self._skim is not None:
                 self._skim.client_bytes(data, at_ns)
+        elif not self._passing and self._glance(observer, data, at_ns):
+            self._passing = True
+            self._passing_ns = at_ns
         elif (self._leaving or self._capture.off is not None) and observer.between_requests and not self._open:
             self._observer = None
+            self._passing = False
             self._skim = SkimTap(self._capture, None if self._leaving else self._capture.off)
             self._skim.client_bytes(data, at_ns)
         else:
             start_ns = monotonic_ns()
+            self._passed = False
             try:
+                if self._passing:
+                    self._take_over(observer)
                 events = observer.client_bytes(data, at_ns)
                 if events:
                     self._take(events)
@@ -159,9 +193,15 @@ class ExchangeTap:
 
     def server_bytes(self, data: bytes, at_ns: int) -> None:
         observer = self._observer
-        if observer is not None:
+        if self._passing and is_whole_response(data):
+            self._passing = False
+            self._passed = True
+        elif observer is not None:
             start_ns = monotonic_ns()
+            self._passed = False
             try:
+                if self._passing:
+                    self._take_over(observer)
                 events = observer.server_bytes(data, at_ns)
                 if events:
                     self._take(events)
@@ -185,8 +225,39 @@ class ExchangeTap:
         if self._observer is not None:
             self._event(self._observer.close, at_ns)
 
-    def _event(self, method: Callable[[int], list[Observed]], at_ns: int) -> None:
+    def _glance(self, observer: ConnectionObserver, data: bytes, at_ns: int) -> bool:
+        """True where this chunk is one request that is left out and need not be read; it is counted."""
+        capture = self._capture
+        self._glances += 1
+        start_ns = monotonic_ns() if self._glances & _MEASURED == 0 else 0
         try:
+            if (
+                capture.off is not None
+                or not capture.recorder.left_out(data, self._client, at_ns)
+                or not (self._passed or observer.idle)
+                or not is_simple_request(data)
+            ):
+                return False
+            if not self._passed:
+                observer.speaks_http1()
+            capture.recorder.skimmed(1)
+        except Exception as error:  # noqa: BLE001 - fail open
+            self._fail(error)
+            return False
+        if start_ns:
+            capture.glanced(start_ns, at_ns)
+        return True
+
+    def _take_over(self, observer: ConnectionObserver) -> None:
+        """The observer has to see what was only glanced at so far."""
+        self._passing = False
+        observer.pass_over(self._passing_ns)
+
+    def _event(self, method: Callable[[int], list[Observed]], at_ns: int) -> None:
+        self._passed = False
+        try:
+            if self._passing and self._observer is not None:
+                self._take_over(self._observer)
             self._take(method(at_ns))
         except Exception as error:  # noqa: BLE001 - fail open
             self._fail(error)
@@ -218,6 +289,7 @@ class ExchangeTap:
     def _fail(self, error: Exception) -> None:
         """Give this connection up, with what was under way on it."""
         self._observer = None
+        self._passing = False
         recorder = self._capture.recorder
         under_way, self._open = self._open, []
         for token in under_way:
