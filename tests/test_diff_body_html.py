@@ -22,6 +22,7 @@ HTML = "text/html; charset=utf-8"
         ("<ul><li>1<li>2</ul>", "<ul>\n  <li>1</li>\n  <li>2</li>\n</ul>"),
         ("<p>&eacute;&amp;&#33;", "<p>é&amp;!"),
         ("<input disabled>", '<input disabled="">'),
+        ("<input checked required=true>", '<input required="required" checked="checked">'),
         ("<script>\n  go()\n</script>", "<script>go()</script>"),
         ("<html><head></head><body>x</body></html>", "x"),
     ],

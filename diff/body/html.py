@@ -49,6 +49,16 @@ _META_CHARSET: Final = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([A-Za-z0-9_
 _DOCTYPE: Final = re.compile(r"\A\s*(?:<!--(?:[^-]|-(?!->))*+-->\s*)*+<!doctype([^>]{0,500})>", re.IGNORECASE)
 
 
+# HTML Standard, section 2.3.2: that such an attribute is there is all it says, whatever its value.
+_BOOLEAN: Final = frozenset(
+    {
+        "allowfullscreen", "async", "autofocus", "autoplay", "checked", "controls", "default", "defer", "disabled",
+        "formnovalidate", "inert", "ismap", "itemscope", "loop", "multiple", "muted", "nomodule", "novalidate", "open",
+        "playsinline", "readonly", "required", "reversed", "selected",
+    }
+)  # fmt: skip
+
+
 def compare_html(
     left: bytes,
     right: bytes,
@@ -136,7 +146,8 @@ def _opened(node: LexborNode, builder: Builder, verbatim: list[bool], depth_max:
             builder.text(node.html or "")
             return None
         tag = node.tag or ""
-        builder.start(tag, {name: value or "" for name, value in node.attributes.items()})
+        attributes = node.attributes.items()
+        builder.start(tag, {name: "" if name in _BOOLEAN else value or "" for name, value in attributes})
         verbatim.append(tag in _VERBATIM or (bool(verbatim) and verbatim[-1]))
         if tag == "template":
             builder.text("".join(part.html or "" for part in node.template_fragments()[:1]))

@@ -19,7 +19,7 @@ from diff.body.tree import Nested, Repeating
 from diff.collector import Collector
 from diff.options import CompareOptions
 
-__all__ = ["NOT_PLAIN", "Facts", "hides_nothing", "looks_like_json", "parse_json"]
+__all__ = ["EXACT_MAX", "NOT_PLAIN", "Facts", "hides_nothing", "looks_like_json", "parse_json"]
 
 _DECODE: Final = msgspec.json.Decoder().decode
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -29,6 +29,8 @@ NOT_PLAIN: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # CPython refuses to turn longer digit strings into int (a defence against quadratic work); Decimal takes them exactly.
 _INT_DIGITS_MAX: Final = 4300
+EXACT_MAX: Final = 2.0**53
+"""From here on a double stands for more integers than one."""
 # Our own parser is slow: a megabyte takes it seconds.
 _DEEP_CHARACTERS_MAX: Final = 1 << 19
 
@@ -52,21 +54,23 @@ def looks_like_json(body: bytes) -> bool:
     return start in (b"{", b"[")
 
 
-def parse_json(body: bytes, options: CompareOptions, facts: Facts, side: Side, *, deep: bool = False) -> Any:
+def parse_json(
+    body: bytes, options: CompareOptions, facts: Facts, side: Side, *, deep: bool = False, exact: bool = False
+) -> Any:
     """The value of a JSON text, keeping what other parsers drop or refuse; what is odd about it goes to `facts`.
 
     Objects with repeated keys become Repeating; NaN and the infinities floats; numbers beyond a double and integers of
     more digits than CPython converts Decimal; parts below the bound on depth Nested, where recursion cannot go as deep
-    or with `deep`. Raises Unreadable.
+    or with `deep`. exact: slower, and 1e30 is that integer, not the double next to it. Raises Unreadable.
     """
-    if not deep:
+    if not deep and not exact:
         try:
             value = _DECODE(body)
             if hides_nothing(body, _ENCODE(value)):
                 return value
         except NOT_PLAIN:
             pass
-    hooks = _Hooks(facts, side)
+    hooks = _Hooks(facts, side, by_value=not options.strict_numbers)
     text = _text(body, hooks)
     if deep and len(text) > _DEEP_CHARACTERS_MAX:
         raise Unreadable(f"JSON nested too deep for a text of more than {_DEEP_CHARACTERS_MAX} characters")
@@ -123,9 +127,10 @@ class Facts:
 class _Hooks:
     """What becomes of the parts of a text on which JSON parsers disagree."""
 
-    __slots__ = ("_facts", "_side")
+    __slots__ = ("_by_value", "_facts", "_side")
 
-    def __init__(self, facts: Facts, side: Side) -> None:
+    def __init__(self, facts: Facts, side: Side, *, by_value: bool) -> None:
+        self._by_value = by_value
         self._facts = facts
         self._side: Side = side
 
@@ -151,6 +156,10 @@ class _Hooks:
     def real(self, digits: str) -> Any:
         value = float(digits)
         if value - value == 0:
+            if abs(value) >= EXACT_MAX and self._by_value:
+                # 1e30 is the integer, not the double next to it, where there may be an integer to compare it with.
+                exact = Decimal(digits)
+                return int(exact) if exact == exact.to_integral_value() else value
             return value
         self.say("a number beyond the range of a double")
         try:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from diff.body.json_parser import NOT_PLAIN, Facts, hides_nothing, parse_json
+from diff.body.json_parser import EXACT_MAX, NOT_PLAIN, Facts, hides_nothing, parse_json
 from diff.body.reading import read_both
 from diff.body.tree import compare_values
 from diff.collector import Collector
@@ -32,11 +32,17 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
     # Where lengths are nearly the same, indentation is not what differs, and the attempt is not worth it.
     if abs(len(left) - len(right)) >= len(left) >> 5 and _only_indented(left, right):
         return
+    exact = False
     if compare_plain(left, right, _DECODE, collector, options):
-        return
+        exact = not options.strict_numbers and _is_blurred(collector.differences, before)
+        if not exact:
+            return
+        collector.rewind(before)
     facts = Facts()
     try:
-        left_value, right_value = read_both(lambda body, side: parse_json(body, options, facts, side), left, right)
+        left_value, right_value = read_both(
+            lambda body, side: parse_json(body, options, facts, side, exact=exact), left, right
+        )
         compare_values(left_value, right_value, collector, options)
     except RecursionError:
         collector.rewind(before)
@@ -45,6 +51,25 @@ def compare_json(left: bytes, right: bytes, collector: Collector, options: Compa
         )
         compare_values(left_value, right_value, collector, options)
     facts.tell(collector)
+
+
+def _is_blurred(differences: list[Difference], before: int) -> bool:
+    """True where an integer stands against the double next to it: only digits tell whether they are one number."""
+    for difference in differences[before:] if before else differences:
+        left, right = difference.left, difference.right
+        if left.__class__ is right.__class__ or difference.kind != "value":
+            continue
+        whole, real = (left, right) if left.__class__ is int else (right, left)
+        if whole.__class__ is int and real.__class__ is float and abs(real) >= EXACT_MAX and _nearest(whole) == real:
+            return True
+    return False
+
+
+def _nearest(value: int) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _only_indented(left: bytes, right: bytes) -> bool:
