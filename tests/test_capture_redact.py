@@ -296,6 +296,41 @@ CASES: dict[str, Case] = {
     "attribute of a cookie": (MAIL, asked(), answered(("Set-Cookie", f"a=b; Comment={MAIL}"))),
     "forwarded authorization": (S, asked("/", ("X-Forwarded-Authorization", f"Bearer {S}")), None),
     "link header": (S, asked(), answered(("Link", f"<https://x.y/p?page_token={S}>; rel=next"))),
+    "after a comma": (S, asked("/", ("Baggage", f"user=ann,token={S}")), None),
+    "quoted parameter": (S, asked(), answered(("WWW-Authenticate", f'Bearer realm="x", token="{S}"'))),
+    "json in a header": (S, asked("/", ("X-Client", json.dumps({"token": S}))), None),
+    "cookie without a name": (S, asked("/", ("Cookie", S)), None),
+    "set-cookie without a name": (S, asked(), answered(("Set-Cookie", f"{S}; Path=/"))),
+    "set-cookie in a text": (S, asked(), answered(TEXT, body=f"< Set-Cookie: x={S}; Path=/")),
+    "event over several lines": (
+        S,
+        asked(),
+        answered(("Content-Type", "text/event-stream"), body=f'data: {{"a":1,\ndata: "token":"{S}"}}\n\n'),
+    ),
+    "section of an ini file": (S, asked(), answered(TEXT, body=f"[db]\npassword = {S}\n")),
+    "toml": (S, asked(), answered(("Content-Type", "application/toml"), body=f'[db]\npassword = "{S}"\n')),
+    "gzip that nobody declares": (
+        S,
+        asked(),
+        answered(("Content-Type", "application/gzip"), body=gzip.compress(json.dumps({"token": S}).encode())),
+    ),
+    "reset link": ("Zq8xW3vK7mP2Zq8x", asked("/account/reset/Zq8xW3vK7mP2Zq8x"), None),
+    "link to verify in json": (
+        "Zq8xW3vK7mP2Zq8x",
+        asked(),
+        answered(JSON, body={"url": "https://a.example/verify-email/Zq8xW3vK7mP2Zq8x"}),
+    ),
+    "markup in json": (S, asked(), answered(JSON, body={"html": f"<p><token>{S}</token>"})),
+    "name and colon in json": (S, asked(), answered(JSON, body={"log": f"DB_PASSWORD: {S}"})),
+    "json in an attribute": (
+        S,
+        asked(),
+        answered(("Content-Type", "text/html"), body=f'<p data-p="{{&quot;token&quot;:&quot;{S}&quot;}}">'),
+    ),
+    "json in xml": (S, asked("/", ("Content-Type", "text/xml"), body=f'<a>{{"token":"{S}"}}</a>'), None),
+    "json patch": (S, asked("/", JSON, body={"op": "replace", "path": "/password", "value": S}), None),
+    "password is": (S, asked(), answered(TEXT, body=f"Your password is: {S}")),
+    "smtp pass": (S, asked("/", JSON, body={"smtp_pass": S}), None),
     "html attribute": (S, asked(), answered(("Content-Type", "text/html"), body=f'<div data-token="{S}">')),
 }
 
@@ -691,3 +726,33 @@ def test_a_body_that_would_take_too_long_is_dropped_and_the_rest_is_kept(content
     assert record.response is not None
     assert S.encode() not in written(record)
     assert record.response.body is not None
+
+
+def test_gzip_that_nobody_declares_stays_gzip() -> None:
+    body = gzip.compress(json.dumps({"token": S}).encode())
+    made = through(asked(), answered(("Content-Type", "application/gzip"), body=body)).response
+    assert made is not None
+    assert list(json.loads(gzip.decompress(made.body or b""))) == ["token"]
+
+
+def test_what_only_begins_like_gzip_is_kept_as_it_is() -> None:
+    body = b"\x1f\x8b\x08 and then something else"
+    made = through(asked(), answered(("Content-Type", "application/octet-stream"), body=body)).response
+    assert made is not None
+    assert made.body == body
+
+
+def test_words_and_numbers_behind_reset_stay_readable() -> None:
+    for target in (
+        "/password/reset/confirm",
+        "/sessions/42",
+        "/verify/email",
+        "/login/forgot-password",
+        "/invites/all",
+    ):
+        assert through(asked(target)).request.target == target
+
+
+def test_a_header_with_json_that_holds_no_secret_stays() -> None:
+    value = '{"page": 2, "of": [3, 4]}'
+    assert through(asked("/", ("X-Page", value))).request.headers == (("X-Page", value),)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from capture.redact.detect import may_hold
 from capture.redact.fields import redact_form, shown
 from capture.redact.found import Found
@@ -23,8 +25,10 @@ _BOUNDARY = re.compile(r"boundary\s*=\s*(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))
 _PART_NAME = re.compile(rb"(?:^|;)\s*name\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;\"]+))", re.IGNORECASE)
 _PART_TYPE = re.compile(rb"^content-type\s*:\s*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _PART_DISPOSITION = re.compile(rb"^content-disposition\s*:\s*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_JSON_TYPE = re.compile(r"json|javascript", re.IGNORECASE)
 _ASCII_LIKE = frozenset(("utf-8", "ascii", "iso8859-1", "cp1252", "iso8859-15"))
 _MULTIPART_DEPTH_MAX = 3
+_VALIDATE = msgspec.json.Decoder(msgspec.Raw).decode
 
 BodyKind = str
 """One of "json", "lines", "events", "form", "multipart", "xml", "html", "csv", "text", "binary"."""
@@ -36,12 +40,13 @@ def kind_of(content_type: str, body: bytes) -> BodyKind:
     if declared.kind is not None:
         return declared.kind
     media = declared.media
-    head = body[:64].lstrip(b" \t\r\n\xef\xbb\xbf")[:1]
+    begun = body[:64].lstrip(b" \t\r\n\xef\xbb\xbf")[:2]
+    head = begun[:1]
     if media == "application/x-www-form-urlencoded":
         return "json" if head in (b"{", b"[") else "form"
     if head in (b"{", b"[") and not media.startswith(("image/", "audio/", "video/", "font/")):
-        return "json"
-    if head == b"<" and (not media or media.startswith("text/")):
+        return "json"  # perhaps: `redact_body` looks at it as text, too, where it turns out to be none
+    if head == b"<" and begun[1:] not in (b" ", b"\t") and (not media or media.startswith("text/")):
         return "xml"
     if media in ("text/csv", "text/tab-separated-values"):
         return "csv"
@@ -120,6 +125,8 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
         text = body.decode(encoding)
     if kind == "json":
         made = redact_json(text, found, search=search or "\\" in text)
+        if _JSON_TYPE.search(content_type) is None and not _is_json(body):
+            made = redact_text(made, found)  # it only began as JSON does: an INI file, a line of a log
     else:
         made = _READERS[kind](text, found)
     if made == text:
@@ -135,6 +142,14 @@ def seek_body(body: bytes, found: Found, spellings: list[tuple[str, str]]) -> by
     text = body.decode("utf-8", "surrogateescape")
     made = found.seek(text, "body", spellings)
     return body if made == text else made.encode("utf-8", "surrogateescape")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        _VALIDATE(body)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _as_utf8(body: bytes, encoding: str) -> bytes:

@@ -47,10 +47,10 @@ class CleanJson:
         self._pairs_clean: dict[frozenset[bytes], bool] = {}
 
     def searched(self, body: bytes) -> bytes | None:
-        """The body ready for `named`, where no detector finds anything in it and no string has a secret's name before
-        a `:` or `=`; None where some may, or its escapes hide what is there."""
+        """The body ready for `named`, where no detector finds anything in it and no string has markup, or a secret's
+        name before a `:` or `=`; None where some may, or its escapes hide what is there."""
         text = _unescaped(body)
-        if text is None or may_hold(text, pairs=False) or not self._marks_clean(text):
+        if text is None or b"</" in text or may_hold(text, pairs=False) or not self._marks_clean(text):
             return None
         return text
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from capture.pseudonym import luhn_valid
 from capture.redact.names import Names
 
-__all__ = ["Detector", "Hit", "may_hold", "scan"]
+__all__ = ["Detector", "Hit", "has_path_token", "may_hold", "path_tokens", "scan"]
 
 
 class Hit(NamedTuple):
@@ -37,6 +37,8 @@ _SIGNS = tuple(
         rb"_(?:(?:live|test)_|(?<=gh[pousr]_|npm_|pat_|sec_|pca_|ppa_|pss_|_v1_)|(?<=hf_))",
         rb"-(?:(?<=sk-)|(?<=xox[abeoprs]-)|(?<=lpat-|pypi-))",
         rb"ya29\.",
+        rb"/(?:(?:[Pp]assword-?)?[Rr]eset|(?:[Ee]?-?[Mm]ail-?)?[Vv]erif|[Cc]onfirm|[Aa]ctivat|[Ii]nvit|[Mm]agic|[Uu]nsub|[Tt]oken"
+        rb"|[Ss]ession|[Rr]ecover|[Ff]orgot|[Pp]assword|[Ss]ecret|[Oo]tp|[Oo]ne-?time|[Ll]ogin)[\w-]{0,16}/[\w.~+=%-]{10}",
     )
 )
 _TWO_CAPITALS = re.compile(b"AA")
@@ -76,7 +78,15 @@ _CARD = re.compile(
 _IBAN_HEAD = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?= ?[A-Z0-9]{4})", re.ASCII)
 _MAIL_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+'-")
 _MAIL_DOMAIN = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
-_PAIR = re.compile(r"(?:(?<=[?&;#\s\"'(,])|^)([\w.\[\]-]{1,64})=([^&\s\"'<>#;\\]{1,8192})", re.ASCII)
+_PAIR_NAME = re.compile(r"(?:(?<=[?&;#\s\"'(,])|^)([\w.\[\]-]{1,64})=(?=[^&\s'<>#;\\])", re.ASCII)
+_PAIR_VALUE = re.compile(r"\"([^\"\\\r\n]{1,8192})\"|[^&\s\"'<>#;\\]{1,8192}")
+_PATH_TOKEN = re.compile(
+    r"/(?:(?:password-?)?reset(?:-?password)?|verif(?:y|ication)(?:-?e?mail)?|(?:e?mail-?)verif(?:y|ication)|confirm(?:ation)?"
+    r"|activat(?:e|ion)|invit(?:e|es|ation|ations)|magic(?:-?link)?|unsubscribe|tokens?|sessions?|recover(?:y)?|secrets?"
+    r"|forgot(?:-?password)?|password|otp|one-?time|login)/([A-Za-z0-9_.~+=%-]{10,256})",
+    re.IGNORECASE | re.ASCII,
+)
+_TOKENLIKE = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z]).{10,}|(?=.*[a-z])(?=.*[A-Z])[A-Za-z]{16,}", re.ASCII)
 _IBAN_LENGTHS_TEXT = """AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20
 EG29 ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21
 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19
@@ -270,10 +280,22 @@ def _emails(text: str) -> Iterator[Hit]:
 
 
 def _pairs(text: str, names: Names) -> Iterator[Hit]:
-    """Values of secret names in `?name=value&name=value`, as addresses inside texts have them."""
-    for match in _PAIR.finditer(text):
-        if names.query(match.group(1)):
-            yield Hit(match.start(2), match.end(2), "query")
+    """Values of secret names in `?name=value&name=value` or `name="value"`, as addresses inside texts have them."""
+    for match in _PAIR_NAME.finditer(text):
+        if names.query(match.group(1)) and (value := _PAIR_VALUE.match(text, match.end())):
+            yield Hit(*value.span(1 if value.group(1) else 0), "query")
+
+
+def has_path_token(text: str) -> bool:
+    """True where `path_tokens` may find something."""
+    return _PATH_TOKEN.search(text) is not None
+
+
+def path_tokens(text: str) -> Iterator[Hit]:
+    """What follows a word such as `reset` in a path and looks random: links that were sent by mail, sessions."""
+    for match in _PATH_TOKEN.finditer(text):
+        if _TOKENLIKE.fullmatch(match.group(1)):
+            yield Hit(match.start(1), match.end(1), "path_token")
 
 
 _FINDERS: tuple[tuple[str, Detector], ...] = (
@@ -287,4 +309,5 @@ _FINDERS: tuple[tuple[str, Detector], ...] = (
     ("card", _cards),
     ("iban", _ibans),
     ("email", _emails),
+    ("path_token", path_tokens),
 )

@@ -6,7 +6,7 @@ import re
 from urllib.parse import quote, quote_plus, unquote
 
 from capture.exchange import Headers
-from capture.redact.detect import may_hold
+from capture.redact.detect import has_path_token, may_hold
 from capture.redact.found import Found
 from capture.redact.json_text import redact_json
 from capture.redact.names import LOCATION_HEADERS, PLAIN_HEADERS, STRICT_HEADERS
@@ -70,9 +70,16 @@ def redact_header(name: str, value: str, found: Found) -> str:
         address, mark, query = value.partition("?")
         query, sign, fragment = query.partition("#")
         value = address + mark + redact_form(query, found, "query", place) + sign + fragment
-    if HARMLESS_VALUE.fullmatch(value) is None and may_hold(value.encode("utf-8", "surrogatepass")):
+    if value[0] in "{[" and '"' in value:
+        return redact_json(value, found, place)
+    if HARMLESS_VALUE.fullmatch(value) is None and _may_hold(value):
         return found.scrub(value, place)
     return value
+
+
+def _may_hold(value: str) -> bool:
+    """False where no detector can find anything in a header's value, which may have parameters in quotes."""
+    return '="' in value or may_hold(value.encode("utf-8", "surrogatepass")) or has_path_token(value)
 
 
 def _cookies(value: str, found: Found) -> str:
@@ -83,7 +90,7 @@ def _cookies(value: str, found: Found) -> str:
         if equals:
             parts.append(_cookie_name(name, found) + equals + _cookie(name.strip(), text, found))
         else:
-            parts.append(found.scrub(pair, "cookie:"))
+            parts.append(_cookie("", pair, found))  # a cookie without a name (RFC 6265bis section 5.6)
     return ";".join(parts)
 
 
@@ -92,7 +99,7 @@ def _set_cookie(value: str, found: Found) -> str:
     pair, semicolon, attributes = value.partition(";")
     name, equals, text = pair.partition("=")
     if not equals:
-        return value
+        return _cookie("", pair, found) + semicolon + attributes
     if may_hold(attributes.encode("utf-8", "surrogatepass"), pairs=False):
         attributes = found.scrub(attributes, f"cookie:{shown(name, found)}")
     return _cookie_name(name, found) + equals + _cookie(name.strip(), text, found) + semicolon + attributes
@@ -127,6 +134,8 @@ def shown(name: str, found: Found) -> str:
 def redact_target(target: str, found: Found) -> str:
     """The request target (RFC 9112 section 3.2): query fields by name and form, path segments by form."""
     path, mark, query = target.partition("?")
+    if not found.rules.strict and has_path_token(target):
+        target = found.path_tokens(target, "path")
     if not found.rules.strict and _SHORT_PARTS.fullmatch(target) is not None:
         return path + mark + redact_form(query, found, "query", search=False) if query else target
     plain = not found.rules.strict and ";" not in path and not _CODED.search(target)

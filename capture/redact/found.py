@@ -11,7 +11,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from capture.pseudonym import Pseudonyms
-from capture.redact.detect import decoded_basic, scan
+from capture.redact.detect import decoded_basic, path_tokens, scan
 from capture.redact.rules import Rules
 
 __all__ = ["Found", "TooMuchWork"]
@@ -103,6 +103,10 @@ class Found:
         """A value that a rule keeps readable: it is not sought as a secret in this exchange."""
         self._kept.add(value)
 
+    def keeps(self, value: str) -> bool:
+        """True for a value that a rule keeps readable in this exchange."""
+        return value in self._kept
+
     def credentials(self, value: str, place: str) -> str:
         """An Authorization value: the scheme stays, user and password of Basic are replaced each for itself."""
         scheme, space, rest = value.partition(" ")
@@ -158,6 +162,15 @@ class Found:
             end = hit.end
         parts.append(text[end:])
         return "".join(parts)
+
+    def path_tokens(self, text: str, place: str) -> str:
+        """`text` with what looks random after a word such as `reset` in a path replaced, where that detector is on."""
+        parts: list[str] = []
+        end = 0
+        for hit in path_tokens(text) if self.rules.detects("path_token") else ():
+            parts += (text[end : hit.start], self.replace(text[hit.start : hit.end], f"{place}(path_token)"))
+            end = hit.end
+        return "".join([*parts, text[end:]])
 
     def _coded_json(self, text: str, place: str) -> str:
         """base64 of a JSON object, of which only the secret values change."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from capture.redact.detect import may_hold
 from capture.redact.found import Found
+from capture.redact.markup import redact_markup
 from capture.redact.names import LABELS, VALUES
 from capture.redact.pairs import redact_pairs
 from capture.redact.rules import json_place
@@ -233,7 +234,9 @@ class _Scanner:
             made = redact_json(value, self._found, self._kind, False, self._nested + 1)
         else:
             made = value
-            if ":" in value or "=" in value:
+            if "</" in value or "/>" in value or ("<" in value and "=" in value):
+                made = redact_markup(value, self._found, "xml")
+            elif ":" in value or "=" in value:
                 made = redact_pairs(value, self._found, self._place())
             if self._search and may_hold(made.encode("utf-8", "surrogatepass")):
                 made = self._found.scrub(made, self._place())

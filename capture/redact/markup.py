@@ -93,7 +93,7 @@ def _tag(token: str, open_names: list[tuple[str, str]], found: Found, kind: str)
         elif lower not in ("name", "id", "type", "for", "class") and found.rules.names.field(local):
             made = found.replace(html.unescape(raw), f"{kind}:{name}/@{local}")
         else:
-            made = found.scrub(html.unescape(raw), f"{kind}:{name}/@{local}")
+            made = _searched(html.unescape(raw), found, f"{kind}:{name}/@{local}")
         if made == html.unescape(raw):
             return match.group()
         start, end = match.span(match.lastindex or 0)
@@ -121,7 +121,14 @@ def _content(text: str, open_names: list[tuple[str, str]], found: Found, kind: s
     if kind == "xml" and (found.rules.strict or label or found.rules.names.field(name, parent)):
         made = found.replace(value, f"{kind}:{path}")
     else:
-        made = found.scrub(value, f"{kind}:{path}")
+        made = _searched(value, found, f"{kind}:{path}")
     if made == value:
         return text
     return html.escape(made, quote=False) if escaped else made
+
+
+def _searched(value: str, found: Found, place: str) -> str:
+    """What is secret by no name of markup: read as JSON where it is some."""
+    if value.lstrip()[:1] in ("{", "[") and '"' in value:
+        return found.json_reader(value, found, place)
+    return found.scrub(value, place)

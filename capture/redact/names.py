@@ -67,7 +67,7 @@ STRICT_HEADERS = PLAIN_HEADERS | _listed("""
 """)
 """Headers that strict mode leaves readable."""
 
-LABELS = frozenset(("name", "key", "field", "header", "param", "id"))
+LABELS = frozenset(("name", "key", "field", "header", "param", "id", "path"))
 """Names whose value says what the object's value is: {"name": "Authorization", "value": ...}."""
 VALUES = frozenset(("value", "val", "values", "content", "text"))
 """Names of that value."""
@@ -83,12 +83,12 @@ _EXACT = _listed("""
     authcode verificationcode recoverycode recoverycodes backupcode backupcodes securitycode securityanswer
     samlresponse samlrequest clientassertion passportnumber taxid nationalid socialsecurity socialsecuritynumber
     driverslicense licensekey connectionstring userpassword mysqlpwd dsn refreshtoken accesstoken idtoken seedphrase
-    mnemonic pgpassword
+    mnemonic pgpassword pw pan sas pat userpass cookie cookies setcookie rememberme remembertoken
 """)
 _LAST = _listed("""
     authorization
     password passwd pwd passphrase passcode secret secrets token tokens apikey credential credentials ssn cvv cvc
-    otp jwt signature iban passwort pin csrf xsrf
+    otp jwt signature iban passwort pin csrf xsrf pass
 """)
 _LAST_TWO = frozenset(
     tuple(pair.split("-"))
@@ -99,18 +99,21 @@ _LAST_TWO = frozenset(
     shared-key client-key auth-key auth-code card-number card-num card-no account-number routing-number
     security-code verification-code recovery-code recovery-codes backup-codes passport-number national-id tax-id
     security-number security-answer license-key connection-string client-cert authorization-code device-code
-    user-code confirmation-code reset-code key-id credit-card debit-card card-cvc
+    user-code confirmation-code reset-code key-id credit-card debit-card card-cvc deploy-key ssh-key gpg-key pgp-key
+    pgp-private unlock-code invite-code customer-key magic-link
     """)
 )
 _FIRST = frozenset(pair[0] for pair in _LAST_TWO)
 _SECOND = frozenset(pair[1] for pair in _LAST_TWO)
-_INSIDE = re.compile(r"passw(?:or)?d|secret|credential|apikey|accesstoken|refreshtoken|authtoken|privatekey|creditcard")
+_INSIDE = re.compile(
+    r"passw(?:or)?d|pwdhash|secret|credential|apikey|accesstoken|refreshtoken|authtoken|privatekey|creditcard"
+)
 _HARMLESS_FIRST = frozenset(("is", "has", "had", "can", "must", "need", "needs", "show", "use", "max", "min"))
 _HARMLESS_LAST = _listed("""
     type expires expiry expiration required enabled length strength policy hint count url uri endpoint changed
     updated created at in limit valid status version label placeholder error errors message
 """)
-_QUERY_ONLY = frozenset(("code", "key", "ticket", "assertion", "st"))
+_QUERY_ONLY = frozenset(("code", "key", "ticket", "assertion", "st", "sign", "signed"))
 _QUERY_SIGNED = frozenset(("xamzsignature", "xamzcredential", "xamzsecuritytoken", "xgoogsignature", "xgoogcredential"))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 _CACHE_MAX = 8192

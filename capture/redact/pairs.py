@@ -10,13 +10,13 @@ from capture.redact.found import Found
 __all__ = ["redact_pairs", "redact_text"]
 
 _LINE_PAIR = re.compile(
-    r"(?<![\w.-])([\"']?)([A-Za-z_][\w.-]{0,63})\1([ \t]{0,8}[:=][ \t]{0,8})"
+    r"(?<![\w.-])([\"']?)([A-Za-z_][\w.-]{0,63})\1((?:[ \t]is)?[ \t]{0,8}[:=][ \t]{0,8})"
     r"(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s&,;\"'<>{}]+)"
 )
 _FLAG = re.compile(r"(?<=--)()([A-Za-z][\w-]{1,63})([ \t]{1,8})(\"[^\"\r\n]*\"|'[^'\r\n]*'|[^\s\"'-][^\s]*)")
 _STEMS_TEXT = """pass pwd secret token jwt key auth ssn cvv cvc credential session sid otp pin iban card sig csrf xsrf
 code hmac account routing ticket assertion saml mnemonic seed license licence dsn connection number num tax national mfa
-bearer nino csc sort anti access"""
+bearer nino csc sort anti access cookie pw magic remember"""
 _STEMS = tuple(_STEMS_TEXT.split())
 """What the name of a secret has in it; a text without any of these needs no look at its names."""
 
@@ -40,6 +40,8 @@ def redact_pairs(text: str, found: Found, place: str = "text") -> str:
 def _pair(match: re.Match[str], found: Found, place: str) -> str:
     quote, name, mark, value = match.groups()
     if not found.rules.names.field(name) or name in found.rules.keep["form"]:
+        return match.group()
+    if found.keeps(value) or found.keeps(value.strip("\"'")):
         return match.group()
     if value.lower() in ("true", "false", "null", "none", "bearer", "basic", "digest"):
         return match.group()

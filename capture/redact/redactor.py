@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections import OrderedDict
 from typing import TypeVar
@@ -27,6 +28,7 @@ _M = TypeVar("_M", Request, Response)
 
 _WORK_LEFT = 20_000
 """What headers and the other body may still take where one body has spent the budget."""
+_GZIP_MAGIC = b"\x1f\x8b\x08"
 _CLEAN_MAX = 8192
 _CLEAN_TARGETS_MAX = 2048
 _CLEAN_BODIES_MAX = 512
@@ -239,13 +241,15 @@ class Redactor:
         if not codings and alike in self._clean_bodies:
             return body
         plain = body
-        if codings:
-            decoded = decode(body, codings, self._bytes_max)
-            if decoded.body is None:
+        packed = not codings and body[:3] == _GZIP_MAGIC
+        if codings or packed:
+            decoded = decode(body, codings or ("gzip",), self._bytes_max)
+            packed = packed and decoded.why != "gzip broken"
+            if decoded.body is None and (codings or packed):
                 notes.append(f"{found.side} body dropped: {decoded.why}")
                 found.note("body")
                 return None
-            plain = decoded.body
+            plain = body if decoded.body is None else decoded.body
         why = "cannot be made safe"
         try:
             made = redact_body(plain, content_type, found)
@@ -262,6 +266,8 @@ class Redactor:
                     self._clean_bodies.clear()
                 self._clean_bodies.add(alike)
             return body
+        if packed:
+            return gzip.compress(made, mtime=0)  # no header says that it is coded, so coded it must stay
         if codings:
             notes.append(f"{found.side} body decoded: {', '.join(codings)}")
         return made

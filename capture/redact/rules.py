@@ -25,6 +25,7 @@ DETECTORS = (
     "iban",
     "email",
     "query",
+    "path_token",
 )
 """What is looked for wherever it stands; `keep = ["detector:email"]` turns one off."""
 

@@ -12,13 +12,21 @@ __all__ = ["redact_csv", "redact_events"]
 
 
 def redact_events(text: str, found: Found) -> str:
-    """Server-sent events (WHATWG HTML section 9.2): the data lines that hold JSON are read as such."""
-    parts = []
-    for line in re.split(r"(\r\n|\r|\n)", text):
-        if line.startswith("data:") and line[5:].lstrip()[:1] in ("{", "["):
-            parts.append("data:" + redact_json(line[5:], found, "events"))
+    """Server-sent events (WHATWG HTML section 9.2): data that holds JSON, on one line or several, is read as such."""
+    parts = re.split(r"(\r\n|\r|\n)", text)
+    place = 0
+    while place < len(parts):
+        end = place
+        while end < len(parts) and parts[end].startswith("data:"):
+            end += 2
+        if end > place and parts[place][5:].lstrip()[:1] in ("{", "["):
+            # A line feed ends no value of JSON, so as many lines come out as went in.
+            data = "\n".join([part[5:] for part in parts[place:end:2]])
+            parts[place:end:2] = ["data:" + line for line in redact_json(data, found, "events").split("\n")]
         else:
-            parts.append(redact_text(line, found))
+            end = max(end, place + 2)
+            parts[place:end:2] = [redact_text(part, found) for part in parts[place:end:2]]
+        place = end
     return "".join(parts)
 
 
