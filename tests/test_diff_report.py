@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diff.report.escape import shown, visible
+from diff.report.escape import shown, visible, visible_path
 from diff.report.html import as_html
 from diff.report.json import as_json
 from diff.report.junit import as_junit
@@ -39,6 +39,14 @@ def test_nothing_that_a_terminal_acts_on_gets_through(text: str, expected: str) 
 
 def test_a_long_text_is_cut_and_the_cut_is_marked() -> None:
     assert visible("a" * 300, 10) == "a" * 10 + "…"
+
+
+def test_a_long_path_keeps_its_end_and_loses_namespaces_first() -> None:
+    path = "$['{http://s3.example/doc/}List']['{http://s3.example/doc/}Owner']"
+    assert visible_path(path, 80) == path
+    assert visible_path(path, 40) == "$['{…}List']['{…}Owner']"
+    assert visible_path(path, 15) == "…t']['{…}Owner']"
+    assert visible_path("header:\x1b[31m") == "header:\\x1b[31m"
 
 
 @given(st.text())

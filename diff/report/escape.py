@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from typing import Any
 
-__all__ = ["shown", "visible"]
+__all__ = ["shown", "visible", "visible_path"]
+
+_NAMESPACE = re.compile(r"\{[^{}]*\}")
 
 
 def visible(text: str, chars_max: int = 200) -> str:
@@ -18,6 +21,13 @@ def visible(text: str, chars_max: int = 200) -> str:
     cut = text[: chars_max + 1]
     safe = "".join(character if _harmless(character) else _escaped(character) for character in cut[:chars_max])
     return safe + "…" if len(text) > chars_max else safe
+
+
+def visible_path(path: str, chars_max: int = 80) -> str:
+    """A path like `visible`, but a long one loses XML namespaces first and then its beginning: its end says most."""
+    if len(path) > chars_max:
+        path = _NAMESPACE.sub("{…}", path)
+    return visible(path, chars_max) if len(path) <= chars_max else "…" + visible(path[-chars_max:], chars_max)
 
 
 def shown(value: Any, chars_max: int = 80) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from diff.findings import Finding
-from diff.report.escape import shown, visible
+from diff.report.escape import shown, visible, visible_path
 from diff.report.model import CandidateReport, Report
 from diff.verdict import Verdict
 
@@ -43,7 +43,7 @@ def print_report(
     console.print()
     console.print(_counts(report))
     for name in sorted(report.candidates):
-        _print_candidate(console, name, report.candidates[name])
+        _print_candidate(console, name, report.candidates[name], several=len(report.candidates) > 1)
     console.print()
     for line in _next_steps(report, where):
         console.print(Text(line, style="dim"))
@@ -92,7 +92,7 @@ def _counts(report: Report) -> Table:
     return table
 
 
-def _print_candidate(console: Console, name: str, candidate: CandidateReport) -> None:
+def _print_candidate(console: Console, name: str, candidate: CandidateReport, *, several: bool) -> None:
     first = [finding for finding in candidate.findings if finding.caused_by is None]
     if first:
         console.print()
@@ -102,6 +102,9 @@ def _print_candidate(console: Console, name: str, candidate: CandidateReport) ->
     for number, finding in enumerate(first[:_FINDINGS_SHOWN_MAX], 1):
         follow = [other for other in candidate.findings if other.caused_by == finding.id]
         _print_finding(console, number, finding, follow)
+    if not first and several:
+        console.print()
+        console.print(Text(f"{visible(name, 40)}: no finding", style="bold"))
     if len(first) > _FINDINGS_SHOWN_MAX:
         console.print(Text(f"  and {len(first) - _FINDINGS_SHOWN_MAX} more: see --json or --html", style="dim"))
     _print_timing(console, candidate)
@@ -114,7 +117,7 @@ def _print_finding(console: Console, number: int, finding: Finding, follow: list
     route = "every route" if finding.route == "*" and not finding.routes else finding.route
     if finding.routes:
         route = f"{len(finding.routes)} routes"
-    text.append(f"{visible(route, 60)}  {visible(finding.path, 80)}", style="bold")
+    text.append(f"{visible(route, 60)}  {visible_path(finding.path, 80)}", style="bold")
     console.print(text)
     size = f"{finding.count} of {finding.pairs} pairs"
     share = f"{_percent(finding.share)} of production ({_percent(finding.share_low)} to {_percent(finding.share_high)})"
@@ -132,13 +135,13 @@ def _print_finding(console: Console, number: int, finding: Finding, follow: list
             f"{_percent(one.outside)} of the rest",
             6,
         )
-    for parts, label in ((finding.parts, "together with"), (finding.routes, "on")):
+    for parts, label, make in ((finding.parts, "together with", visible_path), (finding.routes, "on", visible)):
         if parts:
             more = f" and {len(parts) - 4} more" if len(parts) > 4 else ""
-            _print_indented(console, f"{label} {', '.join(visible(part, 50) for part in parts[:4])}{more}", 6)
+            _print_indented(console, f"{label} {', '.join(make(part, 50) for part in parts[:4])}{more}", 6)
     for other in follow[:3]:
         _print_indented(
-            console, f"then  {visible(other.route, 50)}  {visible(other.path, 50)} ({other.count} pairs)", 6
+            console, f"then  {visible(other.route, 50)}  {visible_path(other.path, 50)} ({other.count} pairs)", 6
         )
 
 
