@@ -6,7 +6,6 @@ Fisher's exact test for being more frequent among the affected, corrected for ho
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -14,6 +13,7 @@ from typing import TypeAlias
 import msgspec
 
 from capture.exchange import Exchange
+from diff.statistics import fisher_tail
 
 __all__ = ["Dimension", "Explanation", "dimensions_of", "explain"]
 
@@ -91,7 +91,7 @@ def explain(affected: Counter[Dimension], affected_pairs: int, all_facts: Mappin
         share_in, share_out = inside / affected_pairs, min(1.0, outside / rest)
         if share_in < 0.8 or share_in - share_out < 0.2:
             continue
-        p = _fisher(inside, affected_pairs, outside, rest) * looked_at
+        p = fisher_tail(inside, affected_pairs, outside, rest) * looked_at
         if p < 0.001:
             ranked.append((-(share_in - share_out), fact, share_in, share_out))
     ranked.sort()
@@ -99,22 +99,3 @@ def explain(affected: Counter[Dimension], affected_pairs: int, all_facts: Mappin
         Explanation(name, value, round(share_in, 4), round(share_out, 4))
         for _, (name, value), share_in, share_out in ranked[:3]
     )
-
-
-def _fisher(inside: int, affected: int, outside: int, rest: int) -> float:
-    """One-sided Fisher exact p that `inside` of `affected` against `outside` of `rest` is so high by chance."""
-    total, drawn = affected + rest, inside + outside
-    base = _log_choose(total, drawn)
-    top = min(affected, drawn)
-    term = math.exp(_log_choose(affected, inside) + _log_choose(rest, drawn - inside) - base)
-    p = term
-    for k in range(inside, top):
-        term *= (affected - k) * (drawn - k) / ((k + 1) * (rest - drawn + k + 1))
-        p += term
-        if term < p * 1e-15:
-            break
-    return min(1.0, p)
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

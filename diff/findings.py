@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from diff.cause import CascadeLedger
@@ -23,6 +23,8 @@ __all__ = ["Finding", "build_findings", "rule_finding"]
 
 Severity = Literal["breaking", "behavioural", "cosmetic"]
 _ROUTES_MANY = 3
+_PLACES_MANY = 4
+_PAGE = "$['html']"
 _ALWAYS = 0.9
 _TOGETHER = 0.95
 _COSMETIC_HEADERS = frozenset(
@@ -113,12 +115,17 @@ def _fold_routes(decided: list[Decided]) -> list[_Cluster]:
         same.setdefault((one.key.path, one.changes[0]), []).append(one)
     clusters = []
     for members in same.values():
-        if len(members) >= _ROUTES_MANY:
+        if len(members) >= _ROUTES_MANY or (len(members) > 1 and _one_target(members)):
             members.sort(key=lambda one: (-one.count, one.key))
             clusters.append(_Cluster(members))
         else:
             clusters += [_Cluster([one]) for one in members]
     return clusters
+
+
+def _one_target(members: Sequence[Decided]) -> bool:
+    """Whether these routes are one path template asked for by several methods, a form and its answer say."""
+    return len({member.key.route.partition(" ")[2] for member in members}) == 1
 
 
 def _fold_siblings(clusters: list[_Cluster], evidence: Evidence) -> list[_Cluster]:
@@ -136,8 +143,8 @@ def _fold_siblings(clusters: list[_Cluster], evidence: Evidence) -> list[_Cluste
                 heads.append(cluster)
             else:
                 host.members += cluster.members
-                host.parts.append(cluster.head.key.path)
-        kept += _fold_schema(heads, evidence)
+                host.parts += [cluster.head.key.path, *cluster.parts]
+        kept += _fold_page(_fold_schema(heads, evidence), evidence)
     return kept
 
 
@@ -186,14 +193,28 @@ def _fold_schema(heads: list[_Cluster], evidence: Evidence) -> list[_Cluster]:
         head = cluster.head
         if head.changes[0].kind in ("missing", "extra", "type") and head.key.path.startswith("$"):
             siblings.setdefault((head.changes[0].kind, _parent(head.key.path), head.count), []).append(cluster)
+    return _fold_many(heads, siblings.values(), evidence)
+
+
+def _fold_page(heads: list[_Cluster], evidence: Evidence) -> list[_Cluster]:
+    """Four or more places of one HTML page that change together are a new page, whatever the changes are."""
+    together: dict[int, list[_Cluster]] = {}
+    for cluster in heads:
+        if cluster.head.key.path.startswith(_PAGE):
+            together.setdefault(cluster.head.count, []).append(cluster)
+    return _fold_many(heads, together.values(), evidence)
+
+
+def _fold_many(heads: list[_Cluster], groups: Iterable[list[_Cluster]], evidence: Evidence) -> list[_Cluster]:
+    """Fold each group of four or more, as far as they show in the very same pairs, into its first cluster."""
     gone: set[int] = set()
-    for group in siblings.values():
+    for group in groups:
         first = set(evidence.paths[group[0].head.key].positions)
-        group = [one for one in group if set(evidence.paths[one.head.key].positions) == first]
-        if len(group) >= 4:
-            for other in group[1:]:
-                group[0].members += other.members
-                group[0].parts.append(other.head.key.path)
+        alike = [one for one in group if set(evidence.paths[one.head.key].positions) == first]
+        if len(alike) >= _PLACES_MANY:
+            for other in alike[1:]:
+                alike[0].members += other.members
+                alike[0].parts += [other.head.key.path, *other.parts]
                 gone.add(id(other))
     return [cluster for cluster in heads if id(cluster) not in gone]
 

@@ -48,11 +48,13 @@ class PathTally:
     `overflowed`. agreed_differ: requests in which all three disagreed; facets: what can be told of those. untested:
     requests without a witness. positions: the first places in the plan where the candidate alone stood apart.
     contents_log: log of how improbable it is that two processes agree on the order of these lists by chance.
+    held: the same as odd for numbers, where each value on which two of the three agreed counts once: a process holds on
+    to its gauges (memory in use, load) for a while, and then two processes agree by chance many times in a row.
     """
 
     __slots__ = (
-        "_contents", "agreed_differ", "changes", "contents_log", "count", "facets", "odd", "overflowed", "positions",
-        "untested", "weight", "weight_squared", "witnessed",
+        "_contents", "agreed_differ", "changes", "contents_log", "count", "facets", "held", "odd", "overflowed",
+        "positions", "untested", "weight", "weight_squared", "witnessed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -60,6 +62,7 @@ class PathTally:
         self.weight = 0.0
         self.weight_squared = 0.0
         self.odd = Odd()
+        self.held = Odd()
         self.facets = Facets()
         self.changes: dict[Change, ChangeTally] = {}
         self.agreed_differ = 0
@@ -112,6 +115,7 @@ class PathTally:
         self.weight += other.weight
         self.weight_squared += other.weight_squared
         self.odd.merge_apart(other.odd)
+        self.held.merge(other.held)
         self.facets.merge(other.facets)
         self.agreed_differ += other.agreed_differ
         self.untested += other.untested
@@ -135,18 +139,25 @@ class PathTally:
                 self.agreed_differ += 1
                 return False
             self.odd.add(0, session)
+            self._hold(0, candidate[0].difference.left)
             self._note_order(candidate)
             return True
         self.witnessed += 1
         if not candidate:
             if not _momentary(witness):
                 self.odd.add(1, session)
+                self._hold(1, witness[0].difference.left)
         elif _rights(candidate) == _rights(witness):
             self.odd.add(2, session)
+            self._hold(2, candidate[0].difference.right)
         else:
             self.agreed_differ += 1
             self.facets.observe(candidate, witness, session, renamings)
         return False
+
+    def _hold(self, which: int, agreed: Any) -> None:
+        if isinstance(agreed, int | float) and not isinstance(agreed, bool):
+            self.held.add(which, lasting_mark(agreed))
 
     def _observe_changes(self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int) -> None:
         ours = {seen.change: seen for seen in candidate}

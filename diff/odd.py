@@ -51,6 +51,12 @@ class Seen(NamedTuple):
     momentary: bool = False
 
 
+def _p_value(units: tuple[int, int, int], three_way: bool) -> tuple[float, float]:
+    x, y, z = units
+    trials, chance = (x + y + z, 1 / 3) if three_way else (x + y, 0.5)
+    return binomial_tail(x, trials, chance), chance**trials
+
+
 def seen_of(difference: Difference, now_ns: int) -> Seen:
     """Classify one difference. The status is its own class, so that 200 -> 500 and 200 -> 404 are two changes."""
     if difference.place == "status":
@@ -150,9 +156,11 @@ class Odd:
         three_way: the current build's own deviations are counted exactly, so each of three is the odd one with
         probability 1/3; else candidate against witness alone, with probability 1/2.
         """
-        x, y, z = self._units(sessions)
-        trials, chance = (x + y + z, 1 / 3) if three_way else (x + y, 0.5)
-        return binomial_tail(x, trials, chance), chance**trials
+        return _p_value(self._units(sessions), three_way)
+
+    def p_value_of_units(self, *, three_way: bool) -> tuple[float, float]:
+        """As `p_value`, with each session (or what was counted as one) as one unit, however few there are."""
+        return _p_value(self._clusters(), three_way)
 
     def _counts(self) -> tuple[int, int, int]:
         return self.candidate, self.witness, self.current

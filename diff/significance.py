@@ -95,15 +95,15 @@ def _tests(key: GroupKey, tally: PathTally, evidence: Evidence) -> list[_Test]:
     route = evidence.routes.get(key.route)
     sessions = len(route.sessions) if route is not None else 0
     tests = []
-    floor = _order_floor(tally)
+    by_chance, held = _order_floor(tally), _held_floor(tally)
     if tally.odd.seen:
-        tests.append(_test(key, None, tally.odd, sessions, tally.count, "place", floor))
+        tests.append(_test(key, None, tally.odd, sessions, tally.count, "place", max(by_chance, held)))
     for change, counts in sorted(tally.changes.items()):
         odd = counts.odd
         if odd.seen and (odd.candidate, odd.witness) != (tally.odd.candidate, tally.odd.witness):
-            tests.append(
-                _test(key, change, odd, sessions, counts.count, "change", floor if change.kind == "order" else 0.0)
-            )
+            same_class = change.kind == "value" and change.from_class == change.to_class
+            floor = by_chance if change.kind == "order" else held if same_class else 0.0
+            tests.append(_test(key, change, odd, sessions, counts.count, "change", floor))
     for name, change, odd in tally.facets.tests():
         tests.append(_facet_test(key, name, change, odd, sessions))
     if tally.untested and not tally.odd.seen and not tally.agreed_differ:
@@ -134,6 +134,13 @@ def _order_floor(tally: PathTally) -> float:
     if not tally.changes or any(change.kind != "order" for change in tally.changes):
         return 0.0
     return math.exp(-min(700.0, tally.contents_log))
+
+
+def _held_floor(tally: PathTally) -> float:
+    """How likely chance agrees on so many different numbers, at a place where all three mostly disagree."""
+    if not tally.held.seen or tally.agreed_differ < tally.odd.candidate:
+        return 0.0
+    return tally.held.p_value_of_units(three_way=True)[0]
 
 
 def _one_way(key: GroupKey, tally: PathTally) -> Iterable[_Test]:

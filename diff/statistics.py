@@ -1,7 +1,8 @@
 """The exact tests and intervals that verdicts stand on, in plain Python: pure functions of counts and samples.
 
-Sources: Clopper and Pearson (1934) for a proportion; Wilson (1927) for weighted shares; Benjamini and Hochberg (1995)
-for the false discovery rate; Gilbert (2005), after Tarone (1990), for leaving out tests that can never be significant.
+Sources: Clopper and Pearson (1934) for a proportion; Wilson (1927) for weighted shares; Fisher (1935)
+for two shares; Benjamini and Hochberg (1995) for the false discovery rate; Gilbert (2005), after Tarone (1990), for
+leaving out tests that can never be significant.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ __all__ = [
     "binomial_tail",
     "clopper_pearson",
     "discoveries",
+    "fisher_tail",
     "median_of_sorted",
     "normal_quantile",
     "quantile_of_sorted",
@@ -95,6 +97,25 @@ def wilson(share: float, trials: float, confidence: float = 0.95) -> tuple[float
     spread = z * math.sqrt(max(0.0, share * (1 - share)) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def fisher_tail(inside: int, affected: int, outside: int, rest: int) -> float:
+    """One-sided Fisher exact p that `inside` of `affected` against `outside` of `rest` is so high by chance."""
+    total, drawn = affected + rest, inside + outside
+    base = _log_choose(total, drawn)
+    top = min(affected, drawn)
+    term = math.exp(_log_choose(affected, inside) + _log_choose(rest, drawn - inside) - base)
+    p = term
+    for k in range(inside, top):
+        term *= (affected - k) * (drawn - k) / ((k + 1) * (rest - drawn + k + 1))
+        p += term
+        if term < p * 1e-15:
+            break
+    return min(1.0, p)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def discoveries(tests: Sequence[tuple[float, float]], fdr: float) -> list[bool]:

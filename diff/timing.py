@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 
 from diff.settings import DiffConfig
-from diff.statistics import binomial_tail, median_of_sorted, quantile_of_sorted, student_quantile
+from diff.statistics import binomial_tail, fisher_tail, median_of_sorted, quantile_of_sorted, student_quantile
 
 __all__ = ["RouteTimes", "Span", "TimingRow", "judge_timing"]
 
@@ -33,6 +33,7 @@ _CLUSTERS_MIN = 10
 _STRETCHES = 16
 _LASTING_SHARE = 0.75
 _SESSIONS_AS_UNITS = 20
+_MORE_THAN_ELSEWHERE = 1e-4
 _SPAN_NS_MIN = 2_000_000_000
 _MS = 1e6
 
@@ -163,13 +164,15 @@ def judge_timing(
 
     withheld: why no timing may be judged (the generator was late), else None. span_ns: how long the performance took;
     below two seconds a machine may have held up one process all the while, so a build that is slower everywhere is not
-    called slower anywhere. one_process: the current build's own process was the reference too, with twice the load,
-    so a candidate is not called faster.
+    called slower anywhere. On a machine so busy that only the order of the three tells, it must be slower there more
+    often than elsewhere, however long it took. one_process: the current build's own process was the reference too, with
+    twice the load, so a candidate is not called faster.
     """
     tests = sum(1 + (len(times.current) >= _PAIRS_TAIL_MIN) for times in routes.values()) or 1
     # Two-sided, shared between all that is tested (Bonferroni), so that a whole run of equal builds stays quiet.
     probability = 1 - (1 - config.timing_confidence) / (2 * tests)
     rows = []
+    unsure: set[tuple[str, str]] = set()
     for route in sorted(routes):
         times = routes[route]
         for quantile, least in (("p50", _PAIRS_MEDIAN_MIN), ("p95", _PAIRS_TAIL_MIN)):
@@ -178,9 +181,13 @@ def judge_timing(
             elif times.pairs < least:
                 rows.append(_unknown(route, quantile, times, f"{times.pairs} pairs, at least {least} are needed"))
             else:
-                rows.append(_judge(route, quantile, times, config, probability, chance))
+                row, by_order = _judge(route, quantile, times, config, probability, chance)
+                rows.append(row)
+                if by_order:
+                    unsure.add((route, quantile))
     if span_ns < _SPAN_NS_MIN:
         rows = [_unless_everywhere(row, routes, config, span_ns) for row in rows]
+    rows = [_unless_last_elsewhere(row, routes, config) if (row.route, row.quantile) in unsure else row for row in rows]
     return [_with_half_the_load(row) for row in rows] if one_process else rows
 
 
@@ -212,13 +219,34 @@ def _unless_everywhere(row: TimingRow, routes: Mapping[str, RouteTimes], config:
     return msgspec.structs.replace(row, verdict="unknown", reason=reason)
 
 
+def _unless_last_elsewhere(row: TimingRow, routes: Mapping[str, RouteTimes], config: DiffConfig) -> TimingRow:
+    """The same row, or unknown where the candidate is the outermost on other routes about as often.
+
+    A process that a busy machine holds up is late everywhere. Without enough pairs of other routes nothing is known.
+    """
+    slowest = row.verdict == "slower"
+    here, elsewhere = [0, 0], [0, 0]
+    for route, times in routes.items():
+        counts = here if route == row.route else elsewhere
+        for latencies in zip(times.candidate, times.reference, times.current, strict=True):
+            counts[0] += _apart(latencies, config, slowest=slowest) == 0
+            counts[1] += 1
+    if row.verdict == "unknown" or elsewhere[1] < _PAIRS_MEDIAN_MIN:
+        return row
+    if fisher_tail(here[0], here[1], elsewhere[0], elsewhere[1]) < _MORE_THAN_ELSEWHERE:
+        return row
+    reason = f"the {'slowest' if slowest else 'fastest'} about as often on other routes: the machine may be why"
+    return msgspec.structs.replace(row, verdict="unknown", reason=reason)
+
+
 def _unknown(route: str, quantile: str, times: RouteTimes, reason: str) -> TimingRow:
     return TimingRow(route, quantile, times.pairs, None, None, None, None, "unknown", reason=reason)
 
 
 def _judge(
     route: str, quantile: str, times: RouteTimes, config: DiffConfig, probability: float, chance: random.Random
-) -> TimingRow:
+) -> tuple[TimingRow, bool]:
+    """The row, and whether its verdict rests on the order of the three alone, not on how far apart they are."""
     effect = _effect(times.current, times.candidate, times.sessions, quantile, chance)
     known = [index for index, value in enumerate(times.reference) if not math.isnan(value)]
     floor, floor_value, floor_reason = 0.0, 0.0, None
@@ -241,24 +269,25 @@ def _judge(
     needed = max(practical, floor)
     low, high = effect.value - margin, effect.value + margin
     verdict: Literal["slower", "faster", "same", "unknown"] = "same"
-    remark = floor_reason
+    remark, by_order = floor_reason, False
     beyond_noise = quantile == "p50" and abs(effect.value) > max(practical, 2 * floor_value)
     if low > needed:
         verdict = "slower"
     elif high < -needed:
         verdict = "faster"
     elif beyond_noise and effect.value > 0 and (told := _outermost(times, config, 1 - probability, slowest=True)):
-        verdict, remark = "slower", told
+        verdict, remark, by_order = "slower", told, True
     elif beyond_noise and effect.value < 0 and (told := _outermost(times, config, 1 - probability, slowest=False)):
-        verdict, remark = "faster", told
+        verdict, remark, by_order = "faster", told, True
     elif high > floor + practical:
         verdict, remark = "unknown", f"these pairs cannot exclude that it takes {_ratio(high)} times as long"
     elif low < -(floor + practical):
         verdict, remark = "unknown", f"these pairs cannot exclude that it takes only {_ratio(low)} of the time"
-    return TimingRow(
+    row = TimingRow(
         route, quantile, times.pairs, _ratio(effect.value), _ratio(low), _ratio(high), _ratio(needed + margin), verdict,
         round(left, 4), round(right, 4), remark,
     )  # fmt: skip
+    return row, by_order
 
 
 def _outermost(times: RouteTimes, config: DiffConfig, alpha: float, *, slowest: bool) -> str | None:

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-import scipy.stats
-
 from capture.exchange import Exchange, Request, Response, Times
-from diff.explain import Dimension, _fisher, dimensions_of, explain
+from diff.explain import Dimension, dimensions_of, explain
 
 
 def test_what_nearly_all_affected_have_and_few_others_explains_them() -> None:
@@ -22,13 +19,6 @@ def test_where_everything_is_affected_nothing_explains_it() -> None:
 
 def test_a_difference_by_chance_explains_nothing() -> None:
     assert explain(Counter({("query:q", "a"): 5}), 6, {("query:q", "a"): 8}, 12) == ()
-
-
-@pytest.mark.parametrize("table", [(5, 6, 3, 40), (49, 50, 3, 300), (1, 10, 9, 10), (10, 10, 0, 10)])
-def test_fishers_exact_test_is_that_of_scipy(table: tuple[int, int, int, int]) -> None:
-    inside, affected, outside, rest = table
-    counts = [[inside, affected - inside], [outside, rest - outside]]
-    assert _fisher(*table) == pytest.approx(scipy.stats.fisher_exact(counts, alternative="greater").pvalue, rel=1e-9)
 
 
 def test_secrets_are_told_by_their_presence_alone() -> None:

@@ -153,3 +153,19 @@ def test_redacted_places_of_a_response_are_named_as_differences_are() -> None:
         "response.header:x-key",
     )
     assert redacted_paths(redacted) == {"cookie:sid", "$['a'][*]['token']", "header:x-key"}
+
+
+def gauge(values: int) -> PathTally:
+    """A number that each process holds on to: all disagree, but current and witness agree by chance for a while."""
+    tally = PathTally()
+    for number in range(60):
+        mine = 57_000_000 + 4096 * (number % values)
+        observe(tally, seen(mine, mine + 900), [] if number % 3 == 0 else seen(mine, mine + 4), number)
+    return tally
+
+
+def test_a_value_that_a_process_holds_on_to_agrees_by_chance_once_not_every_time() -> None:
+    tally = gauge(3)
+    assert tally.odd.candidate == 20
+    assert tally.held.p_value_of_units(three_way=True)[0] == pytest.approx(1 / 3)
+    assert gauge(60).held.p_value_of_units(three_way=True)[0] < 1e-9

@@ -12,6 +12,7 @@ from diff.statistics import (
     binomial_tail,
     clopper_pearson,
     discoveries,
+    fisher_tail,
     median_of_sorted,
     quantile_of_sorted,
     student_quantile,
@@ -90,3 +91,12 @@ def test_nothing_tested_is_nothing_found() -> None:
 def test_quantiles_are_interpolated() -> None:
     assert median_of_sorted([1, 2, 4, 8]) == 3
     assert quantile_of_sorted([0, 10], 0.95) == pytest.approx(9.5)
+
+
+@pytest.mark.parametrize("table", [(5, 6, 3, 40), (49, 50, 3, 300), (1, 10, 9, 10), (10, 10, 0, 10)])
+def test_fishers_exact_test_is_that_of_scipy(table: tuple[int, int, int, int]) -> None:
+    inside, affected, outside, rest = table
+    counts = [[inside, affected - inside], [outside, rest - outside]]
+    assert fisher_tail(*table) == pytest.approx(
+        scipy.stats.fisher_exact(counts, alternative="greater").pvalue, rel=1e-9
+    )

@@ -185,3 +185,14 @@ def test_the_span_is_from_the_first_send_to_the_last_byte() -> None:
     span.add(50, 60)
     span.add(20, 55)
     assert span.length_ns == 40
+
+
+def test_a_build_that_is_last_on_every_route_of_a_busy_machine_may_only_have_been_held_up() -> None:
+    def judged(extra_ms: dict[str, float]) -> TimingRow:
+        found = {route: bursts(number, 130, extra) for number, (route, extra) in enumerate(extra_ms.items())}
+        found_rows = judge_timing(found, DiffConfig(), withheld=None, chance=random.Random(1), span_ns=9000 * MS)
+        return next(row for row in found_rows if (row.route, row.quantile) == ("GET /a", "p50"))
+
+    assert judged({"GET /a": 8, "GET /b": 0, "GET /c": 0}).verdict == "slower"
+    everywhere = judged({"GET /a": 8, "GET /b": 8, "GET /c": 8})
+    assert (everywhere.verdict, "on other routes" in (everywhere.reason or "")) == ("unknown", True)
