@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from scapy.contrib.erspan import ERSPAN_I, ERSPAN_II, ERSPAN_III
+from scapy.contrib.geneve import GENEVE
 from scapy.layers.inet import IP, TCP, UDP, fragment
 from scapy.layers.inet6 import (
     IPv6,
@@ -12,7 +14,16 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrRouting,
     fragment6,
 )
-from scapy.layers.l2 import CookedLinux, CookedLinuxV2, Dot1AD, Dot1Q, Ether, Loopback
+from scapy.layers.l2 import (
+    GRE,
+    CookedLinux,
+    CookedLinuxV2,
+    Dot1AD,
+    Dot1Q,
+    Ether,
+    Loopback,
+)
+from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from capture.sources.packets.ip import ACK, PSH, Decoder, Segment, address_of
@@ -24,6 +35,7 @@ DATA = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 TCP4 = TCP(sport=1000, dport=80, seq=7, ack=9, flags="PA")
 V4 = IP(src="10.0.0.1", dst="10.0.0.2") / TCP4 / Raw(DATA)
 V6 = IPv6(src="2001:db8::1", dst="2001:db8::2") / TCP4 / Raw(DATA)
+OUTER = IP(src="9.9.9.9", dst="8.8.8.8")
 FLOW4 = bytes((10, 0, 0, 1, 10, 0, 0, 2)) + b"\x03\xe8\0\x50"
 WANTED = Segment(FLOW4, 7, 9, ACK | PSH, DATA, 0)
 
@@ -53,6 +65,15 @@ def segment(link_type: int, frame: bytes, decoder: Decoder | None = None) -> Seg
         (228, V4),
         (101, IP(src="9.9.9.9", dst="8.8.8.8", proto=4) / V4),
         (101, IPv6(src="::9", dst="::8", nh=4) / V4),
+        (101, OUTER / GRE() / V4),
+        (101, OUTER / GRE(chksum_present=1, key_present=1, seqnum_present=1) / V4),
+        (101, OUTER / GRE(proto=0x6558) / Ether() / Dot1Q(vlan=5) / V4),
+        (101, OUTER / GRE(proto=0x88BE) / ERSPAN_I() / Ether() / V4),
+        (101, OUTER / GRE(proto=0x88BE, seqnum_present=1) / ERSPAN_II() / Ether() / V4),
+        (101, OUTER / GRE(proto=0x22EB, seqnum_present=1) / ERSPAN_III() / Ether() / V4),
+        (101, OUTER / UDP(sport=1, dport=4789) / VXLAN(vni=7) / Ether() / V4),
+        (101, IPv6(src="::9", dst="::8") / UDP(sport=1, dport=6081) / GENEVE(proto=0x6558) / Ether() / V4),
+        (101, OUTER / UDP(sport=1, dport=6081) / GENEVE(proto=0x800) / V4),
         (101, IP(src="10.0.0.1", dst="10.0.0.2", options=[b"\x01\x01\x01\0"]) / TCP4 / Raw(DATA)),
         (
             101,

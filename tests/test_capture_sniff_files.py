@@ -148,6 +148,31 @@ def test_a_gzipped_capture_is_read(corpora: Path, tmp_path: Path) -> None:
     assert len(read(path).exchanges) == 1
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_tear_between_or_inside_the_heads_of_packets_is_said(corpora: Path, tmp_path: Path, packed: bool) -> None:
+    data = (corpora / "pcap/simple-get.pcap").read_bytes()
+    path = tmp_path / "a.pcap"
+    path.write_bytes(gzip.compress(data)[:-30] if packed else data + b"\1\2\3")
+    damaged: list[str] = []
+    read_capture([path], Collector(), damaged=damaged.append)
+    assert len(damaged) == 1
+    assert "torn or damaged behind packet" in damaged[0]
+
+
+def test_simple_packets_of_an_interface_without_a_limit_are_read(corpora: Path, tmp_path: Path) -> None:
+    def block(kind: int, body: bytes) -> bytes:
+        body += bytes(-len(body) % 4)
+        return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+
+    written = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(1, struct.pack("<HHI", 1, 0, 0))
+    for frame in read_frames(corpora / "pcap/simple-get.pcap", pytest.fail):
+        written += block(3, struct.pack("<I", len(frame.data)) + frame.data)
+    path = tmp_path / "a.pcapng"
+    path.write_bytes(written)
+    (exchange,) = read(path).exchanges
+    assert exchange.complete
+
+
 def test_a_torn_capture_is_read_up_to_the_tear(corpora: Path, tmp_path: Path) -> None:
     for name in ("two-100-continue.pcap", "keepalive-37-head-split.pcapng"):
         data = (corpora / "pcap" / name).read_bytes()

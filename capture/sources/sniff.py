@@ -42,12 +42,13 @@ _PLAIN = struct.Struct(">12xHBxHxxHxBxx8s4sIIBB")  # Ethernet, IPv4 without opti
 
 @dataclasses.dataclass(slots=True)
 class SniffReport:
-    """What came of a capture. frames: that were read; left: those that were not TCP on IP, by reason; kernel_drops:
-    packets lost before they could be read, whose exchanges the counts have as lost or incomplete; unread: those left
-    in the ring when the capture was ended at once; damaged: one line for each file that is torn."""
+    """What came of a capture. frames: that were read; segments: those of TCP; left: those that were not TCP on IP, by
+    reason; kernel_drops: packets lost before they could be read, whose exchanges the counts have as lost or incomplete;
+    unread: those left in the ring when the capture was ended at once; damaged: one line for each file that is torn."""
 
     counts: Conservation
     frames: int = 0
+    segments: int = 0
     left: dict[str, int] = dataclasses.field(default_factory=dict)
     kernel_drops: int = 0
     unread: int = 0
@@ -57,6 +58,7 @@ class SniffReport:
         """Add what another process saw."""
         self.counts.merge(other.counts)
         self.frames += other.frames
+        self.segments += other.segments
         self.kernel_drops += other.kernel_drops
         self.unread += other.unread
         for reason, n in other.left.items():
@@ -108,6 +110,11 @@ class Reader:
         """No more frames: every connection ends here."""
         self.connections.close(self.last_ns)
 
+    def report(self, report: SniffReport) -> None:
+        """Write down how many frames there were, and what of them could not be used."""
+        report.frames, report.segments = self.frames, self.connections.counts.segments
+        report.left = dict(self.decoder.counts)
+
 
 def read_capture(
     paths: Sequence[Path],
@@ -141,7 +148,7 @@ def sniff_files(paths: Sequence[Path], settings: CaptureSettings, ports: Collect
             body_bytes_max=settings.capture.body_bytes_max,
             damaged=report.damaged.append,
         )
-        report.frames, report.left = reader.frames, dict(reader.decoder.counts)
+        reader.report(report)
     return report
 
 
@@ -220,7 +227,7 @@ def _sniff(live: _Live, on_sniffing: Callable[[], None], fanout: int | None) -> 
         report.kernel_drops += ring.drops()
         reader.close()
         stop.restore()
-        report.frames, report.left = reader.frames, dict(reader.decoder.counts)
+        reader.report(report)
     return report
 
 

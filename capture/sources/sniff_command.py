@@ -101,6 +101,8 @@ def _notes(report: SniffReport) -> None:
         click.echo(f"understudy: the kernel dropped {report.kernel_drops} packets; {advice}", err=True)
     if report.unread:
         click.echo(f"understudy: {report.unread} packets were left unread, since a second signal came", err=True)
+    if report.frames and report.segments == 0:
+        click.echo(f"understudy: none of {report.frames} frames is of TCP that can be read", err=True)
     for reason, what in (
         ("link_type", "frames of a link type that is not read"),
         ("cut", "segments cut short by the capture's length limit"),

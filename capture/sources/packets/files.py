@@ -13,6 +13,9 @@ from capture.errors import BadInput, UsageError
 __all__ = ["Frame", "read_frames"]
 
 _FRAME_BYTES_MAX = 1 << 18
+_PCAP_HEAD_BYTES = 24
+_PCAP_PACKET_BYTES = 16
+_INTERFACE = 1
 _S = 1_000_000_000
 
 
@@ -42,7 +45,9 @@ def read_frames(path: Path, damaged: Callable[[str], None]) -> Iterator[Frame]:
         try:
             reader = scapy_utils.RawPcapReader(file)
         except (scapy_utils.Scapy_Exception, EOFError, OSError, ValueError):
-            raise BadInput(f"{path}: not a pcap or pcapng capture file") from None
+            raise BadInput(
+                f"{path}: not a pcap or pcapng capture file; editcap of Wireshark makes one of other formats"
+            ) from None
         frames = _pcapng_frames(reader) if hasattr(reader, "interfaces") else _pcap_frames(reader)
         try:
             for frame in frames:
@@ -65,15 +70,41 @@ def _scapy() -> Any:
 def _pcap_frames(reader: Any) -> Iterator[Frame]:
     scale = 1 if reader.nano else 1000
     link_type = reader.linktype & 0xFFFF  # the upper half says whether frames end with a checksum
-    with contextlib.suppress(EOFError):
+    place = _PCAP_HEAD_BYTES
+    with _until_end():
         while True:
-            data, meta = reader._read_packet(_FRAME_BYTES_MAX)  # the public iterator cuts frames at 64 KiB
+            try:
+                data, meta = reader._read_packet(_FRAME_BYTES_MAX)  # the public iterator cuts frames at 64 KiB
+            except EOFError:
+                if reader.f.tell() > place:
+                    raise ValueError("the file ends in the head of a packet") from None
+                raise
+            place += _PCAP_PACKET_BYTES + meta.caplen
             yield Frame(link_type, data, meta.sec * _S + meta.usec * scale, max(meta.wirelen, len(data)))
+
+
+@contextlib.contextmanager
+def _until_end() -> Iterator[None]:
+    """scapy says by EOFError that a file has ended; gzip likewise, with words, that its stream is cut."""
+    try:
+        yield
+    except EOFError as error:
+        if error.args:
+            raise ValueError(str(error)) from None
 
 
 def _pcapng_frames(reader: Any) -> Iterator[Frame]:
     at_ns = 0
-    with contextlib.suppress(EOFError):
+    read_interface = reader.blocktypes[_INTERFACE]
+
+    def interface(block: bytes, size: int) -> None:
+        """No limit of a packet's length is written as 0, which scapy takes for the limit of simple packets."""
+        read_interface(block, size)
+        link_type, limit, *rest = reader.interfaces[-1]
+        reader.interfaces[-1] = (link_type, limit or _FRAME_BYTES_MAX, *rest)
+
+    reader.blocktypes[_INTERFACE] = interface
+    with _until_end():
         while True:
             data, meta = reader._read_packet(_FRAME_BYTES_MAX)
             if meta.tshigh is not None:  # a simple packet block has no time of its own

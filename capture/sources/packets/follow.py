@@ -169,13 +169,14 @@ class Followed:
             return 0
         count = hole.client // size
         answered = hole.server - ((place.server_left or 0) if place.answered else 0)
-        answers = (
-            count + (hole.before == "client" and not place.answered) - (hole.before == "server" and place.answered)
-        )
-        skim = Skim()
-        if answered < 0 or answered % max(1, answers) or skim.client_bytes(self._asked) != 1 or not skim.between:
+        more, fewer = hole.before == "client" and not place.answered, hole.before == "server" and place.answered
+        answers = count + more - fewer
+        if answered < answers * _ANSWER_BYTES or answered % max(1, answers):
             return 0
-        return count - 1 - (hole.before == "server" and place.answered and answered > 0)
+        skim = Skim()
+        if skim.client_bytes(self._asked) != 1 or not skim.between:
+            return 0
+        return count - 1 - (fewer and answered > 0)
 
     def end(self, direction: Direction, at_ns: int) -> None:
         observer = self._observer
@@ -197,11 +198,11 @@ class Followed:
             self._recorder.lost(reason, n)
 
     def _count(self, turns: Turns) -> None:
-        for reason in turns.take():
+        for reason, n in turns.take().items():
             if self._pending is None:
-                self._recorder.lost(reason)
+                self._recorder.lost(reason, n)
             else:
-                self._pending[reason] += 1
+                self._pending[reason] += n
 
     def _take(self, events: list[Observed]) -> None:
         for event in events:

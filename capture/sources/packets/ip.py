@@ -7,6 +7,8 @@ import struct
 from collections import Counter
 from typing import Final, NamedTuple
 
+from capture.sources.packets.tunnel import inner_ip
+
 __all__ = ["ACK", "FIN", "PSH", "RST", "SYN", "Decoder", "Segment", "address_of"]
 
 FIN: Final = 0x01
@@ -151,8 +153,11 @@ class Decoder:
         self, packet: bytes, at: int, end: int, protocol: int, addresses: bytes, at_ns: int, depth: int
     ) -> Segment | None:
         if protocol != _TCP_PROTOCOL:
-            if protocol in _ENCAPSULATED and depth < _DEPTH_MAX:
-                return self._packet(packet[at:end], 0, at_ns, depth + 1)
+            if depth < _DEPTH_MAX:
+                inside = packet[at:end]
+                start = 0 if protocol in _ENCAPSULATED else inner_ip(protocol, inside)
+                if start >= 0:
+                    return self._packet(inside, start, at_ns, depth + 1)
             self.counts["not_tcp"] += 1
             return None
         size = len(packet)

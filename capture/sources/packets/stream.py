@@ -83,8 +83,9 @@ class Stream:
         return self.position + ((seq - self.next + _HALF) & _MASK) - _HALF
 
     def passed(self, seq: int) -> bool:
-        """True where everything before this sequence number was read (or its FIN, which counts as one)."""
-        return self.place(seq) <= self.position + (self.end == self.position)
+        """True where everything before this sequence number was read (or its FIN, which counts as one), and for a
+        number so far ahead that it cannot have been sent."""
+        return not 0 < self.place(seq) - self.position - (self.end == self.position) <= WINDOW
 
     def advance(self, length: int) -> None:
         """The next `length` bytes were read, or given up."""
@@ -147,15 +148,17 @@ class Stream:
         return max(0, (self.end or 0) - self.position, (self.reset or 0) - self.position)
 
     def before(self, ack: int) -> int:
-        """Bytes behind `position` that the other side had when it sent this acknowledgement; never negative."""
+        """Bytes behind `position` that an acknowledgement says the other side had; 0 for one that cannot be."""
         place = self.place(ack)
-        return max(0, (place if self.end is None else min(place, self.end)) - self.position)
+        if not self.position < place <= self.position + WINDOW:
+            return 0
+        return (place if self.end is None else min(place, self.end)) - self.position
 
     def unread_end(self) -> int:
         """Bytes behind `position` that were sent for sure before the connection ended: up to FIN, RST or what was
         acknowledged. Without a FIN the last number that was acknowledged may be that of the FIN, and is no byte."""
         acked = self.before(self.acked) - (self.end is None) if self.acked is not None else 0
-        return max(self.hole(), acked if acked <= WINDOW else 0)
+        return max(self.hole(), acked)
 
 
 def next_hole(client: Stream, server: Stream, wants_server: bool, *, closing: bool) -> Hole | None:

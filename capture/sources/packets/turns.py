@@ -8,6 +8,7 @@ requests beside them say how many of the same size it holds. Pure; nothing here 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final, Literal, NamedTuple
 
 __all__ = ["UNKNOWN", "Direction", "Hole", "Place", "Turns", "path"]
@@ -70,8 +71,7 @@ def _both(client: int, server: int) -> tuple[tuple[Direction, int], tuple[Direct
 class Turns:
     """The turns of one connection, and of those that ended without a request that was read, why they are lost.
 
-    take: the reasons since the last call, one an exchange: "no_request" where nothing but the answer was seen, else
-    "gap".
+    take: how many by reason since the last call: "no_request" where nothing but the answer was seen, else "gap".
     """
 
     __slots__ = ("_answered", "_asked", "_begun", "_heard", "_lost", "_missing", "_open", "_skipped", "_torn")
@@ -79,7 +79,7 @@ class Turns:
     def __init__(self, *, begun: bool = False, asking: bool = False, answered: bool = True) -> None:
         """begun: an exchange is under way that the reader began before the first hole. asking: a request is being read.
         answered: the server spoke last, or nobody has."""
-        self._lost: list[str] = []
+        self._lost: Counter[str] = Counter()
         self._new(is_open=begun or asking)
         self._begun, self._asked, self._answered = begun, asking, answered
 
@@ -125,7 +125,7 @@ class Turns:
     def _torn_off(self) -> None:
         """A request starts; what was lost before it in this turn was another one."""
         if self._torn:
-            self._lost.append("gap")
+            self._lost["gap"] += 1
             self._torn = self._begun = self._asked = False
 
     def answers(self, *, captured: bool, begins: bool = False, ended: bool = False) -> None:
@@ -143,7 +143,7 @@ class Turns:
 
     def repeats(self, n: int) -> None:
         """A hole holds n more exchanges than turns."""
-        self._lost += ["gap"] * n
+        self._lost["gap"] += n
 
     def over(self) -> None:
         """The connection has ended."""
@@ -152,9 +152,11 @@ class Turns:
 
     def _close(self) -> None:
         if self._open and (self._torn or not self._begun):
-            self._lost.append("no_request" if self._heard and not self._asked else "gap")
+            self._lost["no_request" if self._heard and not self._asked else "gap"] += 1
 
-    def take(self) -> list[str]:
-        """Why exchanges were lost since the last call."""
-        lost, self._lost = self._lost, []
+    def take(self) -> dict[str, int]:
+        """How many exchanges were lost since the last call, by reason."""
+        lost = {reason: n for reason, n in self._lost.items() if n}
+        if lost:
+            self._lost = Counter()
         return lost
