@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import msgspec
@@ -113,3 +114,16 @@ def test_the_record_without_secrets_is_the_same_object() -> None:
     plain = exchange("/items", ("Accept", "*/*"), body=b"a lamp")
     assert redactor().redact(plain) is plain
     assert msgspec.structs.asdict(plain)["redacted"] == ()
+
+
+def test_an_identifier_among_the_claims_of_a_token_has_the_same_pseudonym_in_a_path() -> None:
+    account = "550e8400-e29b-41d4-a716-446655440000"
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": account, "scope": "read write"}).encode()).decode().rstrip("=")
+    token = f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2lnbmF0dXJl"
+    redact = redactor().redact
+    beside = redact(exchange(f"/accounts/{account}", ("Authorization", f"Bearer {token}")))
+    made = beside.request.headers[0][1].removeprefix("Bearer ").split(".")[1]
+    pseudonym = json.loads(base64.urlsafe_b64decode(made + "==="))["sub"]
+    assert pseudonym != account
+    assert beside.request.target == f"/accounts/{pseudonym}"
+    assert redact(exchange(f"/accounts/{account}/cards")).request.target == f"/accounts/{pseudonym}/cards"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from capture.pseudonym import Pseudonyms
+from capture.pseudonym import Pseudonyms, identifiers_in_jwt
 from capture.redact.detect import decoded_basic, path_tokens, scan
 from capture.redact.rules import Rules
 
@@ -84,7 +84,15 @@ class Found:
             self.note(place)
             if len(self.sought) < _SOUGHT_MAX and _WORDLIKE.fullmatch(value):
                 self.sought[value] = made
+                if value.startswith("eyJ"):
+                    self._seek_claims(value)
         return made
+
+    def _seek_claims(self, token: str) -> None:
+        """Identifiers among the claims of a JWT have the same pseudonyms outside it, so that sessions still join."""
+        for claim in identifiers_in_jwt(token):
+            if len(self.sought) < _SOUGHT_MAX and claim not in self.sought:
+                self.sought[claim] = self.pseudonyms.of(claim)
 
     def known(self, made: str, place: str) -> str:
         """A pseudonym that an earlier exchange made, put at `place`."""

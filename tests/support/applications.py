@@ -236,6 +236,7 @@ class Bearer(Application):
         super().__init__(seed)
         self.refresh_tokens: dict[str, str] = {}
         self.users: dict[str, int] = {}
+        self.accounts: dict[str, str] = {}
         self.items: dict[int, dict[str, Any]] = {}
         self.orders: dict[str, int] = {}
 
@@ -245,6 +246,7 @@ class Bearer(Application):
             web.post("/refresh", self.refresh),
             web.get("/users/me", self.me),
             web.get("/users/{id}/items", self.of_user),
+            web.get("/accounts/{id}", self.account),
             web.post("/items", self.create),
             web.get("/items", self.page),
             web.get("/items/{id}", self.item),
@@ -255,7 +257,8 @@ class Bearer(Application):
         ]
 
     def jwt(self, name: str) -> str:
-        claims = {"sub": str(self.users[name]), "name": name, "jti": self.uuid(), "exp": int(time.time()) + 3600}
+        claims: dict[str, Any] = {"sub": self.accounts[name], "name": name, "org": {"id": self.users[name]}}
+        claims |= {"jti": self.uuid(), "exp": int(time.time()) + 3600}
         text = f"{b64(json.dumps({'alg': 'HS256', 'typ': 'JWT'}))}.{b64(json.dumps(claims))}"
         return f"{text}.{b64(hmac.new(self.key, text.encode(), hashlib.sha256).digest())}"
 
@@ -276,6 +279,7 @@ class Bearer(Application):
         form = await request.post()
         name = str(form["username"])
         self.users.setdefault(name, self.number())
+        self.accounts.setdefault(name, self.uuid())
         return self.tokens(name)
 
     async def refresh(self, request: web.Request) -> web.Response:
@@ -293,6 +297,12 @@ class Bearer(Application):
         if name is None or request.match_info["id"] != str(self.users[name]):
             return self.refuse(request, "another user")
         return web.json_response([number for number, item in self.items.items() if item["owner"] == name])
+
+    async def account(self, request: web.Request) -> web.Response:
+        name = self.user(request)
+        if name is None or request.match_info["id"] != self.accounts[name]:
+            return self.refuse(request, "another account")
+        return web.json_response({"plan": "free"})
 
     async def create(self, request: web.Request) -> web.Response:
         name, body = self.user(request), await request.json()
@@ -379,6 +389,9 @@ class Bearer(Application):
         own = {"Authorization": f"Bearer {tokens['access_token']}"}
         me = await _json(client.get(f"{base}/users/me", headers=own))
         await _json(client.get(f"{base}/users/{me['id']}/items", headers=own))
+        # The account's id stands nowhere but among the claims of the token.
+        claims = json.loads(base64.urlsafe_b64decode(tokens["access_token"].split(".")[1] + "==="))
+        await _json(client.get(f"{base}/accounts/{claims['sub']}", headers=own))
         ids = []
         for turn in range(2):
             tokens = await _json(client.post(f"{base}/refresh", json={"refresh_token": tokens["refresh_token"]}))
