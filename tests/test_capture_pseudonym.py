@@ -8,7 +8,7 @@ import re
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from capture.pseudonym import Pseudonyms, key_id, luhn_valid
@@ -64,10 +64,12 @@ def test_digits_stay_digits_and_can_stand_as_a_number(digits: str) -> None:
 
 
 @given(st.text("0123456789abcdef", min_size=16, max_size=64))
+@example("ee8962d51b727d7f4928928d42f0c89")
 def test_hexadecimal_stays_hexadecimal_in_its_case(value: str) -> None:
     assume(re.search("[a-f]", value))
     assert re.fullmatch("[0-9a-f]+", ONE.of(value))
-    assert re.fullmatch("[0-9A-F]+", ONE.of(value.upper()))
+    if not re.match("[a-f]{2}[0-9]{2}", value):  # in upper case it may be an IBAN, of Germany or the Emirates
+        assert re.fullmatch("[0-9A-F]+", ONE.of(value.upper()))
 
 
 @given(st.uuids())
