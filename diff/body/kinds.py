@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from diff.headers import media_type as parse_media_type
+from diff.header_grammar import media_type as parse_media_type
 
 __all__ = ["ContentType", "Kind", "kind_of", "magic", "parse_content_type"]
 
