@@ -53,6 +53,14 @@ def test_text_that_stands_alone_is_exact() -> None:
     assert len(found('<a xml:space="preserve"> <b/></a>', '<a xml:space="preserve"><b/></a>', XML)) == 1
 
 
+def test_an_element_that_moved_and_changed_is_not_one_gone_and_another_come() -> None:
+    left = "<l><n>b</n><p/><m>10</m><c><k>a/0</k><s>180</s></c><c><k>a/1</k><s>181</s></c></l>"
+    right = "<l><c><k>a/0</k><s>180</s></c><c><k>a/1</k><s>180</s></c><n>b</n><p/><m>10</m></l>"
+    for one, other in ((left, right), (right, left)):
+        differences = [(path, kind) for path, kind, _, _ in found(one, other, XML)]
+        assert differences == [(("l",), "order"), (("l", "c", 1, "s", 0, "#text", 0), "value")]
+
+
 def test_rows_are_named_by_an_attribute_or_a_child() -> None:
     by_child = "<r><i><id>1</id><v>a</v></i><i><id>2</id><v>b</v></i></r>"
     changed = "<r><i><id>0</id><v>z</v></i><i><id>1</id><v>A</v></i><i><id>2</id><v>b</v></i></r>"

@@ -22,6 +22,8 @@ __all__ = ["ELEMENTS_MAX", "Builder", "Child", "Element", "compare_elements"]
 
 _SHOWN_CHARACTERS_MAX: Final = 2000
 ELEMENTS_MAX: Final = 100_000
+_PAIRED_AGAIN_MAX: Final = 10_000
+_PAIRED_AGAIN_ALIKE: Final = 0.5
 _WHITE: Final = re.compile(r"[ \t\n\f\r]+")
 
 
@@ -173,7 +175,8 @@ class _Walk:
             self._collector.limit(f"{len(left)} against {len(right)} children were compared by position")
         if alignment.moved:
             add(path, "order", [_shown(child) for child in left], [_shown(child) for child in right])
-        for at_left, at_right in alignment.pairs(len(left), len(right)):
+        again = _paired_again(left, right, alignment) if alignment.moved else {}
+        for at_left, at_right in [*alignment.pairs(len(left), len(right)), *sorted(again.items())]:
             mine, other = left[at_left], right[at_right]
             if left_steps[at_left][0] != right_steps[at_right][0]:
                 add((*path, "#child", at_left), "type", _shown(mine), _shown(other))
@@ -182,9 +185,12 @@ class _Walk:
             elif mine != other:
                 add((*path, *left_steps[at_left]), "value", mine, other)
         for index in alignment.missing:
-            add((*path, *left_steps[index]), "missing", _shown(left[index]))
+            if index not in again:
+                add((*path, *left_steps[index]), "missing", _shown(left[index]))
+        taken = set(again.values())
         for index in alignment.extra:
-            add((*path, *right_steps[index]), "extra", MISSING, _shown(right[index]))
+            if index not in taken:
+                add((*path, *right_steps[index]), "extra", MISSING, _shown(right[index]))
 
 
 def _shown(child: Child) -> str:
@@ -226,6 +232,28 @@ def _fields(child: Child) -> Any:
         if isinstance(inner, Element) and len(inner.children) == 1 and isinstance(inner.children[0], str):
             fields.setdefault(inner.tag, inner.children[0])
     return fields
+
+
+def _paired_again(left: list[Child], right: list[Child], alignment: Alignment) -> dict[int, int]:
+    """Where children changed places: those that are alone on both sides and alike moved too, and changed.
+
+    The most alike pair first, then the nearest; exchanging the sides mirrors the result.
+    """
+    if len(alignment.missing) * len(alignment.extra) > _PAIRED_AGAIN_MAX:
+        return {}
+    found = []
+    for i in alignment.missing:
+        for j in alignment.extra:
+            alike = _alike(left[i], right[j])
+            if alike >= _PAIRED_AGAIN_ALIKE:
+                found.append((-alike, abs(i - j), i + j, i, j))
+    again: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, _, _, i, j in sorted(found):
+        if i not in again and j not in taken:
+            again[i] = j
+            taken.add(j)
+    return again
 
 
 def _alike(left: Child, right: Child) -> float:
