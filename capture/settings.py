@@ -130,10 +130,10 @@ class RelayConfig:
     listen, upstream, admin: addresses, HOST:PORT or unix:PATH; admin None for none. workers: processes that share the
     port. drain_seconds: how long exchanges under way may still take after SIGTERM. proxy_protocol_in: clients are load
     balancers that say who the client is; proxy_protocol_out: say so to the upstream, in this version.
-    tls_cert, tls_key: PEM files with which TLS is terminated. alpn: protocols that clients may choose; the upstream
-    must speak each. upstream_tls: speak TLS to the upstream, verified with upstream_ca (else the system's
-    authorities) for the name upstream_name (else its host). messages: form of the lines on stderr. admin_changes: the
-    admin address takes changes (PUT) from every address, and not only from this machine.
+    tls_cert, tls_key: PEM files with which TLS is terminated. alpn: protocols that clients may choose, the first that
+    a client offers is taken; the upstream must speak it. upstream_tls: speak TLS to the upstream, verified with
+    upstream_ca (else the system's authorities) for the name upstream_name (else its host). messages: form of the lines
+    on stderr. admin_changes: the admin address takes changes (PUT) from every address, and not only from this machine.
     """
 
     listen: str | None = None
@@ -145,7 +145,7 @@ class RelayConfig:
     proxy_protocol_out: Literal["v1", "v2"] | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    alpn: tuple[str, ...] = ("http/1.1",)
+    alpn: tuple[str, ...] = ("http/1.1", "h2")
     upstream_tls: bool = False
     upstream_ca: Path | None = None
     upstream_name: str | None = None

@@ -284,7 +284,7 @@ def test_sighup_reads_rules_sampling_and_key_again_and_a_broken_file_keeps_the_o
         config.write_text('[redact]\nfields = ["nickname"]\n[guard]\ncpu_share_max = 0.5\n')
         relay.process.send_signal(signal.SIGHUP)
         for _ in range(workers):
-            read_until(relay, "settings changed")
+            read_until(relay, "configuration reloaded")
         ask(relay)
         config.write_text('[redact]\nfields = ["nickname"]\nkeep = ["json:$.nickname"\n')
         relay.process.send_signal(signal.SIGHUP)
@@ -298,7 +298,7 @@ def test_sighup_reads_rules_sampling_and_key_again_and_a_broken_file_keeps_the_o
         config.write_text('[redact]\nfields = ["nickname"]\n')
         relay.process.send_signal(signal.SIGHUP)
         for _ in range(workers):
-            read_until(relay, "settings changed")
+            read_until(relay, "configuration reloaded")
         assert get(f"{admin}/healthz") == (200, "ok\n")
         counts = relay.stop()
     assert counts.kept == 3
@@ -321,7 +321,7 @@ def test_the_key_file_is_read_again_and_an_empty_one_keeps_the_old_key(site: int
         ask(relay)
         key.write_text("b" * 32)
         relay.process.send_signal(signal.SIGHUP)
-        read_until(relay, "settings changed")
+        read_until(relay, "configuration reloaded")
         ask(relay)
         relay.stop()
     with open_log(tmp_path / "log") as log:
@@ -353,7 +353,7 @@ def test_the_mirror_reads_its_rules_again_too(tmp_path: Path) -> None:
             mirrored()
             config.write_text('[redact]\nfields = ["nickname"]\n')
             process.send_signal(signal.SIGHUP)
-            while "settings changed" not in (line := process.stderr.readline()):
+            while "configuration reloaded" not in (line := process.stderr.readline()):
                 assert line
             mirrored()
             process.send_signal(signal.SIGTERM)

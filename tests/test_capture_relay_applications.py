@@ -1,4 +1,4 @@
-"""Real clients and servers through the relay: an aiohttp WebSocket echo, ab, and a page in a browser."""
+"""Real clients and servers through the relay: an aiohttp WebSocket echo, ab, h2load, and a page in a browser."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from capture.conservation import Conservation
+from capture.log.reader import open_log
 from tests.support import nginx
+from tests.support.h2_server import h2_server
 from tests.support.relay import relay_process
 from tests.test_capture_admin import KEY
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
+QUIET = {**KEY, "UNDERSTUDY_GUARD_CPU_SHARE_MAX": "64"}
 PAGE = """<!doctype html><title>shop</title><link rel=stylesheet href=a.css><body><p id=out>empty</p>
 <script src=a.js></script>"""
 SCRIPT = "fetch('a.json').then(r => r.json()).then(v => { document.getElementById('out').textContent = v.word; });"
@@ -116,3 +120,25 @@ def test_ab_with_and_without_keep_alive_gets_every_answer(site: int, tmp_path: P
             assert "Failed requests:        0" in out
         counts = relay.stop()
     assert (counts.seen, counts.kept) == (800, 800)
+
+
+def test_h2load_gets_every_answer_over_many_streams_at_once(tmp_path: Path) -> None:
+    h2load = shutil.which("h2load")
+    if h2load is None:
+        pytest.skip("h2load is not installed")
+
+    async def load(program: str) -> Conservation:
+        async with h2_server() as server:
+            with relay_process(f"127.0.0.1:{server.port}", tmp_path / "log", environ=QUIET) as relay:
+                command = [program, "-n", "600", "-c", "6", "-m", "20", f"http://127.0.0.1:{relay.port}/"]
+                process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+                out, _ = await asyncio.wait_for(process.communicate(), 60)
+                assert b"600 succeeded, 0 failed, 0 errored" in out, out
+                return relay.stop()
+
+    counts = asyncio.run(load(h2load))
+    assert (counts.seen, counts.kept) == (600, 600)
+    with open_log(tmp_path / "log") as log:
+        records = list(log.exchanges())
+    assert {(record.request.version, record.complete) for record in records} == {("HTTP/2", True)}
+    assert len({record.connection for record in records}) == 6

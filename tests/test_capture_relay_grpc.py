@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import util
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -75,10 +77,10 @@ def served() -> Iterator[str]:
             process.communicate(timeout=20)
 
 
-def called(address: str) -> list[Any]:
+def called(address: str, *authority: str) -> list[Any]:
     """What a client gets that performs the calls."""
     calls = [{"kind": one.kind, "method": one.method, "messages": [each.hex() for each in one.sent]} for one in CALLS]
-    command = [*PROGRAM, "call", address]
+    command = [*PROGRAM, "call", address, *authority]
     done = subprocess.run(command, cwd=ROOT, input=json.dumps(calls), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))
@@ -139,3 +141,27 @@ def test_the_log_has_each_call_with_its_messages_and_status(passed: Passed) -> N
 
 def test_calls_of_one_channel_share_a_connection_in_the_log(passed: Passed) -> None:
     assert len({record.connection for record in passed.records}) == 1
+
+
+def test_calls_over_tls_that_the_relay_terminates_get_the_same(passed: Passed, tmp_path: Path) -> None:
+    certificate = certificate_of(tmp_path)
+    with (
+        served() as address,
+        relay_process(address, tmp_path / "log", "--tls-cert", str(certificate), environ=KEY) as relay,
+    ):
+        assert called(relay.address, str(certificate)) == passed.directly
+        counts = relay.stop()
+    assert (counts.seen, counts.kept, counts.opaque) == (len(CALLS), len(CALLS), 0)
+    with open_log(tmp_path / "log") as log:
+        assert {record.scheme for record in log.exchanges()} == {"https"}
+
+
+def certificate_of(folder: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    path = folder / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(path), "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return path

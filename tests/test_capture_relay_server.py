@@ -143,6 +143,26 @@ def test_tls_is_terminated_and_the_upstream_hears_plain_bytes(certificates: tupl
             assert read_all(upstream) == (b"", "fin")
 
 
+@pytest.mark.parametrize(
+    ("offered", "chosen"), [(["h2"], "h2"), (["h2", "http/1.1"], "http/1.1"), (["grpc-exp", "h2"], "h2"), (["x"], None)]
+)
+def test_a_client_gets_http2_where_it_offers_nothing_else(
+    certificates: tuple[Path, Path], offered: list[str], chosen: str | None
+) -> None:
+    with (
+        listening() as listener,
+        relay_thread(Address(*listener.getsockname()), tls=TlsOptions(cert=certificates[0])) as relay,
+        wrapped(relay.port, certificates[0], offered) as client,
+    ):
+        assert client.selected_alpn_protocol() == chosen
+
+
+def test_an_upstream_is_offered_what_the_client_has_chosen_and_http1_where_it_had_no_choice() -> None:
+    assert TlsOptions().upstream_alpn("h2") == ["h2"]
+    assert TlsOptions().upstream_alpn(None) == ["http/1.1"]
+    assert TlsOptions(alpn=("h2",)).upstream_alpn(None) == ["h2"]
+
+
 def test_a_reload_gives_new_connections_the_new_certificate(certificates: tuple[Path, Path], tmp_path: Path) -> None:
     live = tmp_path / "live.pem"
     live.write_bytes(certificates[0].read_bytes())

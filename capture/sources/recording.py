@@ -130,7 +130,7 @@ class _Budgets:
         except UnderstudyError as error:
             click.echo(f"understudy: configuration not reloaded, the old one holds: {error}", err=True)
         else:
-            click.echo(f"understudy: settings changed sample={self.live.now.capture.sample}", err=True)
+            click.echo(f"understudy: configuration reloaded sample={self.live.now.capture.sample}", err=True)
 
 
 async def _run(

@@ -1,7 +1,7 @@
 """A gRPC server and a client for tests, each a process of its own: grpcio's threads do not survive a fork.
 
     python -m tests.support.grpc_calls serve            prints its port; ends when its standard input does
-    python -m tests.support.grpc_calls call HOST:PORT   performs calls in turn on one channel
+    python -m tests.support.grpc_calls call HOST:PORT [CA]   performs calls in turn on one channel, over TLS with a CA
 
 The calls are read from standard input as JSON, what came of them is printed as JSON: a list of `kind` ("uu", "us", "su"
 or "ss": unary or streamed request and answer), `method` and `messages`. Messages are plain bytes, in hexadecimal digits
@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -62,8 +63,12 @@ def _serve() -> None:
     server.stop(None).wait(_WAIT_S)
 
 
-def _call(target: str) -> None:
-    with grpc.insecure_channel(target, options=_OPTIONS) as channel:
+def _call(target: str, authority: str | None) -> None:
+    if authority is None:
+        made = grpc.insecure_channel(target, options=_OPTIONS)
+    else:
+        made = grpc.secure_channel(target, grpc.ssl_channel_credentials(Path(authority).read_bytes()), options=_OPTIONS)
+    with made as channel:
         print(json.dumps([_result(channel, call) for call in json.load(sys.stdin)]))
 
 
@@ -96,4 +101,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve()
     else:
-        _call(sys.argv[2])
+        _call(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)

@@ -206,7 +206,8 @@ class Worker:
         """Sample, redact and keep to budgets as told from here on. Raises UsageError, and then nothing changes."""
         self.live.apply(change)
         self._capture.body_bytes_max = change.capture.body_bytes_max
-        say("settings changed", by=change.by, sample=change.capture.sample, redact=change.redact.mode)
+        message = "configuration reloaded" if change.by == "sighup" else "sampling changed"
+        say(message, by=change.by, sample=change.capture.sample, redact=change.redact.mode)
 
     async def change_sampling(self, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
         """What holds now, after `wanted` was changed where something is. Raises UsageError, and nothing changes."""

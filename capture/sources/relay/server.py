@@ -188,7 +188,7 @@ class Relay:
             assert side.transport is not None
             chosen = side.transport.get_extra_info("ssl_object")
             protocol = chosen.selected_alpn_protocol() if chosen is not None else None
-            context.set_alpn_protocols([protocol] if protocol is not None else list(self.options.tls.alpn))
+            context.set_alpn_protocols(self.options.tls.upstream_alpn(protocol))
         return context
 
     def _closed(self, side: ClientSide) -> None:

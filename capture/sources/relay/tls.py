@@ -17,8 +17,9 @@ class TlsOptions:
 
     cert, key: PEM files; the key may be in the file of the certificate. upstream: speak TLS to the upstream.
     upstream_ca: PEM file to verify it with, None for the system's. upstream_name: name that its certificate must have,
-    None for the host that is connected to. alpn: protocols that clients may choose from. The relay does not translate,
-    so the upstream must speak each of them.
+    None for the host that is connected to. alpn: protocols that clients may choose from; of those that a client offers
+    the first one here is taken. The relay does not translate, so the upstream must speak it: a client that offers
+    HTTP/1.1 gets that, and one that offers HTTP/2 alone, as gRPC does, means a service that speaks it.
     """
 
     cert: Path | None = None
@@ -26,7 +27,14 @@ class TlsOptions:
     upstream: bool = False
     upstream_ca: Path | None = None
     upstream_name: str | None = None
-    alpn: tuple[str, ...] = ("http/1.1",)
+    alpn: tuple[str, ...] = ("http/1.1", "h2")
+
+    def upstream_alpn(self, chosen: str | None) -> list[str]:
+        """What the upstream is offered; chosen: what the client has chosen, None where it has no such choice."""
+        if chosen is not None:
+            return [chosen]
+        # Nobody said what will be spoken: most likely what was spoken before there was a choice.
+        return ["http/1.1"] if "http/1.1" in self.alpn else list(self.alpn)
 
 
 class Terminator:
