@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import email.utils
+import hmac
 import json
+import shutil
+import subprocess
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
 
@@ -23,6 +32,9 @@ from capture.settings import LogConfig
 from tests.support.log_records import START_NS, an_exchange, exchanges, without_id, write_log
 
 MS = 1_000_000
+AZURITE_ACCOUNT = "devstoreaccount1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""Of every Azurite there is (its documentation); no secret."""
 ROTATING = LogConfig(fsync="off", flush_ms=1, block_bytes=1024, segment_bytes=3000, compact=False, retry_ms=5)
 
 
@@ -51,6 +63,82 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     urllib.request.urlopen(urllib.request.Request(f"{s3_server}/moto-api/reset", method="POST"), timeout=10).close()
     urllib.request.urlopen(urllib.request.Request(f"{s3_server}/logs", method="PUT"), timeout=10).close()
     return "s3://logs/shop/eu"
+
+
+@pytest.fixture
+def container(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty prefix in a container of Azurite, Microsoft's emulator of Azure Blob Storage."""
+    program = shutil.which("azurite-blob")
+    if program is None:
+        pytest.skip("azurite is not installed (npm install -g azurite)")
+    options = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--disableTelemetry", "--skipApiVersionCheck", "--silent"]
+    command = [program, *options, "--location", str(tmp_path_factory.mktemp("azurite"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            lines = iter(server.stdout.readline, "")
+            address = next(line.split()[-1] for line in lines if "successfully listens on" in line)
+            account = f"{address}/{AZURITE_ACCOUNT}"
+            monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", AZURITE_ACCOUNT)
+            monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", AZURITE_KEY)
+            monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", account)
+            date = email.utils.formatdate(usegmt=True)
+            resource = f"/{AZURITE_ACCOUNT}/{AZURITE_ACCOUNT}/logs\nrestype:container"
+            asked = f"x-ms-date:{date}\nx-ms-version:2021-08-06\n{resource}"
+            signed = hmac.digest(base64.b64decode(AZURITE_KEY), b"PUT" + b"\n" * 12 + asked.encode(), "sha256")
+            fields = {
+                "x-ms-date": date,
+                "x-ms-version": "2021-08-06",
+                "Authorization": f"SharedKey {AZURITE_ACCOUNT}:{base64.b64encode(signed).decode()}",
+                "Content-Length": "0",
+            }
+            made = urllib.request.Request(f"{account}/logs?restype=container", method="PUT", headers=fields)
+            urllib.request.urlopen(made, timeout=10).close()
+            yield "az://logs/shop/eu"
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def gcs_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty prefix in a bucket behind Google's XML API, which is S3's but for who signs the request.
+
+    So it is moto that answers, once the bearer token is taken for a signature of its own.
+    """
+    application = pytest.importorskip("moto.moto_server.werkzeug_app")
+    answer = application.DomainDispatcherApplication(application.create_backend_app)
+
+    def as_s3(environ: dict[str, Any], start: Any) -> Any:
+        assert environ.get("HTTP_AUTHORIZATION", "Bearer").startswith("Bearer")
+        environ["HTTP_AUTHORIZATION"] = "AWS4-HMAC-SHA256 Credential=t/20260101/us-east-1/s3/aws4_request, Signature=0"
+        return answer(environ, start)
+
+    server = make_server("127.0.0.1", 0, as_s3, server_class=ThreadingServer, handler_class=SilentHandler)
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST"), timeout=10).close()
+    urllib.request.urlopen(urllib.request.Request(f"{address}/logs", method="PUT"), timeout=10).close()
+    account = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    monkeypatch.setenv("GOOGLE_BASE_URL", address)
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(account | {"gcs_base_url": address}))
+    yield "gs://logs/shop/eu"
+    server.shutdown()
+    server.server_close()
+    serving.join()
+
+
+class ThreadingServer(ThreadingMixIn, WSGIServer):
+    """One thread a connection, as the library keeps some of them open."""
+
+    daemon_threads = True
+
+
+class SilentHandler(WSGIRequestHandler):
+    """Says nothing on stderr."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Not in a test."""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -101,6 +189,31 @@ def test_a_log_that_is_an_url_is_shipped_while_it_is_written_and_read_back_by_ra
         found = log.get(f"{log.segments[0].segment}-0")
         assert found is not None
         assert without_id([found]) == exchanges(1)
+
+
+@pytest.mark.net
+@pytest.mark.parametrize("fixture", ["container", "gcs_bucket"])
+def test_logs_in_azure_and_google_stores_are_written_read_by_ranges_and_thinned(
+    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url: str = request.getfixturevalue(fixture)
+    writer = LogWriter(tmp_path, replace(ROTATING, ship_to=url, ship_keep=False), {"source": "test"})
+    for record in exchanges(300):
+        while writer.put(record) is not None:
+            pass
+    writer.close(Conservation())
+    assert writer.shipping is not None
+    assert (writer.shipping.waiting, writer.shipping.failing) == (0, None)
+    assert list(tmp_path.glob("*.seg")) == []
+    with open_log(url) as log:
+        assert without_id(log.exchanges()) == exchanges(300)
+        assert verify(log).whole
+        first, *others = log.segments
+        assert without_id(log.exchanges(START_NS + 250 * MS, START_NS + 260 * MS)) == exchanges(10, first=250)
+        assert log.get(f"{others[-1].segment}-0") is not None
+        log.remove(first)
+    with open_log(url) as log:
+        assert [info.segment for info in log.segments] == [info.segment for info in others]
 
 
 @pytest.mark.net

@@ -21,6 +21,11 @@ __all__ = ["ObjectSource", "ObjectStore"]
 
 _TAIL_BYTES = 64 << 10
 _TIMEOUT = timedelta(seconds=30)
+_ENDPOINTS = (
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"),
+    *("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "AZURITE_BLOB_STORAGE_URL", "GOOGLE_BASE_URL"),
+)
+_PLAIN_HTTP = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "AZURE_STORAGE_USE_EMULATOR", "GOOGLE_ALLOW_HTTP")
 _memory: dict[str, Any] = {}
 _memory_lock = threading.Lock()
 
@@ -57,10 +62,10 @@ def _connect(location: str) -> Any:
 
 
 def _plain_http_wanted() -> bool:
-    """True where the environment names an endpoint without TLS, which is then what was meant."""
-    endpoints = (os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"))
-    allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true")
-    return allowed or any(endpoint.lower().startswith("http://") for endpoint in endpoints)
+    """True where the environment names an endpoint without TLS (an emulator, a store beside), which is then meant."""
+    endpoints = (os.environ.get(name, "") for name in _ENDPOINTS)
+    allowed = (os.environ.get(name, "").lower() in ("1", "true") for name in _PLAIN_HTTP)
+    return any(allowed) or any(endpoint.lower().startswith("http://") for endpoint in endpoints)
 
 
 def _one_line(error: BaseException) -> str:
