@@ -274,3 +274,23 @@ def test_a_renewal_just_before_the_end_is_still_written(tmp_path: Path) -> None:
     with open_log(tmp_path) as log:
         assert [info.meta["sampling"] for info in log.segments] == ["all", "half"]
         assert log.segments[-1].final
+
+
+def test_a_disk_that_is_full_at_the_start_is_waited_for(tmp_path: Path, disk: Disk) -> None:
+    disk.error = errno.ENOSPC
+    writer = LogWriter(tmp_path, QUICK, {})
+    assert writer.put(an_exchange(0)) == "disk_full"
+    disk.error = None
+    wait_until(lambda: writer.stats().failing is None)
+    assert writer.put(an_exchange(1)) is None
+    writer.close()
+    assert writer.lost == {}
+    with open_log(tmp_path) as log:
+        assert sum(info.records for info in log.segments) == 1
+        assert log.damage == []
+
+
+def test_a_directory_that_may_not_be_written_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("a file")
+    with pytest.raises(OSError, match="exists"):
+        LogWriter(tmp_path / "log", QUICK, {})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -227,3 +229,127 @@ def test_connections_and_requests_leave_the_memory_flat(site: int, tmp_path: Pat
         with urllib.request.urlopen(f"http://127.0.0.1:{relay.port}/a.txt", timeout=10) as answer:
             assert answer.read() == b"hello"
         assert relay.stop().kept == 4401
+
+
+SLOW_DISK = """
+import os, sys, threading, time
+gate, calls = sys.argv[1], sys.argv[2].split(",")
+for name in calls:
+    def slow(*arguments, _call=getattr(os, name)):
+        while os.path.exists(gate):
+            time.sleep(0.05)
+        return _call(*arguments)
+    setattr(os, name, slow)
+import understudy
+understudy.main(sys.argv[3:])
+"""
+"""The command on a disk whose calls hang as long as a file is there."""
+
+
+@contextlib.contextmanager
+def relay_on_a_disk_that_hangs(upstream: int, tmp_path: Path, calls: str, *more: str) -> Iterator[RelayProcess]:
+    words = ("capture", "relay", "--listen", "127.0.0.1:0", "--upstream", f"127.0.0.1:{upstream}", *ADMIN)
+    command = [sys.executable, "-c", SLOW_DISK, str(tmp_path / "gate"), calls, *words, "--log", str(tmp_path / "log")]
+    with subprocess.Popen(
+        [*command, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **KEY},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield RelayProcess(process, process.stdout.readline().removeprefix("listening on ").strip())
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("calls", ["pwrite", "fsync", "statvfs,pwrite,fsync,rename"])
+def test_a_disk_that_hangs_delays_no_client_and_what_finds_no_room_is_shed(
+    site: int, tmp_path: Path, calls: str
+) -> None:
+    (tmp_path / "understudy.toml").write_text(
+        "[log]\nqueue_records = 50\nflush_ms = 20\nfsync = 'flush'\n[guard]\nfree_bytes_min = 1\n"
+    )
+    with relay_on_a_disk_that_hangs(site, tmp_path, calls) as relay:
+        admin = admin_of(relay)
+        ask(relay, 20)
+        scrape_until(admin, lambda s: s["understudy_log_records_total"] == 20)
+        (tmp_path / "gate").touch()
+        ask(relay, 400)
+        scrape_until(admin, lambda s: s.get('understudy_shed_total{reason="queue_full"}', 0) >= 200)
+        assert get(f"{admin}/livez") == (200, "ok\n")
+        (tmp_path / "gate").unlink()
+        scrape_until(admin, lambda s: s["understudy_queue_records"] == 0)
+        ask(relay, 20)
+        counts = relay.stop()
+    assert counts.seen == 440
+    assert counts.kept == 440 - counts.shed["queue_full"] >= 90
+    with open_log(tmp_path / "log") as log:
+        assert len(list(log.exchanges())) == counts.kept
+
+
+def test_a_disk_that_is_full_at_the_start_does_not_keep_the_relay_from_serving(site: int, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        with contextlib.suppress(OSError):
+            (disk / "filler").write_bytes(bytes(1 << 20))
+        with relay_process(f"127.0.0.1:{site}", disk / "log", *ADMIN, environ=KEY) as relay:
+            admin = admin_of(relay)
+            ask(relay, 20)
+            assert get(f"{admin}/healthz") == (200, "degraded: capture off (log)\n")
+            (disk / "filler").unlink()
+            scrape_until(admin, lambda s: s["understudy_log_failing"] == 0)
+            ask(relay, 20)
+            counts = relay.stop()
+        assert (counts.kept, counts.shed["disk_full"]) == (20, 20)
+        with open_log(disk / "log") as log:
+            assert len(list(log.exchanges())) == 20
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_wall_clock_that_jumps_back_and_forth_moves_no_record(site: int, tmp_path: Path) -> None:
+    jumping = SLOW_DISK.replace("import understudy", "time.time_ns = lambda _ns=time.time_ns: _ns() + jump()").replace(
+        "gate, calls =",
+        "started = time.monotonic()\n"
+        "def jump():\n"
+        "    return (int(time.monotonic() * 10) % 3 - 1) * 3_600_000_000_000 if time.monotonic() > started + 1 else 0\n"
+        "gate, calls =",
+    )
+    assert "jump()" in jumping
+    words = ["capture", "relay", "--listen", "127.0.0.1:0", "--upstream", f"127.0.0.1:{site}"]
+    program = jumping.replace("understudy.main", "import understudy\nunderstudy.main")
+    command = [sys.executable, "-c", program, "none", "fsync", *words, "--log", str(tmp_path / "log")]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **KEY},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            relay = RelayProcess(process, process.stdout.readline().removeprefix("listening on ").strip())
+            before_ns = time.time_ns()
+            begun = time.monotonic()
+            while time.monotonic() < begun + 2:
+                ask(relay, 4)
+            counts = relay.stop()
+            after_ns = time.time_ns()
+        finally:
+            process.kill()
+    with open_log(tmp_path / "log") as log:
+        times = [exchange.times.request_start for exchange in log.exchanges()]
+        assert log.damage == []
+    assert len(times) == counts.kept == counts.seen
+    assert times == sorted(times)
+    assert before_ns - 10**9 < times[0] <= times[-1] < after_ns + 10**9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -48,6 +49,7 @@ _COLUMNS_RECORDS = 4096
 """A segment with more is rewritten by rows while traffic goes on: columns are made in Python, which delays traffic."""
 _AT_END_RECORDS = 50_000
 """The last segment of a writer is rewritten at once where it has no more: nobody waits for the processor by then."""
+_MAY_PASS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _COMPACT_S, _COMPACT_AT_END_S, _COMPACT_DENSE_S = 2.0, 5.0, 60.0
 
 
@@ -117,7 +119,7 @@ class RecordWriter(Generic[T]):
     the footer as "conservation". now_ns: wall clock for segment ids and rotation by time. dense: nobody waits for this
     writer, so segments are rewritten for size when they are sealed; without it, only where records come slowly enough.
     later: somebody takes the segments from `sealed_as_written` and rewrites them (compactor.py), so the writer does so
-    only where it is little.
+    only where it is little. patient: a disk that is full or fails at the beginning is no error yet.
 
     Where the disk refuses, `write`, `flush` and `close` raise OSError with every record since the last whole block
     still held: call `flush` again when there may be space. After such an error the file ends with a whole block.
@@ -135,6 +137,7 @@ class RecordWriter(Generic[T]):
         now_ns: Callable[[], int] = time.time_ns,
         dense: bool = False,
         later: bool = False,
+        patient: bool = False,
         elsewhere: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.directory = directory
@@ -156,8 +159,12 @@ class RecordWriter(Generic[T]):
         self.segments_sealed: list[Path] = []
         self.sealed_as_written: list[Path] = []
         self.bytes_written = 0
-        remove_leftovers(directory)
-        self._open()
+        try:
+            remove_leftovers(directory)
+            self._open()
+        except OSError as error:
+            if not patient or error.errno not in _MAY_PASS:
+                raise
 
     @property
     def pending(self) -> int:

@@ -112,8 +112,18 @@ class LogWriter:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._records = RecordWriter(
-            self.directory, Exchange, EXCHANGE_KIND, config, meta, counts=self._footer_counts, now_ns=now_ns, later=True
+            self.directory,
+            Exchange,
+            EXCHANGE_KIND,
+            config,
+            meta,
+            counts=self._footer_counts,
+            now_ns=now_ns,
+            later=True,
+            patient=True,
         )
+        if not self._records.is_open:
+            self._failing = "disk_full"  # until the thread has found out
         self._compactor: Compactor | None = None
         if config.compact:
             self._compactor = Compactor(key_of(config), self._look_again)
@@ -240,6 +250,7 @@ class LogWriter:
             self._wake.clear()
             try:
                 self._drain(deadline)
+                self._failing = None  # where nothing was raised
                 self._renew()
                 if time.monotonic() >= deadline:
                     self._records.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from capture.conservation import Conservation
 from capture.errors import RunFailed, UnderstudyError
 from capture.guard import Guard, Usage
 from capture.live import Change, Live, described
+from capture.log.free_space import FreeSpace
 from capture.log.writer import LogWriter
 from capture.options import CaptureSettings, starting
 from capture.pipeline import Pipeline, pipeline_from_config
@@ -87,7 +87,7 @@ def record(
             guarding = Guard(start.guard)
             live = Live(start, pipeline, guarding, writer, meta)
             pipeline.admit = guarding.admit
-            budgets = _Budgets(guarding, live, settings, clock, capture_ns)
+            budgets = _Budgets(guarding, live, FreeSpace(writer.directory), clock, capture_ns)
             runner.run(_run(pipeline, writer, clock, serve, budgets, reload))
     finally:
         writer.close(counts)
@@ -102,24 +102,19 @@ class _Budgets:
         self,
         guard: Guard,
         live: Live,
-        settings: CaptureSettings,
+        free_space: FreeSpace,
         clock: Clock,
         capture_ns: Callable[[], int],
     ) -> None:
         self.live = live
         self._guard = guard
-        self._settings = settings
+        self.free_space = free_space
         self._now_ns = clock.now_ns
         self._capture_ns = capture_ns
 
     def tick(self, late_ns: int) -> None:
         """Take one measurement; `late_ns` is how much later than planned it comes."""
-        try:
-            found = os.statvfs(self._settings.log)
-            free_bytes: int | None = found.f_bavail * found.f_frsize
-        except OSError:
-            free_bytes = None
-        usage = Usage(self._now_ns(), self._capture_ns(), rss_bytes(), free_bytes, late_ns)
+        usage = Usage(self._now_ns(), self._capture_ns(), rss_bytes(), self.free_space.free_bytes, late_ns)
         if self._guard.tick(usage):
             self.live.follow_guard()
 
@@ -164,5 +159,6 @@ async def _run(
         await serve(pipeline, clock, stop)
     finally:
         ticking.cancel()
+        budgets.free_space.close()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)

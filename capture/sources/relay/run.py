@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import gc
 import logging
-import os
 import resource
 import signal
 import socket
@@ -20,6 +19,7 @@ from capture.conservation import Conservation
 from capture.errors import RunFailed, UnderstudyError
 from capture.guard import Guard, Usage
 from capture.live import Change, Live, changed_sampling, described, holding
+from capture.log.free_space import FreeSpace
 from capture.log.writer import LogWriter
 from capture.options import CaptureSettings, starting
 from capture.pipeline import Pipeline, pipeline_from_config
@@ -145,6 +145,7 @@ class Worker:
         self._lag = LatencyHistogram()
         self._copy = Conservation()
         self._failing: str | None = None
+        self._free_space = FreeSpace(writer.directory)
         self._capture = Capture(
             pipeline,
             clock.now_ns,
@@ -176,6 +177,7 @@ class Worker:
         say("draining", connections=self.relay.connections, deadline_s=self.run.drain_s)
         await self._drain(at_once)
         ticking.cancel()
+        self._free_space.close()
 
     async def _drain(self, at_once: asyncio.Event) -> None:
         draining = asyncio.create_task(self.relay.drain(self.run.drain_s))
@@ -254,7 +256,6 @@ class Worker:
     async def _tick(self) -> None:
         """Measure what capture takes ten times a second, and let the guard decide."""
         loop = asyncio.get_running_loop()
-        free_bytes: int | None = None
         due_s = loop.time()
         turn = 0
         while True:
@@ -265,9 +266,8 @@ class Worker:
             turn += 1
             if turn % _SLOW_TICKS == 1:
                 self._copy = Conservation.from_dict(self._pipeline.counts.as_dict())
-                free_bytes = self._free_bytes()
                 self._tell_log()
-            usage = Usage(self._clock.now_ns(), self._capture_ns(), rss_bytes(), free_bytes, late_ns)
+            usage = Usage(self._clock.now_ns(), self._capture_ns(), rss_bytes(), self._free_space.free_bytes, late_ns)
             off = self.guard.off
             if self.guard.tick(usage):
                 self.live.follow_guard()
@@ -283,10 +283,3 @@ class Worker:
                 say("the log is written again", logging.WARNING)
             else:
                 say(f"the log cannot be written: {failing}; traffic goes on", logging.ERROR)
-
-    def _free_bytes(self) -> int | None:
-        try:
-            found = os.statvfs(self.run.settings.log)
-        except OSError:
-            return None
-        return found.f_bavail * found.f_frsize
