@@ -68,13 +68,13 @@ def requests() -> list[Sent]:
     return made
 
 
-def manual() -> tuple[dict[str, Any], dict[str, Any]]:
-    """`route_config` and the cluster `understudy`, as the manual has them."""
+def manual(version: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`route_config` and the cluster `understudy`, as the manual has them; with what it adds for HTTP/2."""
     section = (ROOT / "docs" / "mirrors.md").read_text().partition("\n## Envoy\n")[2].partition("\n## ")[0]
-    (block,) = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
+    block, for_http2 = re.findall(r"(?:^    .*\n)+", section, re.MULTILINE)
     parsed = yaml.safe_load(block)
     (mirror,) = parsed["clusters"]
-    return parsed["route_config"], mirror
+    return parsed["route_config"], mirror | (yaml.safe_load(for_http2) if version == "HTTP/2" else {})
 
 
 @contextlib.contextmanager
@@ -128,19 +128,20 @@ def ask(port: int, sent: Sent) -> tuple[int, str]:
 
 
 class Mirrored(NamedTuple):
-    """heard: by the service; line: the conservation line of the sink; records: of its log."""
+    """version: of HTTP to the mirror; heard: by the service; line: the sink's conservation line; records: its log."""
 
+    version: str
     heard: list[Got]
     line: str
     records: list[Exchange]
     log: Path
 
 
-@pytest.fixture(scope="module")
-def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Mirrored:
+@pytest.fixture(scope="module", params=["HTTP/1.1", "HTTP/2"])
+def mirrored(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Mirrored:
     """60 requests through Envoy, all answered by the service and all mirrored."""
     root = tmp_path_factory.mktemp("mirror")
-    routes, mirror = manual()
+    routes, mirror = manual(request.param)
     sink = Command(root / "log")
     try:
         endpoint = mirror["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
@@ -160,7 +161,7 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory) -> Mirrored:
         assert sink.process.stdout is not None
         sink.process.stdout.close()
     with open_log(root / "log") as log:
-        return Mirrored(heard, line, list(log.exchanges()), root / "log")
+        return Mirrored(request.param, heard, line, list(log.exchanges()), root / "log")
 
 
 def by_target(mirrored: Mirrored) -> dict[str, Exchange]:
@@ -172,7 +173,7 @@ def test_every_mirrored_request_is_in_the_log_as_its_client_sent_it(mirrored: Mi
     records = by_target(mirrored)
     for sent in requests():
         record = records[sent.target]
-        assert (record.request.method, record.request.version) == (sent.method, "HTTP/1.1")
+        assert (record.request.method, record.request.version) == (sent.method, mirrored.version)
         assert (record.source, record.scheme, record.server) == ("mirror", "http", HOSTS[sent.host])
         assert header(record.request.headers, "host") == sent.host
         assert (record.request.body, record.request.body_bytes) == (sent.body, len(sent.body))

@@ -37,7 +37,7 @@ from capture.observe.body import Digest
 from capture.observe.events import Begin, Finished, Observed, Opaque
 from capture.observe.head import HEAD_BYTES_MAX
 
-__all__ = ["FRAME_BYTES_MAX", "PREFACE", "STREAMS_MAX", "Http2Observer"]
+__all__ = ["FRAME_BYTES_MAX", "PREFACE", "STREAMS_MAX", "Http2Observer", "request_of"]
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 STREAMS_MAX: Final = 256
@@ -238,7 +238,7 @@ class Http2Observer:
             if len(self._streams) >= STREAMS_MAX:
                 raise _Broken("too_many_streams")
             self._last_id = number
-            request, sound = _request(headers)
+            request, sound = request_of(headers)
             stream = self._streams[number] = _Stream(request, self._begin(request, started_ns))
             stream.asked.headers = request.headers
             stream.asked.started_ns = started_ns
@@ -412,7 +412,7 @@ class Http2Observer:
         self._out.append(Finished(exchange, stream.token))
 
 
-def _request(headers: Headers) -> tuple[Request, bool]:
+def request_of(headers: Headers) -> tuple[Request, bool]:
     """The request that the fields describe, and whether its pseudo header fields are as RFC 9113 section 8.3.1 asks."""
     pseudo: dict[str, str] = {}
     kept = []

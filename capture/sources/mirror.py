@@ -4,87 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import itertools
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from aiohttp import StreamReader, web
+from aiohttp import web
 from aiohttp.http_parser import HttpRequestParserPy
 
 from capture.clock import Clock
-from capture.exchange import Exchange, Request, Times
+from capture.observe.http2 import PREFACE
 from capture.pipeline import Pipeline
-from capture.sample import Decision
-from capture.sources.mirror_request import Mirrored, restore
+from capture.sources.mirror_copy import Copies, MirrorLimits
+from capture.sources.mirror_h2 import MirrorHttp2
+from capture.sources.mirror_request import restore
 
 __all__ = ["MirrorLimits", "MirrorSink"]
 
 _LINE_BYTES_MAX = 64 << 10
 _LINGER_S = 2.0
+_PREFACE_S = 10.0
 _READ_BYTES = 1 << 16
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class MirrorLimits:
-    """What one sink takes on.
-
-    body_bytes_max: a longer body is cut, its full length kept. held_bytes_max: bodies under way together; what comes
-    beyond is shed. connections_max: further ones are refused. body_s: how long a body may take to arrive.
-    """
-
-    body_bytes_max: int = 1 << 20
-    held_bytes_max: int = 64 << 20
-    connections_max: int = 1024
-    body_s: float = 30.0
-
-
-@dataclasses.dataclass(slots=True)
-class _Flight:
-    """One request under way. parts: of the body, as far as it is kept; body_bytes: the length of all that came."""
-
-    mirrored: Mirrored
-    started_ns: int
-    connection: int
-    decision: Decision | None = None
-    parts: list[bytes] = dataclasses.field(default_factory=list)
-    kept_bytes: int = 0
-    body_bytes: int = 0
 
 
 class MirrorSink:
     """Serves on sockets in the running loop and feeds a pipeline; requests only, `Exchange.response` is None."""
 
     def __init__(self, pipeline: Pipeline, clock: Clock, limits: MirrorLimits) -> None:
-        self._pipeline = pipeline
-        self._now_ns = clock.now_ns
-        self._limits = limits
-        self._held_bytes = 0
+        self._copies = Copies(pipeline, clock, limits)
+        self._door = _Door(self._handle, self._copies)
         self._runner: web.ServerRunner | None = None
+        self._sites: list[web.SockSite] = []
 
     async def start(self, sockets: list[socket.socket]) -> None:
         """Accept on sockets that are bound."""
-        server = _Server(self._handle, self._refused, self._malformed, self._limits.connections_max)
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=self._limits.body_s)
+        self._runner = web.ServerRunner(self._door, handle_signals=False, shutdown_timeout=self._copies.limits.body_s)
         await self._runner.setup()
         for sock in sockets:
-            await web.SockSite(self._runner, sock).start()
+            site = web.SockSite(self._runner, sock)
+            await site.start()
+            self._sites.append(site)
 
     async def drain(self) -> None:
         """Accept nothing more, and wait for the requests that are under way."""
         if self._runner is not None:
+            sites, self._sites = self._sites, []
+            for site in sites:
+                await site.stop()
+            await self._door.drain()
             await self._runner.cleanup()
 
-    def _refused(self) -> None:
-        self._pipeline.lost("too_many_connections")
-
-    def _malformed(self) -> None:
-        self._pipeline.lost("malformed")
-
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        started_ns = self._now_ns()
         transport = request.transport
         mirrored = restore(
             request.method,
@@ -96,81 +67,30 @@ class MirrorSink:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         peer = transport.get_extra_info("peername") if transport is not None else None
         client = str(peer[0]) if isinstance(peer, tuple) else ""
-        flight = _Flight(mirrored, started_ns, getattr(request.protocol, "number", -1))
-        flight.decision = self._pipeline.begin(mirrored.request, client, started_ns)
+        copies = self._copies
+        copy = copies.begin(mirrored, client, getattr(request.protocol, "number", -1))
         why: str | None = "cut"
         try:
-            async with asyncio.timeout(self._limits.body_s):
-                await self._read(request.content, flight)
+            async with asyncio.timeout(copies.limits.body_s):
+                while chunk := await request.content.readany():
+                    copies.take(copy, chunk)
             why = None
         except TimeoutError:
             why = "timeout"
         except (ConnectionError, web.RequestPayloadError, asyncio.IncompleteReadError):
             pass
         finally:
-            self._finish(flight, why)
+            copies.finish(copy, why)
         response = web.Response(status=204)
         if why is not None:
             response.force_close()
         return response
 
-    async def _read(self, content: StreamReader, flight: _Flight) -> None:
-        """Take the whole body in; keep what is wanted of it."""
-        limits = self._limits
-        while chunk := await content.readany():
-            flight.body_bytes += len(chunk)
-            room = limits.body_bytes_max - flight.kept_bytes
-            if flight.decision is None or room <= 0:
-                continue
-            part = chunk[:room]
-            if self._held_bytes + len(part) > limits.held_bytes_max:
-                self._pipeline.abandon(flight.decision, "memory")
-                flight.decision = None
-                self._release(flight)
-                continue
-            self._held_bytes += len(part)
-            flight.kept_bytes += len(part)
-            flight.parts.append(part)
 
-    def _release(self, flight: _Flight) -> None:
-        self._held_bytes -= flight.kept_bytes
-        flight.parts.clear()
-        flight.kept_bytes = 0
+class _Door(web.Server):
+    """aiohttp's server with a bound on connections, HTTP/2 beside it, and malformed requests counted, not logged."""
 
-    def _finish(self, flight: _Flight, why: str | None) -> None:
-        data = b"".join(flight.parts)
-        self._release(flight)
-        if flight.decision is None:
-            return
-        head, mirrored = flight.mirrored.request, flight.mirrored
-        length = flight.body_bytes
-        exchange = Exchange(
-            "",
-            "",
-            "mirror",
-            1.0,
-            Request(head.method, head.target, head.version, head.headers, data, length, length > len(data)),
-            None,
-            Times(flight.started_ns, self._now_ns()),
-            incomplete_reason=why,
-            connection=flight.connection,
-            server=mirrored.server,
-            scheme=mirrored.scheme,
-            notes=mirrored.notes,
-        )
-        self._pipeline.finish(exchange, flight.decision)
-
-
-class _Server(web.Server):
-    """aiohttp's server with a bound on connections, and malformed requests counted instead of logged."""
-
-    def __init__(
-        self,
-        handler: Callable[[web.BaseRequest], Any],
-        on_refused: Callable[[], None],
-        on_malformed: Callable[[], None],
-        connections_max: int,
-    ) -> None:
+    def __init__(self, handler: Callable[[web.BaseRequest], Any], copies: Copies) -> None:
         quiet = logging.Logger("understudy.mirror", logging.CRITICAL + 1)
         self._options: dict[str, Any] = {
             "logger": quiet,
@@ -181,16 +101,94 @@ class _Server(web.Server):
             "lingering_time": _LINGER_S,
         }
         super().__init__(handler, **self._options)
-        self._on_refused = on_refused
-        self._on_malformed = on_malformed
-        self._connections_max = connections_max
+        self._copies = copies
         self._numbers = itertools.count(1)
+        self._undecided: set[_First] = set()
+        self._http2: set[MirrorHttp2] = set()
+        self._empty = asyncio.Event()
 
     def __call__(self) -> Any:
-        if len(self.connections) >= self._connections_max:
-            self._on_refused()
+        open_now = len(self.connections) + len(self._undecided) + len(self._http2)
+        if open_now >= self._copies.limits.connections_max:
+            self._copies.lost("too_many_connections")
             return _Refusal()
-        return _Handler(self, next(self._numbers), self._on_malformed, self._options)
+        first = _First(self._decided, self._undecided)
+        self._undecided.add(first)
+        return first
+
+    def _decided(self, is_http2: bool) -> asyncio.Protocol:
+        """The reader of a connection whose first bytes are there."""
+        number = next(self._numbers)
+        if is_http2:
+            connection = MirrorHttp2(self._copies, number, self._closed)
+            self._http2.add(connection)
+            return connection
+        return _Handler(self, number, lambda: self._copies.lost("malformed"), self._options)
+
+    def _closed(self, connection: MirrorHttp2) -> None:
+        self._http2.discard(connection)
+        if not self._http2:
+            self._empty.set()
+
+    async def drain(self) -> None:
+        """Close what has not said anything yet, and wait for HTTP/2 requests that are under way."""
+        for first in list(self._undecided):
+            first.abort()
+        for connection in list(self._http2):
+            connection.drain()
+        if self._http2:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), self._copies.limits.body_s + _LINGER_S)
+        for connection in list(self._http2):
+            connection.abort()
+
+
+class _First(asyncio.Protocol):
+    """A connection until its first bytes say what is spoken on it: HTTP/2 by its preface, else HTTP/1."""
+
+    def __init__(self, decided: Callable[[bool], asyncio.Protocol], undecided: set[_First]) -> None:
+        self._decided = decided
+        self._undecided = undecided
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._held = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+
+    def data_received(self, data: bytes) -> None:
+        held = self._held = self._held + data
+        is_http2 = held.startswith(PREFACE)
+        transport = self._transport
+        if transport is None:
+            return
+        if not is_http2 and PREFACE.startswith(held):
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(_PREFACE_S, self.abort)
+            return
+        self._stop_waiting()
+        self._undecided.discard(self)
+        self._transport = None
+        following = self._decided(is_http2)
+        transport.set_protocol(following)
+        following.connection_made(transport)
+        following.data_received(held)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self._undecided.discard(self)
+        self._transport = None
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class _Handler(web.RequestHandler):
@@ -198,7 +196,7 @@ class _Handler(web.RequestHandler):
 
     __slots__ = ("_on_malformed", "number")
 
-    def __init__(self, server: _Server, number: int, on_malformed: Callable[[], None], options: dict[str, Any]) -> None:
+    def __init__(self, server: _Door, number: int, on_malformed: Callable[[], None], options: dict[str, Any]) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self.number = number
         self._on_malformed = on_malformed
