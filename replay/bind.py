@@ -127,9 +127,15 @@ class Binder:
                 break
             if not is_strong(value):
                 words = _words_of_request(exchange, place)
+                fresh = value not in session.sent_as
                 session.sent_as[value] = session.sent_as.get(value, words) | words
-            elif value not in session.supplied:
-                session.sent.add(value)
+            else:
+                fresh = value not in session.supplied and value not in session.sent
+                if fresh:
+                    session.sent.add(value)
+            if fresh:
+                # A word that the client put into a longer value is its own as well: a region, the name of a table.
+                session.sent.update(word for word in _strong_inside(value) if word not in session.supplied)
         if exchange.response is not None:
             self._supply(session, planned, exchange.response)
         return tuple(links)
@@ -253,6 +259,11 @@ class Binder:
                 if len(self._cache) > _CACHE_MAX:
                     self._cache.popitem(last=False)
         return values
+
+
+@lru_cache(maxsize=4096)
+def _strong_inside(value: str) -> tuple[str, ...]:
+    return tuple({text for _, text, _ in parts_inside(value) if is_strong(text)})
 
 
 def _latest(sets: Sequence[tuple[Source, int]], start: int) -> list[Source]:

@@ -12,7 +12,8 @@ from replay.coding import decode_body, encode_body
 from replay.inside import put_inside
 from replay.json_splice import splice_json
 from replay.place import Place, Step
-from replay.supply import json_leaves
+from replay.supply import json_leaves, looks_like_json
+from replay.xml_leaves import looks_like_xml, splice_xml, xml_leaves
 
 __all__ = ["carried_values", "replace_values"]
 
@@ -101,13 +102,17 @@ def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
     if body is None or len(body) > _BODY_MAX:
         return
     kind = (header(request.headers, "content-type") or "").lower()
-    if "json" in kind or (not kind and body[:1] in b"{["):
-        yield from json_leaves(body)
-    elif "x-www-form-urlencoded" in kind:
+    if "x-www-form-urlencoded" in kind:
         yield from _fields("form", body.decode("latin-1"))
     elif "multipart/" in kind:
         for place, start, end in _parts(body, header(request.headers, "content-type") or ""):
             yield place, body[start:end].decode("utf-8", "replace")
+    elif looks_like_json(kind, body):
+        yield from json_leaves(body)
+    elif looks_like_xml(kind, body):
+        for leaf in xml_leaves(body):
+            if leaf.start >= 0:
+                yield leaf.place, leaf.text
 
 
 def _parts(body: bytes, content_type: str) -> Iterator[tuple[Place, int, int]]:
@@ -152,7 +157,7 @@ def replace_values(request: Request, values: dict[Place, tuple[str, str]]) -> Re
         target = f"{path}?{_with_fields('query', query, by_kind['query'])}"
     if "header" in by_kind or "cookie" in by_kind:
         headers = _with_headers(headers, by_kind.get("header", {}), by_kind.get("cookie", {}))
-    if body and not by_kind.keys().isdisjoint(("json", "form", "part")):
+    if body and not by_kind.keys().isdisjoint(("json", "form", "part", "xml")):
         body = _with_body(request, body, by_kind)
         headers = [
             (name, str(len(body))) if name.lower() == "content-length" else (name, value) for name, value in headers
@@ -244,6 +249,8 @@ def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tup
         text = decoded.decode("utf-8", "surrogateescape")
         paths = {place.path: new for place, (_, new) in by_kind["json"].items()}
         changed = splice_json(text, paths).encode("utf-8", "surrogateescape")
+    elif "xml" in by_kind:
+        changed = splice_xml(decoded, {place: new for place, (_, new) in by_kind["xml"].items()})
     elif "form" in by_kind:
         changed = _with_fields("form", decoded.decode("latin-1"), by_kind["form"]).encode("latin-1")
     else:

@@ -10,12 +10,12 @@ Step: TypeAlias = str | int
 
 
 class Place(NamedTuple):
-    """One place. kind: "path", "query", "header", "cookie", "json", "form", "part", "html" or "text".
+    """One place. kind: "path", "query", "header", "cookie", "json", "form", "part", "xml", "html", "text".
 
     path: the keys below it: (2,) for a path's third segment, ("page", 0) for the first query field of that name,
-    ("x-token", 0) for a header, ("items", 3, "id") for a JSON leaf, ("input", "csrf", 0) for HTML. inner: where inside
-    that value, when it is itself a URL, a JWT, base64 or several words: ("path", 1), ("query", "id", 0),
-    ("jwt", "sub"); in a request also ("at", 4), the part that begins at that character.
+    ("x-token", 0) for a header, ("items", 3, "id") for a JSON leaf, ("List", "Item", 2) for the text of an XML element,
+    ("input", "csrf", 0) for HTML. inner: where inside that value, when it is itself a URL, a JWT, base64 or several
+    words: ("path", 1), ("query", "id", 0), ("jwt", "sub"); in a request also ("at", 4), the part that begins there.
     """
 
     kind: str
@@ -43,6 +43,6 @@ class Place(NamedTuple):
 
 def shape_of(place: Place) -> Place:
     """The place with every index of a list taken out, so that alike elements have the same shape."""
-    if place.kind != "json" or not any(isinstance(step, int) for step in place.path):
+    if place.kind not in ("json", "xml") or not any(isinstance(step, int) for step in place.path):
         return place
-    return Place("json", tuple("*" if isinstance(step, int) else step for step in place.path), place.inner)
+    return Place(place.kind, tuple("*" if isinstance(step, int) else step for step in place.path), place.inner)

@@ -15,8 +15,9 @@ import msgspec
 from capture.exchange import Response, header
 from replay.coding import decode_body
 from replay.place import Place, Step
+from replay.xml_leaves import looks_like_xml, xml_leaves
 
-__all__ = ["LEAVES_MAX", "json_leaves", "jwt_claims", "supplied_values", "unpacked"]
+__all__ = ["LEAVES_MAX", "json_leaves", "jwt_claims", "looks_like_json", "supplied_values", "unpacked"]
 
 LEAVES_MAX = 5000
 """Values looked at in one response; what lies beyond is not bound."""
@@ -73,13 +74,21 @@ def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
     if body is None or len(body) > _BODY_MAX:
         return
     kind = (header(response.headers, "content-type") or "").lower()
-    if "json" in kind or (not kind and body[:1] in b"{["):
+    if looks_like_json(kind, body):
         for place, value in json_leaves(body):
             yield from _expand(place, value)
+    elif looks_like_xml(kind, body) and (leaves := xml_leaves(body)):
+        for leaf in leaves:
+            yield from _expand(leaf.place, leaf.text.strip())
     elif "html" in kind:
         yield from _html(body)
     elif kind.startswith("text/plain") and len(body) <= _TEXT_MAX:
         yield from _expand(Place("text", ()), body.decode("utf-8", "replace").strip())
+
+
+def looks_like_json(content_type: str, body: bytes) -> bool:
+    """By the Content-Type in lower case; or, as services are careless with it, by how the body begins."""
+    return "json" in content_type or body[:32].lstrip()[:1] in (b"{", b"[")
 
 
 def json_leaves(body: bytes) -> Iterator[tuple[Place, str]]:

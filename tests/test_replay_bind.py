@@ -89,6 +89,17 @@ def _jwt(claims: dict[str, object]) -> str:
             "$['state']/base64/s",
         ),
         (Response(200, "", "HTTP/1.1", (("Content-Type", "text/plain"),), TOKEN.encode() + b"\n", 17), "text"),
+        (html(b'{"careless": "%b"}' % TOKEN.encode()), "$['careless']"),
+        (
+            html(b'<?xml version="1.0"?><R xmlns="u"><N/><Id>%b</Id></R>' % TOKEN.encode()),
+            "xml:R:Id:0",
+        ),
+        (
+            Response(
+                200, "", "HTTP/1.1", (("Content-Type", "application/xml"),), b'<R><s t="%b"/></R>' % TOKEN.encode()
+            ),
+            "xml:R:s:0:@t",
+        ),
     ],
 )
 def test_a_token_is_found_wherever_a_response_supplies_it(response: Response, origin: str) -> None:
@@ -142,6 +153,16 @@ def test_a_value_that_the_client_sent_first_is_its_own() -> None:
     echo = exchange(1, get(f"/search?q={TOKEN}"), json_response(b'{"q": "%b"}' % TOKEN.encode()))
     links = links_of(exchange(0, get("/")), echo, exchange(2, get(f"/search?q={TOKEN}&page=2")))
     assert links == [(), (), ()]
+
+
+def test_a_word_that_the_client_had_put_into_a_longer_value_is_its_own() -> None:
+    scope = ("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE01/20261127/eu-central-1/s3, Signature=5")
+    answer = json_response(b'{"arn": "arn:aws:s3:eu-central-1:%b"}' % TOKEN.encode())
+    links = links_of(
+        exchange(0, get("/a", scope), answer), exchange(1, get("/b", scope)), exchange(2, get(f"/x?q={TOKEN}", scope))
+    )
+    assert links[1] == ()
+    assert [place for place, _ in shown(links[2])] == ["query:q"]
 
 
 def test_a_value_that_the_client_sent_while_the_answer_was_under_way_is_not_bound() -> None:
