@@ -19,7 +19,7 @@ from capture.log.text import bytes_text
 
 __all__ = ["compact"]
 
-_USUAL = ("rewritten before", "empty", "it would not be smaller")
+_USUAL = ("rewritten before", "empty", "it would not be smaller", "pruned meanwhile")
 
 
 @click.command("compact", cls=Command)

@@ -75,6 +75,8 @@ def _rewrite(path: Path, reader: SegmentReader[Exchange], before: int, in_time: 
             return Rewritten(path.name, before, before, why_not)
         found = {hash_of(record.session) for record in reader.records(entry) if record is not None}
         sessions.append(list(found))
+    if not path.exists():
+        return Rewritten(path.name, before, before, "pruned meanwhile")
     if reader.damage:
         return Rewritten(path.name, before, before, "damaged; see understudy log verify")
     after = before

@@ -223,9 +223,16 @@ class SegmentReader(Generic[T]):
         """
         for _ in range(_REPLACED_MAX):
             try:
-                return self._records(entry)
-            except Replaced:
-                self._renew()
+                try:
+                    return self._records(entry)
+                except Replaced:
+                    self._renew()
+            except FileNotFoundError:
+                self._note(0, "the segment is gone: it was pruned while it was read")
+                return []
+            except OSError as error:
+                self._note(entry.offset, f"the block cannot be read: {error.strerror}", entry.records)
+                return []
         self._note(entry.offset, "the segment is replaced again and again", entry.records)
         return []
 

@@ -57,7 +57,10 @@ def verify(log: Log) -> Verdict:
             reasons = ", ".join(f"{reason} {n}" for reason, n in declared.items())
             lost.append(Damage(info.name, 0, f"accepted and then not written, by the writer's own count: {reasons}"))
     counts = log.conservation() if any(info.conservation is not None for info in infos) else None
-    if counts is not None and not counts.balanced() and all(info.sealed for info in infos):
+    runs = _runs(infos)
+    if counts is not None and any(run[0].sequence for run in runs):
+        notes.append("the oldest segments are not here (pruned, or kept elsewhere); the counts are of what is left")
+    if counts is not None and all(map(_is_whole, runs)) and not counts.balanced():
         lost.append(Damage(log.location, 0, f"the counts do not close: {counts.line()}"))
     return Verdict(log.location, len(infos), records, [*log.damage, *lost], notes, counts)
 
@@ -67,6 +70,12 @@ def _unsealed(log: Log, info: SegmentInfo) -> list[Damage]:
         return []
     file, offset = log.end_of(info.segment)
     return [Damage(file, offset, "not sealed: its writer ended without closing it; what it had not flushed is lost")]
+
+
+def _is_whole(run: list[SegmentInfo]) -> bool:
+    """True where no segment of one writer is missing: only all of them add up, as what was on its way when one was
+    sealed is counted in the next."""
+    return run[-1].final and [info.sequence for info in run] == list(range(len(run)))
 
 
 def _runs(infos: list[SegmentInfo]) -> list[list[SegmentInfo]]:
