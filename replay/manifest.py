@@ -173,7 +173,7 @@ def _late(performer: Performer) -> str | None:
     """Why the timings of this run say more about the generator than about the builds; None where they do not."""
     own = performer.own_lateness.quantile(0.99)
     stalled = performer.stalled_ns / max(performer.wall_ns, 1)
-    if own > 10_000_000:
+    if own > 5_000_000:
         return f"one request in a hundred was begun {own / 1e6:.1f} ms or more after it was due"
     if stalled > 0.5 and performer.sent:
         return f"the generator's loop was held up for {stalled:.0%} of the time"

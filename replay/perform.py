@@ -8,8 +8,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from capture.clock import Clock
+from replay.alarm import Alarm
 from replay.bind import Binder
 from replay.clients.base import Job
 from replay.compose import Composer
@@ -87,7 +89,7 @@ class Performer:
         self._broken = False
         self._landed: list[Job] = []
         self._pumping = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._done: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
@@ -134,7 +136,8 @@ class Performer:
         Raises what the plan raises (a damaged log), after what is in flight is done.
         """
         loop = self._loop = asyncio.get_running_loop()
-        self._plan = plan
+        # The first read opens and decodes more than one exchange; the schedule begins after it.
+        self._plan = chain(list(islice(plan, 1)), plan)
         self._next = None
         self._broken = all_broken(self.stages)
         self._done = loop.create_future()
@@ -143,6 +146,7 @@ class Performer:
         await asyncio.sleep((self.started_ns - self._now_ns()) / 1e9)
         cpu, wall = time.thread_time_ns(), time.monotonic_ns()
         ticker = loop.create_task(self._tick())
+        self._alarm = Alarm(self._wake)
         thresholds = gc.get_threshold()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)  # what is made per request has no cycles; full collections only cost pauses
@@ -153,8 +157,7 @@ class Performer:
             ticker.cancel()
             gc.set_threshold(*thresholds)
             gc.unfreeze()
-            if self._timer is not None:
-                self._timer.cancel()
+            self._alarm.close()
         self.wall_ns = time.monotonic_ns() - wall
         self.busy_share = (time.thread_time_ns() - cpu) / max(self.wall_ns, 1)
         if self._error is not None:
@@ -265,7 +268,8 @@ class Performer:
                 self.exhausted = True
                 return False
             if pair.due_ns > now:
-                self._arm(pair.due_ns - now)
+                assert self._alarm is not None
+                self._alarm.set(pair.due_ns - now)
                 return False
         self._next = None
         if waiting.admit(pair):
@@ -273,13 +277,6 @@ class Performer:
         elif self._in_flight_max is not None:
             pair.due_ns = pair.ready_ns = self._now_ns()
         return True
-
-    def _arm(self, delay_ns: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        assert self._loop is not None
-        # The loop's timers count milliseconds; rounding up keeps it from spinning through the last one.
-        self._timer = self._loop.call_later(-(-delay_ns // 1_000_000) / 1e3, self._wake)
 
     # -- one pair ----------------------------------------------------------------------------------------------------
 
