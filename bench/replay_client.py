@@ -39,6 +39,7 @@ from replay.clients.wire import WireClient
 BODY = (b'{"items": [' + b", ".join(b'{"id": %d, "name": "thing"}' % n for n in range(1000, 1036)) + b"]}")[:1024]
 CONNECTIONS = 64
 REQUESTS = 20_000
+REPLAYED = 100_000
 ROUNDS = 3
 HEADERS = (
     ("Host", "shop.example"),
@@ -188,8 +189,8 @@ def one(name: str, port: int, log: Path, scratch: Path) -> tuple[float, float]:
         command = [sys.executable, "-m", "understudy", "replay", str(log), "--current", address]
         command += ["--candidate", address, "--run", str(run), "--concurrency", str(CONNECTIONS // 2)]
         out, cpu, wall = measure(command)
-        assert f"answered={REQUESTS // 2} failed=0" in out, out
-        return REQUESTS / cpu, REQUESTS / wall
+        assert f"answered={REPLAYED // 2} failed=0" in out, out
+        return REPLAYED / cpu, REPLAYED / wall
     if name == "hey":
         out, cpu, wall = measure(["hey", "-n", str(REQUESTS), "-c", str(CONNECTIONS), url])
         assert f"[200]\t{REQUESTS} responses" in out or f"{REQUESTS // CONNECTIONS * CONNECTIONS} responses" in out, out
@@ -203,14 +204,15 @@ def main() -> None:
     """Every client in turn, several rounds, and the ratios."""
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"uvloop {metadata.version('uvloop')}, aiohttp {metadata.version('aiohttp')}, {CONNECTIONS} connections,")
-    print(f"{REQUESTS} requests a round, {ROUNDS} rounds; nginx, 1 worker, {len(BODY)} byte body\n")
+    print(f"{REQUESTS} requests a round, {REPLAYED} of `replay`, {ROUNDS} rounds")
+    print(f"nginx, 1 worker, {len(BODY)} byte body\n")
     names = ["wire", "perform", "replay", "aiohttp"] + [name for name in ("hey", "wrk") if shutil.which(name)]
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
         log = scratch / "log"
         writer = RecordWriter(log, Exchange, EXCHANGE_KIND, LogConfig(), {})
-        for item in exchanges(REQUESTS // 2):
+        for item in exchanges(REPLAYED // 2):
             writer.write(item, item.times.request_start)
         writer.close()
         with nginx() as port:

@@ -27,7 +27,6 @@ class Composer:
         self._supplies = supplies
         self._traces = Traces(chance)
         self._any_plain = any(stage.plain for stage in stages)
-        self._any_hook = any(stage.hook is not None for stage in stages)
 
     def plan(self, pair: Pair) -> None:
         """Make what can be made before the request is due."""
@@ -36,8 +35,6 @@ class Composer:
 
     def sign_first(self, pair: Pair) -> bool:
         """Make all requests that a hook signs before the first of the pair is sent; False where a hook failed."""
-        if not self._any_hook:
-            return True
         pair.composed = {}
         try:
             for index, stage in enumerate(self._stages):

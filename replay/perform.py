@@ -86,6 +86,8 @@ class Performer:
         self._waiting = Waiting(len(stages))
         self._active = 0
         self._in_flight_max = pace.in_flight if isinstance(pace, Closed) else None
+        self._hooked = any(stage.hook is not None for stage in stages)
+        self._all_begun = [True] * len(stages)
         self._broken = False
         self._landed: list[Job] = []
         self._pumping = False
@@ -223,10 +225,7 @@ class Performer:
             return
         schedule = self._schedule
         if self._mine is not None and not self._mine(planned):
-            if planned.skipped is None:
-                schedule.next_ns(iteration, planned)
-            else:
-                schedule.offset_ns(iteration, planned)
+            schedule.pass_by(iteration, planned)
             return
         links = () if self._binder is None else self._binder.note(planned, iteration)
         if self._performed is not None:
@@ -235,15 +234,14 @@ class Performer:
             if self._performed.any and planned.skipped is None:
                 schedule.begin_at(iteration, planned)
         if planned.skipped is not None:
-            schedule.offset_ns(iteration, planned)
+            schedule.pass_by(iteration, planned)
             self._skip(planned, iteration, planned.skipped)
             return
         pair = Pair(planned, iteration, len(self.stages), self._order(iteration, planned.position))
         pair.links = links
         pair.supplying = self._binder is not None and self._binder.supplying
-        due = schedule.next_ns(iteration, planned)
-        if due is not None:
-            pair.due_ns = pair.ready_ns = due
+        if self._in_flight_max is None:
+            pair.due_ns = pair.ready_ns = schedule.next_ns(iteration, planned)
         self._composer.plan(pair)
         self._next = pair
 
@@ -290,15 +288,21 @@ class Performer:
             if pair.links and not self._resolvable(pair):
                 self._finish_skipped(pair, "unresolved_binding")
                 return
-            if not self._composer.sign_first(pair):
+            if self._hooked and not self._composer.sign_first(pair):
                 self._finish_skipped(pair, "hook_failed")
                 return
             now = self._now_ns()
-            if self._in_flight_max is not None:
-                pair.due_ns = pair.ready_ns = now
-            pair.begun = [False] * len(self.stages)
             self._active += 1
-            self.own_lateness.add(now - max(pair.due_ns, pair.ready_ns))
+            if self._in_flight_max is not None:
+                pair.due_ns = pair.ready_ns = now  # in a closed loop a request is due when there is room for it
+            else:
+                self.own_lateness.add(now - max(pair.due_ns, pair.ready_ns))
+            if blocked is None:
+                pair.begun = self._all_begun
+                for order, index in enumerate(pair.orders):
+                    self._send(pair, index, order)
+                return
+            pair.begun = [False] * len(self.stages)
         begun = pair.begun
         for order, index in enumerate(pair.orders):
             if not begun[index] and (blocked is None or not blocked[index]):

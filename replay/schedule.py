@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replay.pace import Closed, Pace, due_ns
+from replay.pace import Pace, due_ns
 from replay.plan import Planned
 
 __all__ = ["Schedule"]
@@ -25,19 +25,19 @@ class Schedule:
         self._iteration = 0
         self._begun = False
 
-    @property
-    def closed(self) -> bool:
-        """True where nothing has a due time of its own."""
-        return isinstance(self._pace, Closed)
+    def next_ns(self, iteration: int, planned: Planned) -> int:
+        """Take the next request that is sent; when it is due. The pace is not a closed loop."""
+        due = due_ns(self._pace, self._start_ns, self.admitted, self._offset_ns(iteration, planned))
+        assert due is not None
+        self.admitted += 1
+        return due
 
-    def next_ns(self, iteration: int, planned: Planned) -> int | None:
-        """Take the next request that is sent; when it is due, None in a closed loop."""
-        offset = self.offset_ns(iteration, planned)
-        number = self.admitted
-        self.admitted = number + 1
-        return due_ns(self._pace, self._start_ns, number, offset)
+    def pass_by(self, iteration: int, planned: Planned) -> None:
+        """Take the next request, which is skipped, or sent by another process in its place of the schedule."""
+        self._offset_ns(iteration, planned)
+        self.admitted += planned.skipped is None
 
-    def offset_ns(self, iteration: int, planned: Planned) -> int:
+    def _offset_ns(self, iteration: int, planned: Planned) -> int:
         """ns since the beginning of the first loop; each loop begins where the one before ended."""
         if iteration != self._iteration:
             self._iteration = iteration
@@ -49,4 +49,4 @@ class Schedule:
         """Begin the schedule at this request, the first that an earlier attempt has left; later calls do nothing."""
         if not self._begun:
             self._begun = True
-            self._base_offset_ns = -self.offset_ns(iteration, planned)
+            self._base_offset_ns = -self._offset_ns(iteration, planned)

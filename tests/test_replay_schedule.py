@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from replay.pace import Closed, Rate, Recorded
+import msgspec
+
+from replay.pace import Rate, Recorded
 from replay.plan import Planned
 from replay.schedule import Schedule
 from tests.support.rude import exchange, get
@@ -21,8 +23,10 @@ def test_a_loop_begins_where_the_one_before_ended() -> None:
 def test_a_request_that_is_not_sent_moves_the_recorded_schedule_and_not_the_rate() -> None:
     schedule = Schedule(Rate(1e9), 0)
     assert schedule.next_ns(0, planned(0, 0)) == 0
-    assert schedule.offset_ns(0, planned(1, 500)) == 500
+    schedule.pass_by(0, msgspec.structs.replace(planned(1, 500), skipped="unsafe_method"))
     assert schedule.next_ns(0, planned(2, 900)) == 1
+    schedule.pass_by(0, planned(3, 950))  # another process sends it
+    assert schedule.next_ns(0, planned(4, 990)) == 3
 
 
 def test_a_resumed_schedule_begins_at_the_first_request_that_is_left() -> None:
@@ -31,8 +35,3 @@ def test_a_resumed_schedule_begins_at_the_first_request_that_is_left() -> None:
         schedule.begin_at(0, item)
         assert schedule.next_ns(0, item) == 1000 + item.offset_ns - 700
     assert schedule.next_ns(1, planned(0, 0)) == 1100
-
-
-def test_a_closed_loop_has_no_due_times() -> None:
-    assert Schedule(Closed(3), 0).closed
-    assert Schedule(Closed(3), 0).next_ns(0, planned(0, 0)) is None

@@ -31,7 +31,9 @@ def bloom_of(hashes: Iterable[int]) -> bytes:
     size = (len(distinct) * _BITS_A_KEY + 7) // 8
     bits = bytearray(size)
     for value in distinct:
-        for bit in _probes(value, size * 8):
+        low, high = value & 0xFFFFFFFF, value >> 32 | 1
+        for place in range(low, low + _PROBES * high, high):  # as `_probes`, without a generator for each
+            bit = place % (size * 8)
             bits[bit >> 3] |= 1 << (bit & 7)
     return bytes(bits)
 

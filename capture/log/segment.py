@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from capture.errors import UsageError
+from capture.exchange import Exchange
 from capture.log.appender import Appender, new_segment_id
 from capture.log.block import frame, join_payload
 from capture.log.bodies import BodyTable
@@ -151,6 +152,7 @@ class RecordWriter(Generic[T]):
         self._now_ns = now_ns
         self._key = key_of(config)
         self._shape = shape_of(record_type)
+        self._of_exchanges = record_type is Exchange
         self._block = _Block()
         self._segment: _Segment | None = None
         self._run, self._sequence, self._named_ns = "", 0, 0
@@ -238,7 +240,7 @@ class RecordWriter(Generic[T]):
         exchange = self._shape.exchange(record)
         if exchange is not None:
             block.sessions.add(exchange.session)
-            if exchange.id:
+            if exchange.id and self._of_exchanges:  # a run is not looked into by id, and has one for every record
                 segment.ids.append((exchange.id, segment.records + block.count))
         block.count += 1
 
@@ -279,7 +281,8 @@ class RecordWriter(Generic[T]):
         offset = segment.file.append(data)
         self._spend(len(data))
         hashes = [hash_of(session) for session in sessions]
-        segment.sessions.append(hashes)
+        if self._config.compact:
+            segment.sessions.append(hashes)
         segment.index.append(
             IndexEntry(
                 offset, len(data), head.first_record, head.records, head.first_body, head.bodies,
