@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from capture.errors import Damaged
 from diff.address import address_of_recorded, compare_at_home
 from diff.cause import CascadeLedger, primary
 from diff.compare import CompareOptions, Comparison
@@ -209,7 +210,10 @@ class _Pair:
         self.facts = dimensions_of(self.exchange)
         current = performance.outcome_of(subject.current)
         if current is None:
-            raise ValueError(f"position {performance.position} has no outcome of the current build {subject.current!r}")
+            raise Damaged(
+                f"{subject.where}: damaged: its record at position {performance.position} has no outcome of the "
+                f"current build {subject.current!r}; no report is made from it, replay it again"
+            )
         self.current = current
         reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
         self.reference = reference if reference is not None and reference.response is not None else None

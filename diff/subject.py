@@ -67,9 +67,13 @@ class Subject:
 
 
 def subject_of(run: Run) -> Subject:
-    """What is judged. Raises BadInput where the run has no current build or no candidate."""
+    """What is judged. Raises BadInput where the run has no current build, no candidate, or builds without a name."""
     by_role: dict[str, list[str]] = {}
-    for build in run.builds:
+    names: set[str] = set()
+    for number, build in enumerate(run.builds):
+        if not isinstance(build["name"], str) or build["name"] in names or not isinstance(build.get("role", ""), str):
+            raise BadInput(f"{run.path}: build number {number + 1} of its manifest has no name or role of its own")
+        names.add(build["name"])
         by_role.setdefault(build.get("role", ""), []).append(build["name"])
     current, candidates = by_role.get("current", []), by_role.get("candidate", [])
     if len(current) != 1 or not candidates:

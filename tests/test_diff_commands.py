@@ -93,6 +93,29 @@ def test_an_interrupted_run_that_lost_records_says_so(invoke: Invoke, tmp_path: 
     assert "its records are 20" in result.output
 
 
+@pytest.mark.parametrize(
+    ("builds", "code", "message"),
+    [
+        ([{"name": 5, "role": "current"}, {"name": "candidate", "role": "candidate"}], 2, "build number 1"),
+        ([{"name": "a", "role": "current"}, {"name": "a", "role": "candidate"}], 2, "build number 2"),
+        ([{"name": "a", "role": []}, {"name": "b", "role": "candidate"}], 2, "build number 1"),
+        ([{"name": "a", "role": "current"}], 2, "0 candidate builds"),
+        ([{"name": "other", "role": "current"}, {"name": "candidate", "role": "candidate"}], 4, "no outcome of the"),
+    ],
+)
+def test_a_manifest_that_names_other_builds_is_said_in_one_line(
+    invoke: Invoke, tmp_path: Path, builds: list[dict[str, object]], code: int, message: str
+) -> None:
+    path = write_run(tmp_path / "run", run(2, requests=20))
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, "builds": builds}))
+    result = invoke("diff", path)
+    assert isinstance(result.exception, UnderstudyError)
+    assert result.exception.exit_code == code
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
 def test_a_run_that_is_not_there_ends_with_2(invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("diff", tmp_path / "nope")
     assert result.exit_code == 2

@@ -110,6 +110,18 @@ class _Tags(HTMLParser):
         self.attributes |= {name for name, _ in attrs}
 
 
+def test_the_state_of_a_rule_is_one_of_the_documented_three_and_the_detail_says_more() -> None:
+    rules = {
+        "ignore": [{"path": "$.never", "reason": "r"}, {"path": "$.x", "reason": "r", "expires": "2020-01-01"}],
+        "expect": [{"path": "$..views", "max": 1, "reason": "r"}, {"path": "$.nothing", "reason": "r"}],
+    }
+    report = json.loads(as_json(judged(run(1, requests=200, sessions=20), tables=rules)))
+    rows = report["candidates"]["candidate"]["expected"]
+    assert [(row["state"], row["detail"]) for row in rows] == [
+        ("missing", "unused"), ("expired", "expired"), ("seen", "exceeded"), ("missing", "missing"),
+    ]  # fmt: skip
+
+
 def test_hostile_content_stays_text_in_html_and_nothing_can_be_loaded() -> None:
     page = as_html(judged(run(1, requests=300, defect=on("/products/{}", put("currency", HOSTILE)))), HOSTILE)
     tags = _Tags()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,10 @@ from diff.significance import Doubt
 from diff.timing import TimingRow
 
 __all__ = ["as_json", "as_plain"]
+
+
+# Whoever reads the report knows three states; what is known beyond them is a key of its own.
+_STATES: Final = {"seen": "seen", "exceeded": "seen", "missing": "missing", "unused": "missing", "expired": "expired"}
 
 
 def as_json(report: Report) -> bytes:
@@ -40,7 +44,14 @@ def _candidate(candidate: CandidateReport) -> dict[str, Any]:
         "findings": [_finding(finding) for finding in candidate.findings],
         "suppressed": [_doubt(doubt) for doubt in candidate.suppressed],
         "expected": [
-            {"rule": row.rule, "count": row.count, "state": row.state, "action": row.action, "reason": row.reason}
+            {
+                "rule": row.rule,
+                "count": row.count,
+                "state": _STATES[row.state],
+                "detail": row.state,
+                "action": row.action,
+                "reason": row.reason,
+            }
             for row in candidate.expected
         ],
         "timing": [_timing(row) for row in candidate.timing],
