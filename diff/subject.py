@@ -71,7 +71,7 @@ def subject_of(run: Run) -> Subject:
     by_role: dict[str, list[str]] = {}
     names: set[str] = set()
     for number, build in enumerate(run.builds):
-        if not isinstance(build["name"], str) or build["name"] in names or not isinstance(build.get("role", ""), str):
+        if not (_is_text(build["name"]) and _is_text(build.get("role", ""))) or build["name"] in names:
             raise BadInput(f"{run.path}: build number {number + 1} of its manifest has no name or role of its own")
         names.add(build["name"])
         by_role.setdefault(build.get("role", ""), []).append(build["name"])
@@ -94,6 +94,10 @@ def subject_of(run: Run) -> Subject:
         addresses=_addresses(run),
         one_process=_one_process(run),
     )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _one_process(run: Run) -> bool:
