@@ -10,6 +10,7 @@ __all__ = ["AnswerReader", "MalformedAnswer", "TooLarge", "whole_answer"]
 
 _CHUNKED, _UNTIL_CLOSE = -1, -2
 _HEAD_CACHE_MAX = 2048
+_HEAD_CACHED_BYTES_MAX = 4096
 _LINE_CACHE_MAX = 8192
 _FRAMING_NAMES = frozenset(("content-length", "transfer-encoding", "connection"))
 _LINE_MAX = 8192
@@ -120,9 +121,10 @@ def _head_of(raw: bytes) -> _Head:
     head = _heads.get(raw)
     if head is None:
         head = _parse_head(raw)
-        if len(_heads) >= _HEAD_CACHE_MAX:
-            _heads.clear()
-        _heads[raw] = head
+        if len(raw) <= _HEAD_CACHED_BYTES_MAX:
+            if len(_heads) >= _HEAD_CACHE_MAX:
+                _heads.clear()
+            _heads[raw] = head
     return head
 
 
@@ -156,7 +158,19 @@ class AnswerReader:
     complete response nothing more may be fed. `rest` is what followed the response on the connection, b"" normally.
     """
 
-    __slots__ = ("_body_max", "_data", "_head", "_head_max", "_left", "_method", "_parts", "_size", "_trailers", "rest")
+    __slots__ = (
+        "_body_max",
+        "_data",
+        "_head",
+        "_head_max",
+        "_left",
+        "_method",
+        "_parts",
+        "_size",
+        "_trailers",
+        "_trailers_size",
+        "rest",
+    )
 
     def __init__(self, method: str, body_bytes_max: int, head_bytes_max: int = 256 << 10) -> None:
         self._method = method
@@ -168,6 +182,7 @@ class AnswerReader:
         self._size = 0
         self._left = -1
         self._trailers: list[str] | None = None
+        self._trailers_size = 0
         self.rest = b""
 
     @property
@@ -323,5 +338,6 @@ class AnswerReader:
         if ":" not in text:
             raise MalformedAnswer(f"not a trailer line: {text[:80]!r}")
         self._trailers.append(text)
-        if sum(map(len, self._trailers)) > _TRAILER_BYTES_MAX:
+        self._trailers_size += len(text)
+        if self._trailers_size > _TRAILER_BYTES_MAX:
             raise TooLarge(f"the trailers are longer than {_TRAILER_BYTES_MAX} bytes")

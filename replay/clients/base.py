@@ -12,7 +12,10 @@ from capture.errors import UsageError
 from capture.exchange import Request, Response
 from replay.outcome import Failure, FailureKind
 
-__all__ = ["Client", "Endpoint", "Job", "Limits", "endpoint_of", "tls_context"]
+__all__ = ["REPEATABLE", "Client", "Endpoint", "Job", "Limits", "endpoint_of", "tls_context"]
+
+REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "DELETE"))
+"""Methods that may be sent a second time where it is not known whether the first was done (RFC 9110 section 9.2.2)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

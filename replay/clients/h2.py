@@ -25,7 +25,7 @@ from h2.exceptions import ProtocolError
 
 from capture.clock import Clock
 from capture.exchange import Headers, Request, Response
-from replay.clients.base import Endpoint, Job, Limits, tls_context
+from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
 from replay.outcome import FailureKind
 
 __all__ = ["H2Client", "h2_headers"]
@@ -97,6 +97,8 @@ class _Connection(asyncio.Protocol):
         self.streams_max = _STREAMS_MAX
         self.transport: asyncio.Transport | None = None
         self.closing = False
+        self.over = False
+        self.greeted = False
         self.used = False
         self.h2 = H2Connection(
             H2Configuration(
@@ -133,10 +135,16 @@ class _Connection(asyncio.Protocol):
         job.deadline_ns = now + limits.timeout_ns
         fields = h2_headers(job.request, "https" if self.client.endpoint.tls else "http")
         whole = not stream.left and not job.request.trailers
-        self.h2.send_headers(number, [(n.encode("latin-1"), v.encode("latin-1")) for n, v in fields], end_stream=whole)
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         job.sent_bytes = sum(len(name) + len(value) for name, value in fields) + len(stream.left)
-        if not whole:
-            self._send_body(number, stream)
+        try:
+            self.h2.send_headers(number, encoded, end_stream=whole)
+            if not whole:
+                self._send_body(number, stream)
+        except ProtocolError as error:
+            del self.streams[number]
+            self.closing = True
+            job.fail("reset", "send", f"the connection takes no more requests: {error}", now)
         self.flush()
 
     def _send_body(self, number: int, stream: _Stream) -> None:
@@ -152,7 +160,10 @@ class _Connection(asyncio.Protocol):
             self.h2.send_headers(number, fields, end_stream=True)
 
     def data_received(self, data: bytes) -> None:
+        first, self.greeted = not self.greeted, True
         try:
+            if first and data.startswith(b"HTTP/1."):
+                raise ProtocolError("the build answers in HTTP/1.x")  # to h2 it is a large frame that does not end
             events = self.h2.receive_data(data)
         except ProtocolError as error:
             self.flush()
@@ -179,7 +190,11 @@ class _Connection(asyncio.Protocol):
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, ResponseReceived):
             stream.job.first_byte_ns = now
-            stream.status = int(dict(event.headers)[b":status"])
+            status = dict(event.headers).get(b":status", b"")
+            if not (status.isdigit() and len(status) == 3):
+                self.give_up(event.stream_id, "malformed", "first_byte", f"not a status: {status[:20]!r}")
+                return
+            stream.status = int(status)
             stream.headers = _text(event.headers)
             stream.job.received_bytes += sum(len(name) + len(value) for name, value in event.headers)
         elif isinstance(event, DataReceived):
@@ -188,6 +203,8 @@ class _Connection(asyncio.Protocol):
             stream.trailers = _text(event.headers)
         elif isinstance(event, StreamEnded):
             del self.streams[event.stream_id]
+            if stream.left:
+                self._stop_sending(event.stream_id)  # answered before it has read the request (RFC 9113 section 8.1)
             stream.job.answer(stream.response(), now)
         elif isinstance(event, StreamReset):
             del self.streams[event.stream_id]
@@ -231,15 +248,19 @@ class _Connection(asyncio.Protocol):
     def give_up(self, number: int, kind: FailureKind, phase: str, detail: str) -> None:
         """End one stream with a failure and tell the server."""
         stream = self.streams.pop(number)
+        self._stop_sending(number)
+        self.flush()
+        stream.job.fail(kind, phase, detail, self.client.now_ns(), stream.partial)
+
+    def _stop_sending(self, number: int) -> None:
         try:
             self.h2.reset_stream(number, ErrorCodes.CANCEL)
         except ProtocolError:
             self.closing = True  # the stream or the connection is closed already
-        self.flush()
-        stream.job.fail(kind, phase, detail, self.client.now_ns(), stream.partial)
 
     def give_up_all(self, kind: FailureKind, detail: str) -> None:
         """End every stream with a failure and close."""
+        unused, self.over = not self.used and not self.over, True
         self.closing = True
         self.client.forget(self)
         streams, self.streams = self.streams, {}
@@ -248,9 +269,18 @@ class _Connection(asyncio.Protocol):
             self.transport.abort()
         for stream in streams.values():
             stream.job.fail(kind, "body" if stream.status else "first_byte", detail, now, stream.partial)
+        if unused:
+            self.client.fail_one(kind, "first_byte", detail)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        stale = [n for n, s in self.streams.items() if s.job.reused and s.job.attempts == 1 and not s.status]
+        stale = [
+            number
+            for number, stream in self.streams.items()
+            if stream.job.reused
+            and stream.job.attempts == 1
+            and not stream.status
+            and stream.job.request.method in REPEATABLE
+        ]
         for number in stale:
             job = self.streams.pop(number).job
             job.attempts, job.sent_ns = 2, None
@@ -278,6 +308,7 @@ class H2Client:
         self._timer: asyncio.TimerHandle | None = None
         self._context: ssl.SSLContext | None = None
         self._closed = False
+        self._stuck_since_ns = 0
         shortest = min(limits.timeout_ns, limits.first_byte_timeout_ns)
         self._tick_s = min(max(shortest / 20e9, 0.005), 0.1)
 
@@ -301,6 +332,11 @@ class H2Client:
             self._connections.remove(connection)
             if self._waiting and not self._closed:
                 asyncio.get_running_loop().call_soon(self.serve)
+
+    def fail_one(self, kind: FailureKind, phase: str, detail: str) -> None:
+        """One job fails for one connection that came to nothing; the next one tries anew."""
+        if self._waiting:
+            self._waiting.popleft().fail(kind, phase, detail, self.now_ns())
 
     def serve(self) -> None:
         """Give waiting jobs to connections that have room; open another one where none has."""
@@ -328,14 +364,12 @@ class H2Client:
         except ssl.SSLError as error:
             kind, phase, detail = "tls", "tls", getattr(error, "verify_message", "") or error.reason or str(error)
         except OSError as error:
-            detail = error.strerror or str(error)
+            detail = error.strerror or str(error) or type(error).__name__
         finally:
             self._opening.clear()
         if detail:
-            # One job fails for one connection that could not be made; the next one tries anew.
-            if self._waiting:
-                self._waiting.popleft().fail(kind, phase, detail, self.now_ns())
-        else:
+            self.fail_one(kind, phase, detail)
+        elif not connection.over:
             self._connections.append(connection)
         if not self._closed:
             asyncio.get_running_loop().call_soon(self.serve)
@@ -373,8 +407,21 @@ class H2Client:
                 elif not stream.status and now - job.sent_ns >= limits.first_byte_timeout_ns:
                     detail = f"no byte of an answer within {limits.first_byte_timeout_ns / 1e9:g} s"
                     connection.give_up(number, "timeout", "first_byte", detail)
+        self._end_what_is_stuck(now)
         if not self._closed:
             self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._sweep)
+
+    def _end_what_is_stuck(self, now: int) -> None:
+        """Jobs that wait while nothing is under way: a server that allows no stream would hold them for ever."""
+        if not self._waiting or self._opening or any(connection.streams for connection in self._connections):
+            self._stuck_since_ns = 0
+        elif not self._stuck_since_ns:
+            self._stuck_since_ns = now
+        elif now - self._stuck_since_ns >= self.limits.first_byte_timeout_ns:
+            self._stuck_since_ns = 0
+            seconds = self.limits.first_byte_timeout_ns / 1e9
+            for job in [self._waiting.popleft() for _ in range(len(self._waiting))]:
+                job.fail("timeout", "send", f"the build allowed no stream within {seconds:g} s", now)
 
     async def close(self) -> None:
         self._closed = True

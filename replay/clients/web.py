@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import ssl
 
@@ -94,13 +95,18 @@ class WebClient:
         except aiohttp.ClientPayloadError as error:
             job.fail("cut", "body", str(error), self.now_ns())
         except aiohttp.ClientResponseError as error:
-            job.fail(
-                "malformed", "first_byte", error.message.splitlines()[0] if error.message else str(error), self.now_ns()
-            )
+            long = any(words in error.message for words in ("Got more than", "Too many headers"))
+            detail = error.message.splitlines()[0] if error.message else str(error)
+            job.fail("too_large" if long else "malformed", "first_byte", detail, self.now_ns())
+        except aiohttp.InvalidURL as error:
+            job.fail("malformed", "send", f"aiohttp cannot send this target: {error}", self.now_ns())
         except (aiohttp.ClientError, OSError) as error:
             job.fail("reset", "body" if job.first_byte_ns else "first_byte", str(error), self.now_ns())
         except asyncio.CancelledError:
             job.fail("cut", "body" if job.first_byte_ns else "first_byte", "the replay was ended", self.now_ns())
+        except Exception as error:  # noqa: BLE001  whatever the library raises, the job has one outcome
+            detail = f"aiohttp cannot do this: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            job.fail("malformed", "send", detail, self.now_ns())
         else:
             if response is None:
                 detail = f"the body is longer than {self.limits.body_bytes_max} bytes"
@@ -122,7 +128,7 @@ class WebClient:
             request.method,
             URL(f"{'https' if endpoint.tls else 'http'}://{host}{target}", encoded=True),
             headers=headers,
-            data=request.body or None,
+            data=io.BytesIO(request.body) if request.body else None,
             allow_redirects=False,
             server_hostname=endpoint.tls_name,
             trace_request_ctx=job,
@@ -130,6 +136,9 @@ class WebClient:
             job.first_byte_ns = self.now_ns()
             parts: list[bytes] = []
             size = 0
+            if request.method != "HEAD" and (answer.content_length or 0) > self.limits.body_bytes_max:
+                answer.close()
+                return None
             async for part in answer.content.iter_any():
                 parts.append(part)
                 size += len(part)

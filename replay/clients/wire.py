@@ -12,7 +12,7 @@ from typing import cast
 from capture.clock import Clock
 from capture.exchange import Request
 from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge, whole_answer
-from replay.clients.base import Endpoint, Job, Limits, tls_context
+from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
 from replay.outcome import FailureKind
 
 __all__ = ["WireClient", "encode_request"]
@@ -34,10 +34,15 @@ def encode_request(request: Request) -> bytes:
     return head + body if body else head
 
 
+_IDLE_NS = 1_000_000_000
+"""A connection that was idle longer may be closed by the build at this very moment, so nothing that could not be sent
+again goes over it."""
+
+
 class _Connection(asyncio.Protocol):
     """One kept connection; carries one request at a time, never pipelined."""
 
-    __slots__ = ("client", "job", "reader", "transport", "used")
+    __slots__ = ("client", "idle_ns", "job", "reader", "transport", "used")
 
     def __init__(self, client: WireClient) -> None:
         self.client = client
@@ -45,6 +50,7 @@ class _Connection(asyncio.Protocol):
         self.job: Job | None = None
         self.reader: AnswerReader | None = None
         self.used = False
+        self.idle_ns = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -79,6 +85,7 @@ class _Connection(asyncio.Protocol):
             response = whole_answer(data, method, limits.body_bytes_max, limits.head_bytes_max)
             if response is not None:
                 self.job = None
+                self.idle_ns = now
                 client.release(self)
                 job.answer(response, now)
                 return
@@ -97,6 +104,7 @@ class _Connection(asyncio.Protocol):
             return
         self.job = None
         if reader.keep_alive and not reader.rest:
+            self.idle_ns = now
             client.release(self)
         else:
             client.discard(self)
@@ -121,13 +129,16 @@ class _Connection(asyncio.Protocol):
             return
         now = self.client.now_ns()
         if job.first_byte_ns is None:
-            if job.reused and job.attempts == 1:
+            repeatable = job.request.method in REPEATABLE
+            if job.reused and job.attempts == 1 and repeatable:
                 # The build closed a kept connection just when it was used again: not an answer to this request.
                 job.attempts = 2
                 job.sent_ns = None
                 self.client.redo(job)
                 return
             detail = str(exc) if exc else "the connection was closed without an answer"
+            if job.reused and not repeatable:
+                detail += f"; not sent again, as this {job.request.method} may have been done"
             job.fail("reset", "first_byte", detail, now)
             return
         assert reader is not None  # something has arrived, and it was not a whole answer
@@ -178,10 +189,13 @@ class WireClient:
         if not job.payload:
             job.payload = encode_request(job.request)
         if self._idle:
-            self._idle.pop().start(job)
-        else:
-            self._waiting.append(job)
-            self._connect()
+            connection = self._idle.pop()
+            if job.request.method in REPEATABLE or self.now_ns() - connection.idle_ns < _IDLE_NS:
+                connection.start(job)
+                return
+            self.discard(connection)
+        self._waiting.append(job)
+        self._connect()
 
     def redo(self, job: Job) -> None:
         """Perform a job again on a new connection, before those that wait."""
