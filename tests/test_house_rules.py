@@ -23,6 +23,7 @@ SHELLS = (
     "capture/cli.py",
     "capture/options.py",
     "replay/clients/",
+    "replay/alarm",
     "replay/perform",
     "replay/run",
     "replay/spread",
