@@ -1,13 +1,13 @@
 """How many bytes does an exchange take in the log, beside the same exchanges as gzip'd HAR and gzip'd mitmproxy flows?
 
-The shop's traffic is captured by the relay from the sample service; "low rate" is the same in flushes of three records,
-as from a service with ten requests a second; "busy" is a segment that was sealed as it was written. All others were
-rewritten when they were sealed, as imports, the last segment of a run and those of quiet services are.
+The shop's traffic is captured by the relay from the sample service. "low rate" is the same in flushes of three records,
+as from a service with ten requests a second; "as written" a segment that was sealed and not rewritten; "under load" is
+what `capture relay` itself leaves on disk after a load that filled many segments. All others were rewritten.
 
-Real ones are a recording of a public API (141 exchanges, all in one HAR of our own exporter, which writes what the log
-holds and nothing else), and every HAR file of the corpora as the browser wrote it, each gzip'd by itself (a log of all
-27 entries is what they are compared with; a third of the bytes is one picture, which both sides keep). Flows are the
-same exchanges in one file of mitmproxy's own writer. gzip is at its best level, 9.
+Real ones are a recording of a public API, saved as HAR by mitmproxy's own writer, and every HAR file of the corpora as
+the browser wrote it, each gzip'd by itself. Both are what `understudy log import FILE...` leaves on disk, with its
+default redaction. For the browsers' files the content alone, compressed by the best of several, bounds what any log
+that keeps it can come to. Flows are the same exchanges in one file of mitmproxy's own writer. gzip is at level 9.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import base64
 import gzip
 import io
 import json
+import lzma
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -27,12 +29,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import brotli
 from mitmproxy import connection, http
-from mitmproxy.io import FlowWriter
+from mitmproxy.addons.savehar import SaveHar
+from mitmproxy.io import FlowReader, FlowWriter
 from msgspec.structs import replace
 
 from capture.clock import parse_rfc3339
 from capture.exchange import Exchange, Request, Response, Times
+from capture.log.dictionary import zstd
 from capture.log.exporters import har as har_exporter
 from capture.log.importers import har
 from capture.log.importers.found import Found
@@ -46,6 +51,7 @@ from fixtures.processes import Children
 from fixtures.shop.traffic import drive
 
 REQUESTS = 4000
+LOAD_REQUESTS = 20_000
 _ROOT = Path(__file__).parents[1]
 
 
@@ -90,6 +96,47 @@ def api_corpus(path: Path) -> list[Exchange]:
         times = Times(at, at + 1, at + 2, at + 3)
         found.append(Exchange("", "one", "api", 1.0, request, response, times, server=address.server))
     return found
+
+
+def under_load(directory: Path, requests: int) -> tuple[list[Exchange], int, int]:
+    """(what the relay saw of many requests, bytes that it left on disk, in how many segments)."""
+    (directory / "small.toml").write_text("[log]\nsegment_bytes = 1000000\n")
+    with Children(directory) as children:
+        shop = children.start("shop", "fixtures.shop", ["--listen", "127.0.0.1:0"])
+        upstream, log = shop.address(), str(directory / "busy")
+        options = ["--listen", "127.0.0.1:0", "--upstream", upstream, "--log", log, "--redact", "off"]
+        relay = children.start(
+            "relay", "understudy", ["capture", "relay", *options, "--config", str(directory / "small.toml")]
+        )
+        done = drive(f"http://{relay.address()}", requests, seed=1, concurrency=8)
+        assert not done.errors, done.errors
+        relay.stop()
+    with open_log(directory / "busy") as opened:
+        found, segments = list(opened.exchanges()), len(opened.segments)
+    assert len(found) == done.requests, (len(found), done.requests)
+    return found, sum(path.stat().st_size for path in (directory / "busy").iterdir()), segments
+
+
+def imported(files: Sequence[Path], directory: Path) -> int:
+    """Bytes that `understudy log import` of these files leaves on disk."""
+    command = [sys.executable, "-m", "understudy", "log", "import", *map(str, files), "--log", str(directory)]
+    subprocess.run(command, check=True, capture_output=True, cwd=_ROOT)
+    return sum(path.stat().st_size for path in directory.iterdir())
+
+
+def content_bound(records: Iterable[Exchange]) -> int:
+    """Bytes of the bodies alone, each compressed by the best of zstd, xz and brotli, no heads, no times, no names."""
+    total = 0
+    for record in records:
+        for body in (record.request.body, record.response.body if record.response is not None else None):
+            if body:
+                total += min(
+                    len(body),
+                    len(zstd.compress(body, 22)),
+                    len(lzma.compress(body, format=lzma.FORMAT_ALONE, preset=9 | lzma.PRESET_EXTREME)),
+                    len(brotli.compress(body, quality=11)),
+                )
+    return total
 
 
 def log_bytes(records: Sequence[Exchange], each: int | None = None, *, dense: bool = True) -> int:
@@ -156,6 +203,60 @@ def row(name: str, count: int, log: int, har_gz: int, mitm_gz: int, jsonl_gz: in
     )
 
 
+def har_by_mitmproxy(records: Iterable[Exchange]) -> bytes:
+    """The HAR file that mitmproxy saves of these exchanges (its option hardump)."""
+    read = list(FlowReader(io.BytesIO(flows(records))).stream())
+    return json.dumps(SaveHar().make_har(read), indent=4).encode()
+
+
+def shop_rows(scratch: Path) -> None:
+    """The shop's traffic; raises AssertionError where a mark is missed."""
+    records = shop_traffic(scratch)
+    others = (
+        gzipped(har_exporter.write(records, Counter())),
+        gzipped([flows(records)]),
+        gzipped(map(line_of, records)),
+    )
+    print(row("the shop", len(records), rewritten := log_bytes(records), *others))
+    print(row("the shop, low rate", len(records), log_bytes(records, each=3), *others))
+    print(row("the shop, as written", len(records), log_bytes(records, dense=False), *others))
+    hold("the shop", rewritten, others)
+    records, busy, segments = under_load(scratch, LOAD_REQUESTS)
+    others = (
+        gzipped(har_exporter.write(records, Counter())),
+        gzipped([flows(records)]),
+        gzipped(map(line_of, records)),
+    )
+    print(row(f"the shop, under load, {segments} segments", len(records), busy, *others))
+    assert segments > 3, segments
+    hold("the shop under load", busy, others)
+
+
+def hold(name: str, log: int, others: tuple[int, int, int]) -> None:
+    """The marks of the log."""
+    assert log <= 0.5 * others[0], f"{name}: over half of HAR"
+    assert log <= 0.35 * others[1], f"{name}: over 0.35 of mitmproxy's flows"
+
+
+def corpus_rows(corpora: Path, scratch: Path) -> None:
+    """Recordings of others."""
+    api = api_corpus(corpora / "api" / "github-recorded.jsonl")
+    saved = scratch / "api.har"
+    saved.write_bytes(har_by_mitmproxy(api))
+    compact = json.dumps(json.loads(saved.read_bytes()), separators=(",", ":")).encode()
+    recorded = imported([saved], scratch / "api")
+    flow, lines = gzipped([flows(api)]), gzipped(map(line_of, api))
+    print(row("a public API, HAR by mitmproxy", len(api), recorded, gzipped([saved.read_bytes()]), flow, lines))
+    print(row("the same HAR without white space", len(api), recorded, gzipped([compact]), flow, lines))
+    hold("a public API", recorded, (gzipped([saved.read_bytes()]), flow, lines))
+    files, entries = har_corpus(corpora / "har")
+    original = sum(gzipped([path.read_bytes()]) for path in files)
+    flow, lines = gzipped([flows(entries)]), gzipped(map(line_of, entries))
+    real = imported(files, scratch / "har")
+    print(row(f"{len(files)} HAR files of browsers", len(entries), real, original, flow, lines))
+    print(row("their content alone, at best", len(entries), content_bound(entries), original, flow, lines))
+
+
 def main() -> None:
     named = os.environ.get("CORPORA_DIR")
     corpora = Path(named) if named else _ROOT.parent / "shared" / "corpora"
@@ -165,40 +266,11 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     scratch = Path(tempfile.mkdtemp())
     try:
-        records = shop_traffic(scratch)
+        shop_rows(scratch)
+        if corpora.is_dir():
+            corpus_rows(corpora, scratch)
     finally:
         shutil.rmtree(scratch)
-    others = (
-        gzipped(har_exporter.write(records, Counter())),
-        gzipped([flows(records)]),
-        gzipped(map(line_of, records)),
-    )
-    shop = log_bytes(records)
-    print(row("the shop", len(records), shop, *others))
-    print(row("the shop, low rate", len(records), log_bytes(records, each=3), *others))
-    print(row("the shop, busy", len(records), log_bytes(records, dense=False), *others))
-    assert shop <= 0.5 * others[0], "over half of HAR"
-    assert shop <= 0.35 * others[1], "over 0.35 of mitmproxy's flows"
-    if corpora.is_dir():
-        api = api_corpus(corpora / "api" / "github-recorded.jsonl")
-        others = (gzipped(har_exporter.write(api, Counter())), gzipped([flows(api)]), gzipped(map(line_of, api)))
-        recorded = log_bytes(api)
-        print(row("a public API", len(api), recorded, *others))
-        assert recorded <= 0.5 * others[0], "over half of HAR"
-        assert recorded <= 0.35 * others[1], "over 0.35 of mitmproxy's flows"
-        files, entries = har_corpus(corpora / "har")
-        original = sum(gzipped([path.read_bytes()]) for path in files)
-        real = log_bytes(entries)
-        print(
-            row(
-                f"{len(files)} HAR files",
-                len(entries),
-                real,
-                original,
-                gzipped([flows(entries)]),
-                gzipped(map(line_of, entries)),
-            )
-        )
 
 
 if __name__ == "__main__":
