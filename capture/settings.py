@@ -84,7 +84,7 @@ class LogConfig:
     is first. segment_bytes, segment_seconds: when a segment is sealed and the next one begun. fsync: "off", when a
     segment is sealed, or after each flush. disk_bytes_max: budget of the directory, 0 for none; when_full: "prune"
     removes the oldest sealed segments, "stop" refuses and counts. queue_records, queue_bytes: bounds of what waits for
-    the writer. level: of zstd. compact: rewrite a segment of many small blocks when it is sealed. retry_ms: how
+    the writer. level: of zstd. compact: rewrite segments for size once they are sealed. retry_ms: how
     soon writing is tried again after a disk error, doubled up to thirty times that. key: 64 hex digits, from the
     environment; key_file: a file that holds them; encryption is on where either is there. ship_to: URL of an object
     store to which sealed segments are copied; ship_keep: keep the local copy. spool: local directory of a log whose
