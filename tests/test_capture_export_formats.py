@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import http.client
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import h11
 import pytest
@@ -223,6 +225,52 @@ def listener() -> Iterator[Listener]:
     made = Listener()
     yield made
     made.close()
+
+
+def attack(line: bytes) -> None:
+    """Send one target as vegeta's documentation says that it does: a reader of our own, strict where its schema is."""
+    target = json.loads(line)
+    assert target.keys() <= {"method", "url", "header", "body"}
+    assert isinstance(target["method"], str)
+    assert all(isinstance(value, str) for values in target.get("header", {}).values() for value in values)
+    url = urlsplit(target["url"])
+    body = base64.b64decode(target.get("body", ""), validate=True)
+    fields = [(name, value) for name, values in target.get("header", {}).items() for value in values]
+    connection = http.client.HTTPConnection(url.netloc, timeout=10)
+    path = url.path + ("?" + url.query if url.query else "")
+    connection.putrequest(target["method"], path, skip_host=True, skip_accept_encoding=True)
+    for name, value in fields:
+        connection.putheader(name, value)
+    if body:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body or None)
+    assert connection.getresponse().read() == b""
+    connection.close()
+
+
+@pytest.mark.net
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "body"),
+    [
+        ("GET", "/a%20b/../c?x=1&x=", (("X-A", "1"), ("X-A", "2"), ("X-Empty", "")), b""),
+        ("POST", "/binary", (("Content-Type", "application/octet-stream"),), bytes(range(256))),
+        ("DELETE", "/x;y", (("X-Bytes", "caf\xe9"),), b""),
+    ],
+)
+def test_a_reader_of_vegetas_format_sends_the_same_request(
+    listener: Listener, method: str, target: str, headers: tuple[tuple[str, str], ...], body: bytes
+) -> None:
+    fields = (("Host", listener.address), *headers, ("Connection", "keep-alive"))
+    record = replace(exchange(), request=Request(method, target, "HTTP/1.1", fields, body, len(body)))
+    line, left_out = written(vegeta, record)
+    assert left_out == {}
+    attack(line)
+    request_line, *lines = listener.heads[0].split(b"\r\n")
+    assert request_line == f"{method} {target} HTTP/1.1".encode()
+    sent = sorted(line.decode("latin-1").partition(":")[::2] for line in lines)
+    wanted = [("Host", listener.address), *headers, *([("Content-Length", str(len(body)))] if body else [])]
+    assert [(name, value.strip()) for name, value in sent] == sorted(wanted)
+    assert listener.bodies[0] == body
 
 
 @pytest.mark.net

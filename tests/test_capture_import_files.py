@@ -85,6 +85,28 @@ def test_what_no_network_saw_is_skipped_with_its_reason(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_har_is_read_in_every_coding_that_a_shell_writes(tmp_path: Path, coding: str) -> None:
+    path = tmp_path / "x.har"
+    path.write_bytes(
+        json.dumps({"log": {"entries": [entry("http://a/é"), entry()]}}, ensure_ascii=False).encode(coding)
+    )
+    assert har.recognise(path.read_bytes()[:101])
+    taken, skipped = parts(har.read(path))
+    assert (taken[0].request.target, len(taken), skipped) == ("/%C3%A9", 2, [])
+
+
+def test_bytes_that_are_no_utf_8_do_not_stop_a_har_and_nesting_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.har"
+    text = json.dumps({"log": {"entries": [entry(request__method="G\u00c9T"), entry()]}}, ensure_ascii=False)
+    path.write_bytes(text.encode("latin-1"))
+    taken, skipped = parts(har.read(path))
+    assert (len(taken), [item.place for item in skipped]) == (1, ["entry 0"])
+    path.write_text('{"log":{"entries":[' + "[" * 100_000 + "]" * 100_000 + "]}}")
+    with pytest.raises(BadInput, match="nested too deeply"):
+        parts(har.read(path))
+
+
 def test_broken_entries_are_skipped_with_their_place_and_the_others_are_taken(tmp_path: Path) -> None:
     broken: list[Any] = [
         5,

@@ -20,6 +20,7 @@ __all__ = [
     "WHOLE_BYTES_MAX",
     "Found",
     "Skipped",
+    "as_utf8",
     "head_of",
     "lines_of",
     "opened",
@@ -31,6 +32,10 @@ HEAD_BYTES = 8192
 LINE_BYTES_MAX = 96 << 20
 WHOLE_BYTES_MAX = 512 << 20
 """A file of a format that can only be read whole (HAR, Envoy's JSON) may be this long after gzip."""
+
+
+_UTF16 = ((b"\xff\xfe", b"{\0", "utf-16-le"), (b"\xfe\xff", b"\0{", "utf-16-be"))
+"""Byte order mark, how an object begins without one, and the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,17 @@ def whole(path: Path) -> bytes:
     if len(data) > WHOLE_BYTES_MAX:
         raise BadInput(f"{path}: longer than {WHOLE_BYTES_MAX >> 20} MiB; split it first")
     return data
+
+
+def as_utf8(data: bytes) -> bytes:
+    """JSON text in UTF-8 without a byte order mark, of a file or its first bytes in UTF-8 or UTF-16 (some shells' own).
+
+    What is no UTF-16 after all stays as it is.
+    """
+    for mark, begins, coding in _UTF16:
+        if data.startswith((mark, begins)):
+            return data[: len(data) & ~1].decode(coding, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
+    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, bytes | None]]:

@@ -21,7 +21,7 @@ import msgspec
 from capture.clock import parse_rfc3339
 from capture.errors import BadInput
 from capture.exchange import Exchange, Headers, Request, Response, Times, header
-from capture.log.importers.found import Found, Skipped, whole
+from capture.log.importers.found import Found, Skipped, as_utf8, whole
 from capture.log.importers.wire import address_of, encoded, version_of, wire_text, with_host, without
 
 __all__ = ["exchange_of_entry", "read", "recognise"]
@@ -43,8 +43,8 @@ _OUTER = msgspec.json.Decoder(_Outer)
 
 
 def recognise(head: bytes) -> bool:
-    """True for a JSON object with a `log` in it, with or without a byte order mark."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    """True for a JSON object with a `log` in it, in UTF-8 or UTF-16, with or without a byte order mark."""
+    text = as_utf8(head).lstrip()
     return text.startswith(b"{") and (_BEGINNING.match(text) is not None or _INSIDE.search(text) is not None)
 
 
@@ -63,17 +63,17 @@ def read(path: Path) -> Iterator[Found | Skipped]:
 
 
 def _entries(path: Path) -> Iterator[Any]:
-    data = whole(path).removeprefix(b"\xef\xbb\xbf")
+    data = as_utf8(whole(path))
     try:
         raws = _OUTER.decode(data).log.entries
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         yield from _by_the_standard_library(path, data)
         return
     del data
     for raw in raws:
         try:
             yield msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             yield _lenient(bytes(raw))
 
 
@@ -112,6 +112,8 @@ def exchange_of_entry(entry: Any) -> Exchange:
     """One entry as an exchange; raises _NotNetwork, or any of the errors of a dict that is not what it should be."""
     if isinstance(entry, Exception):
         raise ValueError(str(entry))
+    if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict):
+        raise TypeError("it is no object with a request in it")
     sent, answer = entry["request"], entry.get("response") or {}
     url = sent["url"]
     if not isinstance(url, str):
