@@ -16,7 +16,7 @@ import understudy
 from capture.errors import BadInput
 from capture.exchange import Exchange, header
 from capture.log.importers import access, envoy, gor, har
-from capture.log.importers.found import Found, Skipped
+from capture.log.importers.found import Found, Skipped, Torn
 from capture.log.importers.gor import SEPARATOR
 from capture.log.jsonl import line_of
 from capture.log.reader import open_log
@@ -460,10 +460,36 @@ def test_a_refused_file_leaves_no_log_behind(tmp_path: Path, capsys: pytest.Capt
         assert not (tmp_path / "log").exists()
 
 
-def test_a_gzip_that_breaks_off_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_a_gzip_that_breaks_off_what_comes_before_is_taken_and_the_rest_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = LINES.strip().splitlines()
     (tmp_path / "x.gz").write_bytes(gzip.compress(LINES.encode() * 5000)[:-20])
-    code, _, err = run(capsys, tmp_path / "x.gz", "--log", tmp_path / "log")
-    assert code == 2
+    code, out, err = run(capsys, tmp_path / "x.gz", "--log", tmp_path / "log")
+    assert code == 0
+    counts = assert_conserved(out.splitlines()[-1])
+    assert counts.seen > 4000 * len(lines)
+    assert 0 < counts.kept < counts.seen
+    assert counts.shed["bad_record"] > 0
+    assert "Traceback" not in err
+
+
+def test_a_short_file_whose_gzip_breaks_off_is_still_recognised(tmp_path: Path) -> None:
+    path = tmp_path / "short.gor.gz"
+    path.write_bytes(gzip.compress(GOR + SEPARATOR)[:-6])
+    assert recognise(path) == "gor"
+    found = []
+    with pytest.raises(Torn, match="damaged or cut"):
+        found.extend(gor.read(path))
+
+
+def test_a_har_in_a_gzip_that_breaks_off_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps({"log": {"entries": [entry()] * 50}})
+    (tmp_path / "x.har.gz").write_bytes(gzip.compress(text.encode())[:-20])
+    code, out, err = run(capsys, tmp_path / "x.har.gz", "--log", tmp_path / "log")
+    assert (code, out) == (2, "")
     assert "its gzip is damaged or cut" in err.splitlines()[-1]
 
 

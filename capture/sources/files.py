@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from capture.conservation import Conservation
 from capture.errors import BadInput
 from capture.exchange import Exchange
-from capture.log.importers.found import Found, Skipped, head_of
+from capture.log.importers.found import Found, Skipped, Torn, head_of
 from capture.pipeline import Pipeline
 
 __all__ = ["FORMATS", "FileImport", "recognise"]
@@ -83,18 +83,28 @@ class FileImport:
         if name == "pcap":
             self._packets(path)
             return self.counts.kept + sum(self.counts.incomplete.values()) - before
-        for record in self._records(path, name):
-            if self.stop():
-                break
-            if isinstance(record, Skipped):
-                self.counts.seen += 1
-                self.counts.shed[record.code] += 1
-                self.warn(f"{path}: {record.place}: {record.why}")
-            elif record.settled:
-                self._settled(record.exchange, name)
-            else:
-                self._fresh(record)
+        records = 0
+        try:
+            for record in self._records(path, name):
+                if self.stop():
+                    break
+                records += 1
+                self._record(path, name, record)
+        except Torn as error:
+            if not records:
+                raise
+            self._record(path, name, Skipped(f"behind record {records}", "bad_record", str(error)))
         return self.counts.kept + sum(self.counts.incomplete.values()) - before
+
+    def _record(self, path: Path, name: str, record: Found | Skipped) -> None:
+        if isinstance(record, Skipped):
+            self.counts.seen += 1
+            self.counts.shed[record.code] += 1
+            self.warn(f"{path}: {record.place}: {record.why.removeprefix(f'{path}: ')}")
+        elif record.settled:
+            self._settled(record.exchange, name)
+        else:
+            self._fresh(record)
 
     def _packets(self, path: Path) -> None:
         """Packets go to the pipeline by themselves, connection by connection, as from an interface."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from capture.errors import BadInput
 from capture.exchange import Exchange
@@ -20,6 +20,7 @@ __all__ = [
     "WHOLE_BYTES_MAX",
     "Found",
     "Skipped",
+    "Torn",
     "as_utf8",
     "head_of",
     "lines_of",
@@ -59,9 +60,37 @@ class Skipped:
     why: str
 
 
+class Torn(BadInput):
+    """A file breaks off; what came before has been given."""
+
+
+class _UpToTheTear(io.RawIOBase):
+    """What a gzip stream gives, up to where it is damaged or cut; torn: the error, None where there is none."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        super().__init__()
+        self._stream = stream
+        self.torn: EOFError | zlib.error | gzip.BadGzipFile | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.torn is not None:
+            return 0
+        try:
+            data = self._stream.read1(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            self.torn = error
+            return 0
+        buffer[: len(data)] = data
+        return len(data)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """The file's bytes, through gzip where it is gzip. Raises BadInput where it is not there or breaks off."""
+    """The file's bytes, through gzip where it is gzip. Raises BadInput where it is not there, and Torn at the end
+    where its gzip breaks off: what comes before that is given all the same."""
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
@@ -69,22 +98,32 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             if not packed:
                 yield raw
                 return
-            with gzip.GzipFile(fileobj=raw) as stream, io.BufferedReader(stream, 1 << 16) as buffered:
-                yield buffered
+            with gzip.GzipFile(fileobj=raw) as stream:
+                whole_part = _UpToTheTear(stream)
+                with io.BufferedReader(whole_part, 1 << 16) as buffered:
+                    yield buffered
+                if whole_part.torn is not None:
+                    raise whole_part.torn
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
     except IsADirectoryError:
         raise BadInput(f"{path}: a directory, and no log of ours; name files") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadInput(f"{path}: its gzip is damaged or cut: {error}") from None
+        raise Torn(f"{path}: its gzip is damaged or cut: {error}") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of the content, for recognition."""
-    with opened(path) as stream:
-        return stream.read(HEAD_BYTES)
+    """The first bytes of the content, for recognition; of a gzip that breaks off there, what there is."""
+    head = b""
+    try:
+        with opened(path) as stream:
+            head = stream.read(HEAD_BYTES)
+    except BadInput:
+        if not head:
+            raise
+    return head
 
 
 def whole(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from capture.log.importers.wire import version_of
 __all__ = ["exchange_of_flow", "read", "recognise"]
 
 _BEGINNING = re.compile(rb"\d{1,12}:\d{1,4}:[a-z_]{1,40}[;,]")
+_NEXT = re.compile(rb"\d{1,12}:|$")
 _S = 1_000_000_000
 
 
@@ -24,7 +25,8 @@ def recognise(head: bytes) -> bool:
 
 
 def read(path: Path) -> Iterator[Found | Skipped]:
-    """Every HTTP flow; other kinds are skipped. A file that breaks off gives what was before, and then one skip."""
+    """Every HTTP flow; other kinds are skipped. Flows that are damaged are skipped, and a file that breaks off
+    gives what was before, and then one skip."""
     try:
         from mitmproxy import exceptions, http
         from mitmproxy.io import FlowReader
@@ -40,7 +42,11 @@ def read(path: Path) -> Iterator[Found | Skipped]:
                 flow = next(flows, None)
             except (exceptions.FlowReadException, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
                 yield Skipped(place, "bad_record", f"the file breaks off or is damaged here: {error}")
-                return
+                if _NEXT.match(stream.peek(16)[:16]) is None:  # type: ignore[attr-defined]  # of every reader here
+                    return
+                number += 1  # its length was whole: the next one begins where it should
+                flows = iter(FlowReader(stream).stream())
+                continue
             if flow is None:
                 return
             number += 1
