@@ -112,6 +112,17 @@ def test_an_acknowledgement_of_what_cannot_have_been_sent_is_not_believed() -> N
     assert table.counts.gaps == 0
 
 
+def test_behind_a_hole_among_pipelined_requests_every_request_is_counted() -> None:
+    made = Talk().open().client(GET % 0 + GET % 1).server(OK % 0).server(OK % 1)
+    del made.segments[-2]
+    for n in range(2, 8, 2):
+        made.client(GET % n + GET % (n + 1)).server(OK % n + OK % (n + 1))
+    collector, _ = read(made.close().segments)
+    counts = collector.counts
+    assert (dict(counts.incomplete), dict(counts.shed), counts.opaque) == ({"gap": 2}, {"gap": 6}, 1)
+    assert counts.seen == 8 + 1
+
+
 def test_a_connection_in_which_no_message_was_seen_to_begin_is_opaque() -> None:
     made = Talk().client(b"ssh or the like").server(b"\1\2\3").client(b"more").server(b"of it")
     collector, _ = read(made.segments[:2] + made.segments[3:])

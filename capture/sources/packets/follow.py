@@ -48,7 +48,8 @@ class Follow(Protocol):
 class Followed:
     """Observes a connection whose exchanges may be kept, and counts those that a hole has swallowed.
 
-    A connection that was not captured from its start, and in which no message was seen to begin, is not known to be
+    Among pipelined requests no answer can be paired behind a hole: their connection is opaque, and they are counted. A
+    connection that was not captured from its start, and in which no message was seen to begin, is not known to be
     HTTP: nothing of it is counted but that it is opaque.
     """
 
@@ -59,6 +60,7 @@ class Followed:
         "_observer",
         "_pending",
         "_recorder",
+        "_rest",
         "_said",
         "_start",
         "_turns",
@@ -78,6 +80,7 @@ class Followed:
         self._first = b""  # what may be the start of a request behind a hole
         self._asked = b""  # the last bytes of the client
         self._said = False  # that the rest is opaque
+        self._rest: Skim | None = None  # counts requests of which no answer can be paired any more
 
     def _begin(self, request: Request, at_ns: int) -> object | None:
         token: object | None = self._recorder.begin(request, self._client, at_ns)
@@ -87,6 +90,9 @@ class Followed:
         return token
 
     def client_bytes(self, data: bytes, at_ns: int) -> None:
+        if self._rest is not None:
+            self._count_rest(self._rest, data)
+            return
         turns = self._turns
         if turns is not None:
             turns.asks(captured=True, goes_on=self._goes_on(), begins=turns.torn and self._request_begins(data))
@@ -108,6 +114,8 @@ class Followed:
     def gap(self, hole: Hole, at_ns: int) -> None:
         """Bytes were not captured."""
         observer = self._observer
+        if self._rest is not None and hole.client > 0 and (count := self._rest.gap(hole.client)):
+            self._recorder.lost("gap", count)
         if self._said:
             return
         place = observer.place
@@ -137,6 +145,17 @@ class Followed:
             self._take(observer.gap(direction, missing, at_ns))
         self._start = self._first = b""
         self._count(turns)
+        if self._rest is not None and not hole.client:
+            self._rest.lost = here.client_left != 0
+
+    def _count_rest(self, rest: Skim, data: bytes) -> None:
+        if rest.lost:
+            if START.match(data) is None:
+                return
+            rest.restart()
+        count = rest.client_bytes(data)
+        if count:
+            self._recorder.lost("gap", count)
 
     def _goes_on(self) -> bool:
         place = self._observer.place
@@ -211,6 +230,9 @@ class Followed:
             else:
                 self._said, self._turns = True, None  # how many exchanges there are in what follows is not known
                 self._recorder.opaque(event.reason)
+                if event.reason == "gap" and self._observer.place is not None:
+                    self._rest = Skim()
+                    self._rest.lost = True
 
 
 class Counted:
