@@ -108,10 +108,11 @@ def test_line_files_of_other_kinds_are_refused_in_one_line(corpora: Path) -> Non
         assert "\n" not in str(error.value)
 
 
-def test_behind_a_damaged_mitmproxy_flow_the_others_are_read(corpora: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [b"11:tls_version", b"5:error"])
+def test_behind_a_damaged_mitmproxy_flow_the_others_are_read(corpora: Path, tmp_path: Path, name: bytes) -> None:
     data = (corpora / "mitmproxy/flows-get-post.mitm").read_bytes()
-    assert data.count(b"11:tls_version") >= 2
+    assert data.count(name) >= 2
     path = tmp_path / "a.mitm"
-    path.write_bytes(data.replace(b"11:tls_version", b"11:tls_revisio", 1))
+    path.write_bytes(data.replace(name, name[:-1] + b"_", 1))
     records = list(mitm.read(path))
     assert [type(record).__name__ for record in records] == ["Skipped", "Found"]

@@ -16,6 +16,8 @@ __all__ = ["exchange_of_flow", "read", "recognise"]
 
 _BEGINNING = re.compile(rb"\d{1,12}:\d{1,4}:[a-z_]{1,40}[;,]")
 _NEXT = re.compile(rb"\d{1,12}:|$")
+_OF_A_BAD_STATE = (LookupError, ValueError, TypeError, AttributeError, AssertionError, OverflowError, RecursionError)
+"""What mitmproxy raises for a flow whose parts are not what they should be."""
 _S = 1_000_000_000
 
 
@@ -40,7 +42,7 @@ def read(path: Path) -> Iterator[Found | Skipped]:
             place = f"flow {number}"
             try:
                 flow = next(flows, None)
-            except (exceptions.FlowReadException, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            except (exceptions.FlowReadException, *_OF_A_BAD_STATE) as error:
                 yield Skipped(place, "bad_record", f"the file breaks off or is damaged here: {error}")
                 if _NEXT.match(stream.peek(16)[:16]) is None:  # type: ignore[attr-defined]  # of every reader here
                     return
