@@ -1,15 +1,18 @@
-"""`capture mitm` through a real mitmproxy: reverse and regular mode, HTTP/2 without TLS, failures, drain, errors."""
+"""`capture mitm` through a real mitmproxy: its modes, TLS, HTTP/2 without TLS, failures, drain, budgets, errors."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -272,3 +275,110 @@ def test_without_mitmproxy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(UsageError, match=r"mitmproxy is not installed .*understudy\[mitm\]"):
         CliRunner().invoke(mitm, words, catch_exceptions=False)
     assert not (tmp_path / "log").exists()
+
+
+@pytest.fixture
+def secure(service: int, tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """The same service behind TLS of its own: its port, and the certificate that verifies it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    path = tmp_path / "service.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server.server_address[1], path
+    server.shutdown()
+    server.server_close()
+    thread.join(_WAIT_S)
+
+
+def only_record(proxy: Mitm) -> Exchange:
+    counts = proxy.stop()
+    assert (counts.seen, counts.kept) == (1, 1)
+    (record,) = proxy.records()
+    return record
+
+
+def test_a_reverse_proxy_verifies_a_service_behind_tls(secure: tuple[int, Path], tmp_path: Path) -> None:
+    port, authority = secure
+    trusting = ("--set", f"ssl_verify_upstream_trusted_ca={authority}")
+    with running(tmp_path, f"reverse:https://localhost:{port}@127.0.0.1:0", *trusting) as proxy:
+        got = proxy.curl(f"https://localhost:{proxy.port}/in?token=abcdef123456", "--insecure")
+        assert got.endswith("path=/in?token=abcdef123456")
+        record = only_record(proxy)
+    assert record.scheme == "https"
+    assert "abcdef123456" not in record.request.target
+
+
+def test_a_tunnel_through_a_regular_proxy_is_opened_and_read(secure: tuple[int, Path], tmp_path: Path) -> None:
+    port, authority = secure
+    trusting = ("--set", f"ssl_verify_upstream_trusted_ca={authority}")
+    with running(tmp_path, "regular@127.0.0.1:0", *trusting) as proxy:
+        url = f"https://localhost:{port}/inside"
+        own = str(tmp_path / "conf" / "mitmproxy-ca-cert.pem")
+        got = proxy.curl(url, "-x", f"http://127.0.0.1:{proxy.port}", "--cacert", own)
+        assert got == f"host=localhost:{port} path=/inside"
+        record = only_record(proxy)
+    assert (record.request.method, record.request.target, record.scheme) == ("GET", "/inside", "https")
+
+
+def test_a_socks_proxy_records_what_clients_ask_through_it(service: int, tmp_path: Path) -> None:
+    with running(tmp_path, "socks5@127.0.0.1:0") as proxy:
+        url = f"http://127.0.0.1:{service}/socks"
+        assert proxy.curl(url, "--socks5", f"127.0.0.1:{proxy.port}").endswith("path=/socks")
+        assert only_record(proxy).request.target == "/socks"
+
+
+def test_a_proxy_before_another_proxy_records_too(service: int, tmp_path: Path) -> None:
+    for name in ("behind", "before"):
+        (tmp_path / name).mkdir()
+    with (
+        running(tmp_path / "behind", "regular@127.0.0.1:0") as behind,
+        running(tmp_path / "before", f"upstream:http://127.0.0.1:{behind.port}@127.0.0.1:0") as before,
+    ):
+        got = before.curl(f"http://127.0.0.1:{service}/twice", "-x", f"http://127.0.0.1:{before.port}")
+        assert got.endswith("path=/twice")
+        assert only_record(before).request.target == only_record(behind).request.target == "/twice"
+
+
+def test_sampling_and_the_rate_budget_hold_here_too(service: int, tmp_path: Path) -> None:
+    config = tmp_path / "understudy.toml"
+    config.write_text("[guard]\nexchanges_per_s = 1\n")
+    mode = f"reverse:http://127.0.0.1:{service}@127.0.0.1:0"
+    with running(tmp_path, mode, "--config", str(config)) as proxy:
+        for _ in range(3):
+            urls = [f"http://127.0.0.1:{proxy.port}/{n}" for n in range(10)]
+            assert proxy.curl(urls[0], *urls[1:]).count("path=/") == 10
+        counts = proxy.stop()
+    assert counts.seen == 30
+    assert counts.shed["rate"] == 30 - counts.kept > 10
+    with running(tmp_path, mode, "--sample", "0") as proxy:
+        assert proxy.curl(f"http://127.0.0.1:{proxy.port}/x")
+        assert proxy.stop().sampled_out == 1
+
+
+def test_sighup_changes_what_is_redacted(service: int, tmp_path: Path) -> None:
+    config = tmp_path / "understudy.toml"
+    config.write_text("")
+    mode = f"reverse:http://127.0.0.1:{service}@127.0.0.1:0"
+    with running(tmp_path, mode, "--config", str(config)) as proxy:
+        url = f"http://127.0.0.1:{proxy.port}/x?nickname=redfox77"
+        proxy.curl(url)
+        config.write_text('[redact]\nfields = ["nickname"]\n')
+        proxy.process.send_signal(signal.SIGHUP)
+        log = proxy.log
+        end = time.monotonic() + _WAIT_S
+        while len(list(log.iterdir())) < 2:  # the change begins a segment
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        proxy.curl(url)
+        proxy.stop()
+        before, after = proxy.records()
+    assert "redfox77" in before.request.target
+    assert "redfox77" not in after.request.target

@@ -44,7 +44,7 @@ def test_the_systemd_unit_starts_the_relay_without_privileges_and_lets_it_drain(
 def test_the_image_runs_as_a_user_without_rights_and_stops_by_sigterm() -> None:
     text = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
     steps = [line.split(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
-    known = {"FROM", "WORKDIR", "COPY", "RUN", "LABEL", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT"}
+    known = {"FROM", "ARG", "WORKDIR", "COPY", "RUN", "LABEL", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT"}
     assert {step for step, _ in steps} <= known
     last: dict[str, str] = dict(step for step in steps)  # type: ignore[misc]
     assert last["USER"] == "65532:65532"
@@ -55,6 +55,13 @@ def test_the_image_runs_as_a_user_without_rights_and_stops_by_sigterm() -> None:
     copied = [words.split()[0] for step, words in steps if step == "COPY" and not words.startswith("--from")]
     for name in copied:
         assert (DEPLOY.parent / name).exists(), name
+
+
+def test_the_images_extras_are_those_of_the_project() -> None:
+    found = re.search(r"^ARG EXTRAS=\[([\w,]+)\]$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert found is not None
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]
+    assert set(found[1].split(",")) <= set(project["optional-dependencies"])
 
 
 def documents() -> dict[str, Any]:
@@ -72,6 +79,8 @@ def test_the_manifest_is_a_native_sidecar_that_outlives_its_drain() -> None:
     assert security["readOnlyRootFilesystem"] is True
     assert security["capabilities"] == {"drop": ["ALL"]}
     assert "cpu" not in sidecar["resources"]["limits"]
+    # Secrets belong to root and the pod's group: without that group a key with mode 0440 could not be read.
+    assert pod["securityContext"]["fsGroup"] == security["runAsGroup"]
     ports = {port["name"] for port in sidecar["ports"]}
     assert documents()["Service"]["spec"]["ports"][0]["targetPort"] in ports
     mounted = {mount["name"] for mount in sidecar["volumeMounts"]}
@@ -103,5 +112,5 @@ def test_the_operators_page_names_every_option_setting_metric_and_path() -> None
     metrics = set(re.findall(r'"(understudy_[a-z_]+)"', (DEPLOY.parent / "capture" / "admin.py").read_text()))
     missing += [name for name in metrics if name not in page and name.replace("understudy_connections", "") not in page]
     assert missing == []
-    for path in ("/livez", "/healthz", "/readyz", "/startupz", "/metrics"):
+    for path in ("/livez", "/healthz", "/readyz", "/startupz", "/metrics", "/sampling"):
         assert f"`{path}`" in page
