@@ -44,7 +44,20 @@ def test_the_systemd_unit_starts_the_relay_without_privileges_and_lets_it_drain(
 def test_the_image_runs_as_a_user_without_rights_and_stops_by_sigterm() -> None:
     text = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
     steps = [line.split(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
-    known = {"FROM", "ARG", "WORKDIR", "COPY", "RUN", "LABEL", "ENV", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "ENTRYPOINT"}
+    known = {
+        "FROM",
+        "ARG",
+        "WORKDIR",
+        "COPY",
+        "RUN",
+        "LABEL",
+        "ENV",
+        "USER",
+        "VOLUME",
+        "EXPOSE",
+        "STOPSIGNAL",
+        "ENTRYPOINT",
+    }
     assert {step for step, _ in steps} <= known
     last: dict[str, str] = dict(step for step in steps)  # type: ignore[misc]
     assert last["USER"] == "65532:65532"
