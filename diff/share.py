@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ __all__ = ["CandidateShare", "PairFate", "Share", "Task", "Watch", "compare_opti
 
 _ROUTES_TIMED_MAX = 2000
 _RECORDED = "recorded"
+_INSTANCE_CHARS_MAX = 128
+_MIXED = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[0-9A-Za-z]{5,}")
 _FACTS_MAX = 300_000
 _FACTS_A_SHARE_MIN = 50_000
 
@@ -229,38 +232,41 @@ class _Pair:
             if comparison.not_comparable is None:
                 differences, self.witness_swallowed = primary(comparison.differences)
                 self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
-        self.of_the_process = self._of_the_process(options) if subject.one_process else frozenset[str]()
+        self.of_the_process = self._of_the_process(options) if subject.one_process else {}
 
     def compare(self, other: Outcome, options: CompareOptions) -> Comparison:
         """Current against other, each with its own address."""
         own = address_of_recorded(self.exchange) if other.build == _RECORDED else self.addresses.get(other.build)
         return compare_at_home(self.current, other, own, self.addresses.get(self.current.build), options)
 
-    def _of_the_process(self, options: CompareOptions) -> frozenset[str] | None:
-        """Paths at which one process of the current build may always say the same and another one something else.
+    def _of_the_process(self, options: CompareOptions) -> dict[str, list[Seen]] | None:
+        """Where one process of the current build may always say one thing and another process something else.
 
-        Told by the recorded response, which came of another process; None for any path where there is none.
+        By path, what the recorded response says there, which came of another process; nothing of a redacted path. None
+        where there is no recorded response, and it may be so at any path.
         """
         recorded = self._recorded()
         if recorded is None or self.current.response is None:
             return None
+        found: dict[str, list[Seen]] = {path: [] for path in redacted_paths(self.exchange.redacted)}
         differences, _ = primary(self.compare(recorded, options).differences)
-        seen = (seen_of(difference, self.current.end_ns) for difference in differences)
-        return frozenset(one.path for one in seen if _made_anew(one)) | redacted_paths(self.exchange.redacted)
+        for one in (seen_of(difference, self.current.end_ns) for difference in differences):
+            if _made_anew(one) and found.get(one.path) != []:
+                found.setdefault(one.path, []).append(one)
+        return found
 
-    def unwitnessed_of(self, seen: Sequence[Seen]) -> frozenset[str]:
-        """Of what a candidate shows, the paths at which the witness tells nothing."""
-        if self.of_the_process is not None and not self.of_the_process:
-            return self.unwitnessed
-        told = {one.path for one in self.witness_seen or ()}
-        process = {
-            one.path
-            for one in seen
-            if _made_anew(one)
-            and one.path not in told
-            and (self.of_the_process is None or one.path in self.of_the_process)
-        }
-        return self.unwitnessed | process
+    def witness_of(self, seen: Sequence[Seen]) -> tuple[list[Seen] | None, frozenset[str]]:
+        """What the witness shows beside what a candidate shows, and the paths at which it tells nothing."""
+        process = self.of_the_process
+        if self.witness_seen is None or (process is not None and not process):
+            return self.witness_seen, self.unwitnessed
+        told = {one.path for one in self.witness_seen}
+        wanted = {one.path for one in seen if _made_anew(one) and one.path not in told}
+        if process is None:
+            return self.witness_seen, self.unwitnessed | wanted
+        added = [one for path in sorted(wanted) for one in process.get(path, ())]
+        silent = {path for path in wanted if path in process and not process[path]}
+        return [*self.witness_seen, *added], self.unwitnessed | silent
 
     def _recorded(self) -> Outcome | None:
         """The recorded response as an outcome, where it was seen whole."""
@@ -273,9 +279,20 @@ class _Pair:
 
 
 def _made_anew(seen: Seen) -> bool:
-    """True for two values of one class of those that are made anew: uuids, times, tokens."""
-    change = seen.change
-    return change.kind == "value" and change.from_class == change.to_class and is_volatile(change.from_class)
+    """True for two values of one class of those that are made anew (uuids, times, tokens), or two names of instances.
+
+    Such a name has letters and digits mixed where the other has them too, and is alike for the rest: web-7d9f8b-x2x1z.
+    """
+    change, difference = seen.change, seen.difference
+    if change.kind != "value" or change.from_class != change.to_class:
+        return False
+    if is_volatile(change.from_class):
+        return True
+    left, right = difference.left, difference.right
+    if not isinstance(left, str) or not isinstance(right, str) or max(len(left), len(right)) > _INSTANCE_CHARS_MAX:
+        return False
+    shape = _MIXED.sub("*", left)
+    return "*" in shape and shape == _MIXED.sub("*", right)
 
 
 def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, watch: Watch) -> None:
@@ -291,7 +308,7 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
     differences, swallowed = primary(comparison.differences)
     seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
     seen, explained = candidate.rules.sift(pair.route, seen, Documents(pair.current.response, outcome.response))
-    witness = pair.witness_seen
+    witness, unwitnessed = pair.witness_of(seen)
     if witness:
         witness = candidate.rules.without(pair.route, witness, pair.documents)
     only = frozenset(("status", "outcome")) if swallowed or pair.witness_swallowed else None
@@ -306,7 +323,7 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
         facts=pair.facts,
         explained=explained,
         only=only,
-        unwitnessed=pair.unwitnessed_of(seen),
+        unwitnessed=unwitnessed,
     )
     candidate.cascades.note(pair.exchange.id, outcome, apart)
     watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained))

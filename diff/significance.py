@@ -260,7 +260,7 @@ def _without_witness(key: GroupKey, tally: PathTally, change: Change) -> Doubt:
         return Doubt(key, change.kind, tally.count, why)
     why = (
         f"{tally.count} pairs differ and nothing tells how the current build differs from itself here: "
-        "replay with --reference"
+        "replay with --reference URL, another process of it"
     )
     return Doubt(key, change.kind, tally.count, why, f"{key.route} {key.path}: {why}")
 

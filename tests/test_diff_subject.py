@@ -82,6 +82,22 @@ def test_a_uuid_of_the_process_that_became_something_else_is_a_finding(instance:
     assert [one.path for one in report.candidates["candidate"].findings] == ["$['instance']"]
 
 
+@pytest.mark.parametrize(
+    ("mine", "theirs", "findings"),
+    [
+        ("web-7d9f8b-x2x1z", "web-5c44d0-k9p3q", []),
+        ("shop-03e9c", "shop-3084c", []),
+        ("shop-03e9c", "cart-3084c", ["$['instance']"]),
+        ("max-age=600", "max-age=900", ["$['instance']"]),
+        ("green", "blue", ["$['instance']"]),
+    ],
+)
+def test_names_of_instances_are_told_from_other_words(mine: str, theirs: str, findings: list[str]) -> None:
+    said = {"current": response(mine), "reference": response(mine), "candidate": response(theirs)}
+    report = judged(None, said, one_process=True)
+    assert [one.path for one in report.candidates["candidate"].findings] == findings
+
+
 def test_without_a_recorded_response_another_uuid_tells_nothing_and_is_listed() -> None:
     mine = response(IDS["current"])
     said = {"current": mine, "reference": mine, "candidate": response(IDS["candidate"])}
