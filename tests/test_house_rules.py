@@ -22,6 +22,7 @@ SHELLS = (
     "capture/clock.py",
     "capture/cli.py",
     "capture/options.py",
+    "replay/alarm",
     "replay/clients/",
     "replay/alarm",
     "replay/perform",
