@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -134,6 +135,18 @@ def test_hostile_content_stays_text_in_html_and_nothing_can_be_loaded() -> None:
     assert "\x1b" not in page
     assert "\u202e" not in page
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_anchors_of_findings_are_their_own_also_where_candidates_share_a_finding() -> None:
+    defect = next(one for one in DEFECTS if one.name == "a field missing in every row").defect
+    report = judged(run(1, requests=200, sessions=20, defect=defect))
+    (one,) = report.candidates.values()
+    identity = one.findings[0].id
+    assert f'<details id="{identity}"' in as_html(report, "run")
+    page = as_html(dataclasses.replace(report, candidates={"a": one, "b": one}), "run")
+    for anchor in ("c1-", "c2-", f"c1-{identity}", f"c2-{identity}"):
+        assert page.count(f'id="{anchor}"') == 1
+    assert '<a href="#c2-">b</a>' in page
 
 
 def test_hostile_content_stays_in_its_cell_in_markdown() -> None:

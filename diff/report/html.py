@@ -20,14 +20,16 @@ __all__ = ["as_html"]
 _ROWS_MAX = 500
 
 _STYLE = """
-:root{color-scheme:light dark;--line:#8884;--dim:#777;--red:#c62828;--amber:#b26a00;--green:#2e7d32;--blue:#1565c0}
+:root{color-scheme:light dark;--line:#8884;--dim:#666;--red:#c62828;--amber:#9a5b00;--green:#2e7d32;--blue:#1565c0}
+@media (prefers-color-scheme:dark){:root{--dim:#aaa;--red:#ff8a80;--amber:#ffb74d;--green:#81c784;--blue:#90caf9}}
 body{font:15px/1.5 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-size:1rem;margin:1.5rem 0 .3rem}
-table{border-collapse:collapse;width:100%;font-size:.92em}th,td{text-align:left;padding:.25rem .6rem .25rem 0;
+table{border-collapse:collapse;width:100%;font-size:.92em}th,td{text-align:left;padding:.25rem 1.4rem .25rem 0;
 border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--dim);font-weight:500}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 code{font:.92em ui-monospace,monospace;word-break:break-all}
 details{border:1px solid var(--line);border-radius:.4rem;margin:.4rem 0;padding:.4rem .8rem}summary{cursor:pointer}
+table.small{width:auto}li,td,p,h2{overflow-wrap:anywhere}details:target{outline:2px solid var(--blue)}
 .promote,.faster{color:var(--green)}.hold,.slower,.breaking{color:var(--red)}
 .inconclusive,.behavioural{color:var(--amber)}.cosmetic{color:var(--blue)}.dim{color:var(--dim)}.tag{font-weight:600}
 """.strip()
@@ -48,8 +50,12 @@ def as_html(report: Report, where: str) -> str:
         _list(report.reasons),
         _ledger(report),
     ]
-    for name in sorted(report.candidates):
-        parts += _candidate(name, report.candidates[name])
+    several = len(report.candidates) > 1
+    if several:
+        parts.append(_contents(report))
+    for number, name in enumerate(sorted(report.candidates), 1):
+        # Candidates may share a finding, and an anchor is one place.
+        parts += _candidate(name, report.candidates[name], f"c{number}-" if several else "")
     parts.append("</body></html>\n")
     return "\n".join(parts)
 
@@ -62,8 +68,26 @@ def _list(lines: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{_text(line, 500)}</li>" for line in lines) + "</ul>"
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: frozenset[int] = frozenset()) -> str:
-    """Cells are HTML already."""
+def _contents(report: Report) -> str:
+    rows = [
+        (
+            f'<a href="#c{number}-">{_text(name)}</a>',
+            f'<span class="{candidate.verdict}">{candidate.verdict}</span>',
+            str(len(candidate.findings)),
+        )
+        for number, (name, candidate) in enumerate(sorted(report.candidates.items()), 1)
+    ]
+    return "<h2>Candidates</h2>" + _table(("candidate", "verdict", "findings"), rows, frozenset((2,)), small=True)
+
+
+def _table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: frozenset[int] = frozenset(),
+    *,
+    small: bool = False,
+) -> str:
+    """Cells are HTML already; small: no wider than its content."""
 
     def row(tag: str, cells: Sequence[str]) -> str:
         return "".join(
@@ -72,7 +96,8 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: froz
         )
 
     body = "".join(f"<tr>{row('td', cells)}</tr>" for cells in rows)
-    return f"<table><thead><tr>{row('th', headings)}</tr></thead><tbody>{body}</tbody></table>"
+    kind = ' class="small"' if small else ""
+    return f"<table{kind}><thead><tr>{row('th', headings)}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _ledger(report: Report) -> str:
@@ -83,25 +108,27 @@ def _ledger(report: Report) -> str:
         kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(ledger.failed[build].items())) or "none"
         rows.append((_text(build), str(ledger.answered[build]), kinds))
     return f"<h2>Ledger</h2><p>{ledger.planned} planned, {ledger.sent} sent; skipped: {skipped}</p>" + _table(
-        ("build", "answered", "failed"), rows, frozenset((1,))
+        ("build", "answered", "failed"), rows, frozenset((1,)), small=True
     )
 
 
-def _candidate(name: str, candidate: CandidateReport) -> list[str]:
+def _candidate(name: str, candidate: CandidateReport, anchor: str) -> list[str]:
     totals = candidate.totals
     not_comparable = sum(totals.not_comparable.values())
     why = ", ".join(f"{_text(reason)} {n}" for reason, n in sorted(totals.not_comparable.items()))
     numbers = (totals.same, totals.expected, totals.noisy, totals.different, not_comparable)
+    heading = f' id="{anchor}"' if anchor else ""
     parts = [
-        f'<h2>{_text(name)}: <span class="{candidate.verdict}">{candidate.verdict}</span></h2>',
+        f'<h2{heading}>{_text(name)}: <span class="{candidate.verdict}">{candidate.verdict}</span></h2>',
         _table(
             ("same", "expected", "noisy", "different", "not comparable"),
             [tuple(str(number) for number in numbers)],
             frozenset(range(5)),
+            small=True,
         ),
         f'<p class="dim">not comparable: {why}</p>' if why else "",
         f"<h3>Findings ({len(candidate.findings)})</h3>",
-        *(_finding(finding) for finding in candidate.findings[:_ROWS_MAX]),
+        *(_finding(finding, anchor) for finding in candidate.findings[:_ROWS_MAX]),
         _cut(len(candidate.findings)),
     ]
     if candidate.expected:
@@ -137,9 +164,10 @@ def _cut(count: int) -> str:
     return f'<p class="dim">{count - _ROWS_MAX} more are in the JSON report.</p>' if count > _ROWS_MAX else ""
 
 
-def _finding(finding: Finding) -> str:
+def _finding(finding: Finding, anchor: str) -> str:
     route = f"{len(finding.routes)} routes" if finding.routes else finding.route
-    follows = f' <span class="dim">follows from {finding.caused_by}</span>' if finding.caused_by else ""
+    cause = finding.caused_by
+    follows = f' <span class="dim">follows from <a href="#{anchor}{cause}">{cause}</a></span>' if cause else ""
     head = (
         f'<span class="tag {finding.severity}">{finding.severity}</span> {_text(route)} '
         f"<code>{_text(finding.path)}</code> {finding.kind}, {finding.count} of {finding.pairs}{follows}"
@@ -168,7 +196,7 @@ def _finding(finding: Finding) -> str:
     body = "".join(f"<p>{line}</p>" for line in lines)
     is_open = "" if finding.caused_by else " open"
     table = _table(("example", "place", "current", "candidate"), rows) if rows else ""
-    return f'<details id="{finding.id}"{is_open}><summary>{head}</summary>{body}{table}</details>'
+    return f'<details id="{anchor}{finding.id}"{is_open}><summary>{head}</summary>{body}{table}</details>'
 
 
 def _timing(candidate: CandidateReport) -> list[str]:
