@@ -246,7 +246,9 @@ class Binder:
                 entries = session.supplied[value] = []
                 if _FOLDS.match(value):
                     session.folded.setdefault(value.lower(), value)
-            if len(entries) < _ENTRIES_MAX and sum(words == known for _, _, known in entries) < _SOURCES_MAX:
+            if not entries or (
+                len(entries) < _ENTRIES_MAX and sum(words == known for _, _, known in entries) < _SOURCES_MAX
+            ):
                 entries.append((source, ended, words))
 
     def _values(self, response: Response, coded: bool) -> dict[Place, str]:
@@ -296,6 +298,10 @@ def _words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place
 
     values: all that this response supplied.
     """
+    if not place.inner and place.path:
+        last = place.path[-1]
+        if isinstance(last, str) and last.lower() not in _GENERIC:
+            return _words(last)  # the usual leaf of a document: its key says it
     names = place.names()
     if not names:
         return around

@@ -32,6 +32,7 @@ __all__ = ["Performer"]
 _SLICE = 128
 _TICK_S = 0.05
 _STALL_NS = 5_000_000
+_NEVER = 1 << 30
 
 
 class Performer:
@@ -151,7 +152,9 @@ class Performer:
         self._alarm = Alarm(self._wake)
         thresholds = gc.get_threshold()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)  # what is made per request has no cycles; full collections only cost pauses
+        # What is made per request has no cycles. What sessions remember lives long, and looking through it again and
+        # again took as long as all else: only what is new is looked through.
+        gc.set_threshold(50_000, _NEVER, _NEVER)
         try:
             self._wake()
             await self._done

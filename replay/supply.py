@@ -26,6 +26,9 @@ _BODY_MAX = 4 << 20
 _DEPTH_MAX = 64
 _TEXT_MAX = 4096
 _VALUE_MAX = 8192
+_PLAIN_LENGTH = 8
+_BEGINS_MORE = "/{"
+"""A value of a JSON document that is so short and does not begin so has nothing inside it."""
 _PLAIN = (
     "date server connection keep-alive transfer-encoding content-length content-type content-encoding content-language"
     " cache-control expires age vary via pragma allow accept-ranges content-range set-cookie trailer upgrade warning"
@@ -76,7 +79,10 @@ def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
     kind = (header(response.headers, "content-type") or "").lower()
     if looks_like_json(kind, body):
         for place, value in json_leaves(body):
-            yield from _expand(place, value)
+            if len(value) <= _PLAIN_LENGTH and value[:1] not in _BEGINS_MORE:
+                yield place, value
+            else:
+                yield from _expand(place, value)
     elif looks_like_xml(kind, body) and (leaves := xml_leaves(body)):
         for leaf in leaves:
             yield from _expand(leaf.place, leaf.text.strip())
@@ -101,18 +107,23 @@ def json_leaves(body: bytes) -> Iterator[tuple[Place, str]]:
 
 
 def _leaves(value: Any, path: tuple[Step, ...], depth: int) -> Iterator[tuple[Place, str]]:
-    if isinstance(value, str):
-        yield Place("json", path), value
-    elif isinstance(value, dict):
-        if depth < _DEPTH_MAX:
-            for key, item in value.items():
-                yield from _leaves(item, (*path, key), depth + 1)
-    elif isinstance(value, list):
-        if depth < _DEPTH_MAX:
-            for index, item in enumerate(value):
-                yield from _leaves(item, (*path, index), depth + 1)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        yield Place("json", path), str(value)
+    """Of what a JSON decoder made, in document order; one generator for all levels, as this is done for each body."""
+    stack: list[tuple[tuple[Step, ...], Iterator[tuple[Any, Any]]]] = []
+    stack.append((path, iter(((None, value),))))
+    while stack:
+        path, items = stack[-1]
+        for key, item in items:
+            kind = type(item)
+            if kind is str:
+                yield Place("json", path if key is None else (*path, key)), item
+            elif kind is int:
+                yield Place("json", path if key is None else (*path, key)), str(item)
+            elif (kind is dict or kind is list) and depth + len(stack) <= _DEPTH_MAX:
+                inner = iter(item.items()) if kind is dict else iter(enumerate(item))
+                stack.append((path if key is None else (*path, key), inner))
+                break
+        else:
+            stack.pop()
 
 
 def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
