@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from replay.shared_progress import Said, clear, heard, said_by, say
+
 if TYPE_CHECKING:
     from replay.perform import Performer
 
-__all__ = ["Progress", "state_of"]
+__all__ = ["Progress", "SaidProgress", "SharedProgress", "state_of"]
 
 _REFRESH_S = 0.25
 
 
-def state_of(performer: Performer, rate: float) -> str:
+def state_of(said: Said, rate: float) -> str:
     """One line: requests a second, median lateness, and the failures of each build that has any."""
-    late_ms = performer.lateness.quantile(0.5) / 1e6
-    parts = [f"{rate:.0f}/s", f"late {late_ms:.1f} ms"]
-    for stage in performer.stages:
-        failed = sum(stage.failed.values())
-        if failed:
-            parts.append(f"{stage.name} failed {failed}")
+    parts = [f"{rate:.0f}/s", f"late {said.late_ns / 1e6:.1f} ms"]
+    parts += [f"{name} failed {count}" for name, count in said.failed.items() if count]
     return "  ".join(parts)
 
 
-class Progress:
-    """A bar on stderr that follows a performer until it is closed; made inside the running loop."""
+class _Shown:
+    """A bar on stderr that is fed with what was said."""
 
-    def __init__(self, performer: Performer, total: int) -> None:
-        self._performer = performer
+    def __init__(self, total: int) -> None:
         self._bar = Bar(
             TextColumn("replay"),
             BarColumn(),
@@ -45,22 +46,84 @@ class Progress:
             transient=True,
         )
         self._task = self._bar.add_task("replay", total=total or None, state="")
+        self._before, self._at = 0, time.monotonic()
         self._bar.start()
+
+    def show(self, said: Said) -> None:
+        now = time.monotonic()
+        rate = (said.done - self._before) / max(now - self._at, 1e-9)
+        self._before, self._at = said.done, now
+        self._bar.update(self._task, completed=said.done, state=state_of(said, max(rate, 0.0)))
+
+    def stop(self, said: Said) -> None:
+        with contextlib.suppress(ValueError):
+            self._bar.update(self._task, completed=said.done)
+        self._bar.stop()
+
+
+class _Following:
+    """Calls a function again and again in the running loop until it is closed."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self._step = step
         self._follower = asyncio.get_running_loop().create_task(self._follow())
 
     async def _follow(self) -> None:
-        loop = asyncio.get_running_loop()
-        before, at = 0, loop.time()
         while True:
             await asyncio.sleep(_REFRESH_S)
-            done, now = self._performer.planned, loop.time()
-            rate = (done - before) / max(now - at, 1e-9)
-            before, at = done, now
-            self._bar.update(self._task, completed=done, state=state_of(self._performer, rate))
+            self._step()
+
+    def close(self) -> None:
+        self._follower.cancel()
+
+
+class Progress:
+    """A bar on stderr that follows a performer until it is closed; made inside the running loop."""
+
+    def __init__(self, performer: Performer, total: int) -> None:
+        self._performer = performer
+        self._shown = _Shown(total)
+        self._following = _Following(lambda: self._shown.show(said_by(performer)))
 
     def close(self) -> None:
         """Take the bar away."""
-        self._follower.cancel()
-        with contextlib.suppress(ValueError):
-            self._bar.update(self._task, completed=self._performer.planned)
-        self._bar.stop()
+        self._following.close()
+        self._shown.stop(said_by(self._performer))
+
+
+class SaidProgress:
+    """Says in the run directory how far the performer of one share has come, until it is closed."""
+
+    def __init__(self, performer: Performer, run_dir: Path, index: int) -> None:
+        self._performer, self._run_dir, self._index = performer, run_dir, index
+        self._following = _Following(self._say)
+
+    def _say(self) -> None:
+        say(self._run_dir, self._index, said_by(self._performer))
+
+    def close(self) -> None:
+        """Say it a last time."""
+        self._following.close()
+        self._say()
+
+
+class SharedProgress:
+    """A bar on stderr that shows how far all processes of a run have come, from a thread of its own."""
+
+    def __init__(self, run_dir: Path, total: int) -> None:
+        self._run_dir = run_dir
+        self._shown = _Shown(total)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        while not self._over.wait(_REFRESH_S):
+            self._shown.show(heard(self._run_dir))
+
+    def close(self) -> None:
+        """Take the bar and the files away."""
+        self._over.set()
+        self._thread.join(5)
+        self._shown.stop(heard(self._run_dir))
+        clear(self._run_dir)

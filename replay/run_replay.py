@@ -41,9 +41,10 @@ def run_replay(
 
     resume: `run_dir` is a partial run of this log and these builds; what is not in it is performed and added. watch:
     called with (performer, exchanges in the log) once the performance begins; what it returns is closed at the end (a
-    progress bar). Blocks until the run is complete; SIGINT and SIGTERM end it early, with what is in flight finished
-    and the run marked partial; a second one ends it at once. Raises UsageError, BadInput, RunFailed (a build is not
-    there, the disk is full), and then nothing was sent or the run says what was.
+    progress bar); where several processes perform, a bar of what all of them say stands for it. Blocks until the run
+    is complete; SIGINT and SIGTERM end it early, with what is in flight finished and the run marked partial; a second
+    one ends it at once. Raises UsageError, BadInput, RunFailed (a build is not there, the disk is full), and then
+    nothing was sent or the run says what was.
     """
     opened = open_log(log)
     try:
@@ -59,7 +60,7 @@ def run_replay(
                 load_hook(build.hook, f"[build.{build.name}] hook")
         if config.workers == 1 and config.cluster is None:
             return run_on_loop(_replay(config, opened, builds, run_dir, watch, log_config, earlier))
-        return _spread(config, opened, str(log), builds, run_dir, log_config, earlier)
+        return _spread(config, opened, str(log), builds, run_dir, watch, log_config, earlier)
     finally:
         opened.close()
 
@@ -166,24 +167,38 @@ def _spread(
     location: str,
     builds: Sequence[Build],
     run_dir: Path,
+    watch: Watch | None,
     log_config: LogConfig | None,
     earlier: Run | None,
 ) -> Run:
     """Several processes, here or on a cluster: each writes its share into the run, the manifest is written here."""
-    manifest, _ = run_on_loop(_begin(config, log, builds, earlier))
+    manifest, total = run_on_loop(_begin(config, log, builds, earlier))
     writer = RunWriter(run_dir, manifest, log_config)
-    task = ShareTask(config, location, tuple(builds), str(run_dir), manifest["run"], log_config)
-    error: RunFailed | None = None
-    if config.cluster is not None:
-        from replay.spread import perform_on_cluster
+    task = ShareTask(
+        config, location, tuple(builds), str(run_dir), manifest["run"], log_config, progress=watch is not None
+    )
+    shown = None
+    if watch is not None:
+        from replay.progress import SharedProgress
 
-        summaries, error = perform_on_cluster(task, config.cluster)
-    else:
-        from replay.workers import perform_in_workers
-
-        summaries, error = perform_in_workers(task)
+        shown = SharedProgress(run_dir, total * config.loop)
+    try:
+        summaries, error = _perform_shares(task)
+    finally:
+        if shown is not None:
+            shown.close()
     # The records are the truth, also where a process died before it could say what it had done.
     ledger = open_run(run_dir).count()
     final = _end(summaries or [empty_summary([build.name for build in builds])], config, log, error)
     writer.close({**final, "ledger": ledger})
     return open_run(run_dir)
+
+
+def _perform_shares(task: ShareTask) -> tuple[list[dict[str, Any]], RunFailed | None]:
+    if task.config.cluster is not None:
+        from replay.spread import perform_on_cluster
+
+        return perform_on_cluster(task, task.config.cluster)
+    from replay.workers import perform_in_workers
+
+    return perform_in_workers(task)

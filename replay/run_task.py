@@ -12,7 +12,7 @@ from capture.settings import LogConfig
 from replay.builds import Build
 from replay.run import RunWriter, open_run
 from replay.run_loop import run_on_loop
-from replay.run_share import Share, perform_share
+from replay.run_share import Share, Watch, perform_share
 from replay.settings import ReplayConfig
 
 __all__ = ["ShareTask", "perform_task"]
@@ -20,7 +20,10 @@ __all__ = ["ShareTask", "perform_task"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ShareTask:
-    """What every share of one run has in common; log and run_dir must be reachable from every process."""
+    """What every share of one run has in common; log and run_dir must be reachable from every process.
+
+    progress: whether each says in the run directory how far it has come.
+    """
 
     config: ReplayConfig
     log: str
@@ -28,6 +31,7 @@ class ShareTask:
     run_dir: str
     run_id: str
     log_config: LogConfig | None = None
+    progress: bool = False
 
 
 def perform_task(task: ShareTask, index: int, count: int, start_ns: int | None) -> dict[str, Any]:
@@ -37,12 +41,17 @@ def perform_task(task: ShareTask, index: int, count: int, start_ns: int | None) 
     another one. Raises RunFailed where it was ended by an error; what it had done is in the run.
     """
     run_dir = Path(task.run_dir)
+    watch: Watch | None = None
+    if task.progress:
+        from replay.progress import SaidProgress
+
+        watch = lambda performer, _: SaidProgress(performer, run_dir, index)  # noqa: E731
     with open_log(task.log) as log:
         writer = RunWriter(run_dir, None, task.log_config)
         summary, error = run_on_loop(
             perform_share(
                 task.config, log, task.builds, writer, task.run_id, Share(index, count), start_ns=start_ns,
-                earlier=open_run(run_dir),
+                earlier=open_run(run_dir), watch=watch,
             )
         )  # fmt: skip
         writer.close({})
