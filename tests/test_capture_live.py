@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -364,3 +365,23 @@ def test_the_mirror_reads_its_rules_again_too(tmp_path: Path) -> None:
     with open_log(tmp_path / "log") as log:
         targets = sorted(exchange.request.target for exchange in log.exchanges())
     assert sum("redfox77" in target for target in targets) == 1
+
+
+@pytest.mark.net
+def test_an_admin_address_that_is_a_unix_socket_takes_changes_and_is_gone_at_the_end(site: int, tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    arguments = ("--admin", f"unix:{path}", "--messages", "json")
+    with relay_process(f"127.0.0.1:{site}", tmp_path / "log", *arguments, environ=KEY) as relay:
+        assert json.loads(read_until(relay, "admin address"))["listen"] == f"unix:{path}"
+        body = b'{"sample": 0}'
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(path))
+            client.sendall(b"PUT /sampling HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            answer = b""
+            while piece := client.recv(1 << 16):
+                answer += piece
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        ask(relay)
+        assert relay.stop().sampled_out == 1
+    assert not path.exists()

@@ -72,20 +72,20 @@ def relay(ctx: click.Context, /, **arguments: Any) -> None:
     where = options.listen
     if where.path is None:
         where = Address(where.host, sockets[0][0].getsockname()[1])
-    admin = bind(parse_address(config.admin, "--admin"), "--admin") if config.admin is not None else []
+    admin_where = parse_address(config.admin, "--admin") if config.admin is not None else None
+    admin = _Admin(admin_where, options.upstream, config.admin_changes)
     try:
         if config.workers > 1:
             if where.path is not None:
                 raise UsageError("--workers: several processes cannot share a unix socket; listen on a port")
             sockets += [bind(where, "--listen", reuse_port=True) for _ in range(config.workers - 1)]
-            fleet = Fleet(run, sockets, config.messages)
-            counts = _run_fleet(fleet, _Admin(admin, options.upstream, config.admin_changes), where)
+            counts = _run_fleet(Fleet(run, sockets, config.messages), admin, where)
         else:
-            counts = _run_one(run, sockets[0], _Admin(admin, options.upstream, config.admin_changes), where)
+            counts = _run_one(run, sockets[0], admin, where)
     finally:
-        for path in (where.path, *(sock.getsockname() for sock in admin if sock.family == socket.AF_UNIX)):
-            if path is not None:
-                Path(path).unlink(missing_ok=True)
+        admin.remove()
+        if where.path is not None:
+            Path(where.path).unlink(missing_ok=True)
     _print(counts.line())
 
 
@@ -127,13 +127,14 @@ def _run_fleet(fleet: Fleet, admin: _Admin, where: Address) -> Conservation:
         fleet.close()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Admin:
-    """The admin address: bound sockets (none where there is none), what readiness asks for, and who may change."""
+    """The admin address: bound at once, None for none; what readiness asks for, and who may change the sampling."""
 
-    sockets: list[socket.socket]
-    upstream: Address
-    open_to_all: bool
+    def __init__(self, where: Address | None, upstream: Address, open_to_all: bool) -> None:
+        self._path = where.path if where is not None else None
+        self._sockets = bind(where, "--admin") if where is not None else []
+        self._upstream = upstream
+        self._open_to_all = open_to_all
 
     async def serve(
         self,
@@ -141,19 +142,24 @@ class _Admin:
         draining: Callable[[], bool],
         sampling: Callable[[Mapping[str, Any] | None], Awaitable[dict[str, Any]]],
     ) -> None:
+        """Serve in the running loop, and say where."""
+
         async def ready() -> str | None:
-            return "draining" if draining() else await upstream_answers(self.upstream)
+            return "draining" if draining() else await upstream_answers(self._upstream)
 
         async def latest() -> dict[str, Any]:
             return state()
 
-        if self.sockets:
-            source = AdminSource(latest, ready, lambda: _degraded(state()), sampling, self.open_to_all)
-            await AdminServer(source).start(self.sockets)
-            first = self.sockets[0]
-            unix = first.family == socket.AF_UNIX
-            where = Address(path=first.getsockname()) if unix else Address(*first.getsockname()[:2])
-            say("admin address", listen=str(where))
+        if self._sockets:
+            source = AdminSource(latest, ready, lambda: _degraded(state()), sampling, self._open_to_all)
+            await AdminServer(source).start(self._sockets)
+            name = self._sockets[0].getsockname()
+            say("admin address", listen=str(Address(*name[:2]) if self._path is None else Address(path=self._path)))
+
+    def remove(self) -> None:
+        """Remove the file of a unix socket."""
+        if self._path is not None:
+            Path(self._path).unlink(missing_ok=True)
 
 
 def _degraded(now: dict[str, Any]) -> str:
