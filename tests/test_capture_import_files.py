@@ -276,6 +276,14 @@ def test_broken_payloads_of_goreplay_are_skipped_with_their_offset(tmp_path: Pat
     ]
 
 
+def test_a_response_that_stands_before_its_request_is_joined_with_it(tmp_path: Path) -> None:
+    taken, skipped = read_gor(tmp_path, b"2 aa 200 9\n" + ANSWER, b"2 zz 5 5\n" + ANSWER, GOR)
+    assert [item.code for item in skipped] == ["no_request"]
+    (exchange,) = taken
+    assert exchange.response is not None
+    assert exchange.complete
+
+
 @given(st.lists(st.sampled_from([GOR, b"2 aa 200 9\n" + ANSWER, SEPARATOR, b"\xff", b"1 ", b"\n"]), max_size=8))
 def test_no_bytes_break_the_goreplay_reader(pieces: list[bytes]) -> None:
     import tempfile

@@ -53,6 +53,17 @@ class _Join:
         return len(self.request) + len(self.response or b"")
 
 
+@dataclass(frozen=True, slots=True)
+class _Early:
+    """A response that stands before its request in the file. at: byte offset of its payload."""
+
+    at: int
+    replayed: bool
+    content: bytes
+    time_ns: int
+    latency_ns: int
+
+
 def recognise(head: bytes) -> bool:
     """True where the file begins with a payload's first line, and an HTTP message or the monkeys follow."""
     found = _HEAD.match(head)
@@ -62,6 +73,7 @@ def recognise(head: bytes) -> bool:
 def read(path: Path) -> Iterator[Found | Skipped]:
     """Every request with its response, in the order of the requests as far as memory bounds allow."""
     waiting: OrderedDict[bytes, _Join] = OrderedDict()
+    early: OrderedDict[bytes, _Early] = OrderedDict()
     held = 0
     with opened(path) as stream:
         for at, payload in _payloads(stream):
@@ -75,18 +87,34 @@ def read(path: Path) -> Iterator[Found | Skipped]:
                 if key in waiting:
                     held -= waiting[key].bytes
                     yield _finish(waiting.pop(key))
-                waiting[key] = _Join(at, content, time_ns)
+                join = waiting[key] = _Join(at, content, time_ns)
+                held += len(content)
+                if (answer := early.pop(key, None)) is not None:
+                    held += _respond(join, answer.replayed, answer.content, answer.time_ns, answer.latency_ns)
+                    held -= len(answer.content)
+            elif key not in waiting and key not in early:
+                early[key] = _Early(at, kind == b"3", content, time_ns, latency)
                 held += len(content)
             elif key not in waiting:
-                yield Skipped(f"byte {at}", "no_request", f"a response whose request is not there (id {key.decode()})")
+                yield _without_request(key, at)
             else:
                 held += _respond(waiting[key], kind == b"3", content, time_ns, latency)
+            while early and (len(early) > _WAITING_MAX or held > _WAITING_BYTES_MAX):
+                key, answer = early.popitem(last=False)
+                held -= len(answer.content)
+                yield _without_request(key, answer.at)
             while len(waiting) > _WAITING_MAX or held > _WAITING_BYTES_MAX:
                 _, oldest = waiting.popitem(last=False)
                 held -= oldest.bytes
                 yield _finish(oldest)
+    for key, answer in early.items():
+        yield _without_request(key, answer.at)
     for join in waiting.values():
         yield _finish(join)
+
+
+def _without_request(key: bytes, at: int) -> Skipped:
+    return Skipped(f"byte {at}", "no_request", f"a response whose request is not there (id {key.decode()})")
 
 
 def _payloads(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
