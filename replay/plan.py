@@ -34,7 +34,7 @@ SKIP_REASONS = {
 """Every reason for which a planned request is not sent, and what it means."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_TARGET = re.compile(r"[^\x00-\x20\x7f]+\Z")
+_TARGET = re.compile(r"[^\x00-\x20\x7f\u0100-\U0010ffff]+\Z")
 _OVERLAP_MAX = 256
 _ROWS_MAX = 4096
 
@@ -90,8 +90,13 @@ def _scan(headers: Headers) -> tuple[bool, bool, bool]:
         row = _rows[names] = _row(names)
     valid, marked, upgrades = row
     text = "".join(values)
-    valid = valid and "\r" not in text and "\n" not in text and "\0" not in text
+    valid = valid and "\r" not in text and "\n" not in text and "\0" not in text and _is_latin(text)
     return valid, marked, any("websocket" in values[at].lower() for at in upgrades)
+
+
+def _is_latin(text: str) -> bool:
+    """False where the text is not what a byte each can hold, as text from a wire is: another program wrote this log."""
+    return text.isascii() or max(text) <= "\xff"
 
 
 _rows: dict[tuple[str, ...], tuple[bool, bool, tuple[int, ...]]] = {}
