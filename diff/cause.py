@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from diff.difference import Difference
 from diff.odd import GroupKey
 from replay.outcome import Outcome
 
-__all__ = ["CascadeLedger", "primary"]
+__all__ = ["CascadeLedger", "Primary", "primary", "shared_followers"]
 
 _BODY_VALIDATORS = frozenset(
     {"etag", "content-md5", "digest", "content-digest", "repr-digest", "content-length", "last-modified"}
@@ -19,8 +20,17 @@ _BODY_VALIDATORS = frozenset(
 _REMEMBERED_MAX = 100_000
 
 
-def primary(differences: Sequence[Difference]) -> tuple[list[Difference], bool]:
-    """The differences that are not mere consequences of another in the same pair, and whether the rest was swallowed.
+class Primary(NamedTuple):
+    """kept: the differences that are not mere consequences of another in the same pair. swallowed: the rest of the
+    response was, by a greater one. followers: validators with another value, which another body explains."""
+
+    kept: list[Difference]
+    swallowed: bool
+    followers: tuple[Difference, ...] = ()
+
+
+def primary(differences: Sequence[Difference]) -> Primary:
+    """What of a pair's differences is the cause, and what only follows.
 
     An answer against a failure stands alone, and so does another status: such a pair's bodies are different documents.
     Where the body differs, validators and lengths computed from it follow; where the content type changed, a body of
@@ -29,15 +39,15 @@ def primary(differences: Sequence[Difference]) -> tuple[list[Difference], bool]:
     for place in ("outcome", "status"):
         alone = [difference for difference in differences if difference.place == place]
         if alone:
-            return alone, True
+            return Primary(alone, True)
     body_differs = any(difference.place == "body" for difference in differences)
     if not body_differs:
-        return list(differences), False
+        return Primary(list(differences), False)
     retyped = any(
         difference.place == "header" and difference.path == ("content-type",) and difference.kind == "value"
         for difference in differences
     )
-    kept = []
+    kept, followers = [], []
     for difference in differences:
         if (
             difference.place == "header"
@@ -45,11 +55,24 @@ def primary(differences: Sequence[Difference]) -> tuple[list[Difference], bool]:
             and difference.path
             and difference.path[0] in _BODY_VALIDATORS
         ):
+            followers.append(difference)
             continue
         if retyped and difference.place == "body" and not difference.path:
             continue
         kept.append(difference)
-    return kept, False
+    return Primary(kept, False, tuple(followers))
+
+
+def shared_followers(
+    candidate: Sequence[Difference], witness: Sequence[Difference]
+) -> tuple[list[Difference], list[Difference]]:
+    """The validators that follow another body on both sides.
+
+    Where even the witness has another body, all three have other validators, and whether those repeat, or are written
+    otherwise, can still be told. A validator that only one side has changed follows from that side's body.
+    """
+    both = {one.path for one in candidate} & {one.path for one in witness}
+    return [one for one in candidate if one.path in both], [one for one in witness if one.path in both]
 
 
 class CascadeLedger:

@@ -1,8 +1,9 @@
-"""What can still be told of a field on which all builds disagree: whether it repeats, is shifted, or breaks a renaming.
+"""What can still be told of a field on which all builds disagree: whether it repeats, is shifted, counts otherwise...
 
 Each facet is judged as values are elsewhere: how often does the candidate alone show it, how often the witness alone. A
-uuid that turned constant repeats; a time in another zone is shifted; two ids that changed places break the one-to-one
-renaming between the current build's ids and the candidate's.
+uuid that turned constant repeats; a time in another zone is shifted; a counter that goes up by two steps otherwise; a
+float of ten times the jitter is scattered; a uuid of another version is written otherwise; two ids that changed places
+break the one-to-one renaming between the current build's ids and the candidate's.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from typing import Any
 
 import xxhash
 
+from diff.forms import form_of
 from diff.odd import Change, Odd, Seen
 from diff.values import is_time, number_of
 
 __all__ = ["Facets", "Renamings", "lasting_mark", "mark_of"]
 
 _RECENT = 16
+_RECENT_TEXTS = 128
+_POSITIONS_MAX = 512
+_SESSIONS_MAX = 512
 _ROWS_MAX = 32
 _SHIFTS_MAX = 200
 _SHIFTS_MIN = 20
@@ -54,23 +59,34 @@ class Facets:
     """The facets of one place for one candidate, in bounded memory."""
 
     __slots__ = (
-        "_ahead", "_behind", "_flips", "_later", "_recent", "_shifts", "_spreads", "change", "renamed", "repeats",
+        "_ahead", "_behind", "_flips", "_form", "_forms", "_last", "_later", "_outer", "_recent", "_shifts", "_spreads",
+        "_steps", "change", "positions", "renamed", "repeats",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.change: Change | None = None
         self.repeats = Odd()
         self.renamed = Odd()
+        # Where in the plan the candidate alone repeated itself, or was written otherwise: by the name of the facet.
+        self.positions: dict[str, list[int]] = {}
+        self._forms = Odd()
+        self._form = ("", "")
+        self._steps = Odd()
+        self._last: tuple[int, int, int] | None = None
         self._ahead = Odd()
         self._behind = Odd()
-        self._recent: tuple[list[int], list[int], list[int]] = ([], [], [])
+        # By session: how often candidate, witness and current lay furthest from the other two.
+        self._outer: dict[int, list[int]] = {}
+        self._recent: tuple[dict[int, None], dict[int, None], dict[int, None]] = ({}, {}, {})
         self._shifts: list[float] = []
         self._spreads: list[float] = []
         # Of current against witness: how often the witness was later, and how often that changed from one to the next.
         self._later: list[bool] = []
         self._flips = 0
 
-    def observe(self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int, renamings: Renamings) -> None:
+    def observe(
+        self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int, position: int, renamings: Renamings
+    ) -> None:
         """One request in which current, candidate and witness all gave another value here."""
         theirs = {seen.difference.path: seen for seen in witness[:_ROWS_MAX]}
         broken = [False, False]
@@ -84,7 +100,9 @@ class Facets:
             self.change = change
             values = ours.difference.right, other.difference.right, ours.difference.left
             if number == 0:
-                self._observe_repeats(values, session)
+                self._observe_repeats(values, session, position)
+                self._observe_form(values, session, position)
+                self._observe_step(values, session, position)
                 if not (ours.momentary and other.momentary):
                     self._observe_shift(*values, session)
             # Times are no names: two fields may tell one moment in one build and two in the other.
@@ -101,6 +119,13 @@ class Facets:
             self.change = other.change
         self.repeats.merge_apart(other.repeats)
         self.renamed.merge_apart(other.renamed)
+        for name, places in other.positions.items():
+            self.positions[name] = sorted(self.positions.get(name, []) + places)[:_POSITIONS_MAX]
+        self._forms.merge_apart(other._forms)
+        self._form = self._form if any(self._form) else other._form
+        self._steps.merge_apart(other._steps)
+        for session, counts in itertools.islice(other._outer.items(), _SESSIONS_MAX - len(self._outer)):
+            self._outer[session] = counts
         self._ahead.merge_apart(other._ahead)
         self._behind.merge_apart(other._behind)
         room = max(0, _SHIFTS_MAX - len(self._shifts))
@@ -113,9 +138,10 @@ class Facets:
             self._later += taken
 
     def tests(self) -> Iterator[tuple[str, Change, Odd]]:
-        """Name of the facet ("repeats", "renamed", "shift"), the change that it would be told as, and the counts.
+        """Name of the facet, the change that it would be told as, and the counts.
 
-        "renamed" counts candidate and witness alone; "shift" was one of two directions.
+        "repeats": values come again; "renamed" counts candidate and witness alone; "form": they are written otherwise;
+        "step": a counter goes on otherwise; "shift" was one of two directions; "spread": values lie further apart.
         """
         if self.change is None:
             return
@@ -124,24 +150,68 @@ class Facets:
             yield "repeats", Change("value", f"{name}, varying", f"{name}, repeating"), self.repeats
         if self.renamed.seen:
             yield "renamed", Change("value", f"{name}, renamed one to one", f"{name}, mixed up"), self.renamed
-        direction = self._shifted()
-        if direction is not None:
-            yield "shift", Change("value", name, f"{name}, {direction[0]}"), direction[1]
+        if self._forms.seen:
+            before, after = (f"{name}, {form}" if form else name for form in self._form)
+            yield "form", Change("value", before, after), self._forms
+        if self._steps.seen:
+            yield "step", Change("value", f"{name}, counting", f"{name}, counting otherwise"), self._steps
+        if self._crossing():
+            direction = self._shifted()
+            if direction is not None:
+                yield "shift", Change("value", name, f"{name}, {direction[0]}"), direction[1]
+            elif self._scattered():
+                yield "spread", Change("value", name, f"{name}, scattered"), self._outermost()
 
-    def _observe_repeats(self, values: Sequence[Any], session: int) -> None:
+    def _note(self, name: str, position: int) -> None:
+        places = self.positions.setdefault(name, [])
+        if len(places) < _POSITIONS_MAX:
+            places.append(position)
+
+    def _observe_repeats(self, values: Sequence[Any], session: int, position: int) -> None:
         repeated = [self._repeats(side, value) for side, value in enumerate(values)]
         if sum(repeated) == 1:
             self.repeats.add(repeated.index(True), session)
+            if repeated[0]:
+                self._note("repeats", position)
 
     def _repeats(self, side: int, value: Any) -> bool:
+        # Numbers come again by themselves after a while, texts made anew never do.
+        kept = _RECENT_TEXTS if isinstance(value, str) else _RECENT
         recent = self._recent[side]
         mark = mark_of(value)
-        if mark in recent:
-            return True
-        recent.append(mark)
-        if len(recent) > _RECENT:
-            del recent[0]
-        return False
+        again = mark in recent
+        if again:
+            del recent[mark]
+        recent[mark] = None
+        if len(recent) > kept:
+            del recent[next(iter(recent))]
+        return again
+
+    def _observe_form(self, values: Sequence[Any], session: int, position: int) -> None:
+        assert self.change is not None
+        mine, theirs, ours = (form_of(value, self.change.from_class) for value in values)
+        which = _odd_one(mine, theirs, ours)
+        if which is None:
+            return
+        self._forms.add(which, session)
+        if which == 0:
+            self._note("form", position)
+            if not any(self._form):
+                self._form = ours, mine
+
+    def _observe_step(self, values: Sequence[Any], session: int, position: int) -> None:
+        """How counters went on since the last time: two that took the same step, other than none, are no chance."""
+        if any(value.__class__ is not int for value in values):
+            return
+        now = (values[0], values[1], values[2])
+        if self._last is not None:
+            mine, theirs, ours = (value - before for value, before in zip(now, self._last, strict=True))
+            which = _odd_one(mine, theirs, ours)
+            if which is not None and (ours if which != 2 else mine) != 0:
+                self._steps.add(which, session)
+                if which == 0:
+                    self._note("step", position)
+        self._last = now
 
     def _observe_shift(self, candidate: Any, witness: Any, current: Any, session: int) -> None:
         numbers = number_of(candidate), number_of(witness), number_of(current)
@@ -151,6 +221,10 @@ class Facets:
         if len({mine, theirs, ours}) == 3:
             self._ahead.add(numbers.index(max(mine, theirs, ours)), session)
             self._behind.add(numbers.index(min(mine, theirs, ours)), session)
+            low, middle, high = sorted((mine, theirs, ours))
+            if session in self._outer or len(self._outer) < _SESSIONS_MAX:
+                furthest = high if high - middle > middle - low else low
+                self._outer.setdefault(session, [0, 0, 0])[numbers.index(furthest)] += 1
         if len(self._shifts) < _SHIFTS_MAX:
             self._shifts.append(mine - (theirs + ours) / 2)
             self._spreads.append(abs(theirs - ours))
@@ -158,19 +232,45 @@ class Facets:
             self._flips += bool(self._later) and later != self._later[-1]
             self._later.append(later)
 
-    def _shifted(self) -> tuple[str, Odd] | None:
-        """Whether the candidate's numbers lie beyond both others for good; None where that cannot be said.
+    def _crossing(self) -> bool:
+        """Whether current and witness cross each other all the time, so that how numbers lie can be told at all.
 
-        Two processes of one build may count from different numbers and drift apart, so a shift counts only where
-        current and witness cross each other all the time and lie much closer together than the candidate to them.
+        Two processes of one build may count from different numbers and drift apart.
         """
         count = len(self._shifts)
-        if count < _SHIFTS_MIN or self._flips < 0.2 * count or not 0.25 < sum(self._later) / count < 0.75:
-            return None
+        return count >= _SHIFTS_MIN and self._flips >= 0.2 * count and 0.25 < sum(self._later) / count < 0.75
+
+    def _shifted(self) -> tuple[str, Odd] | None:
+        """Whether the candidate's numbers lie beyond both others for good, which lie much closer together."""
+        count = len(self._shifts)
         shift = sorted(self._shifts)[count // 2]
         if abs(shift) <= 3 * sorted(self._spreads)[count // 2]:
             return None
         return ("greater", self._ahead) if shift > 0 else ("less", self._behind)
+
+    def _outermost(self) -> Odd:
+        """In how many sessions each of the three lay furthest out more often than either other."""
+        won = Odd()
+        for session, counts in self._outer.items():
+            if counts.count(max(counts)) == 1:
+                won.add(counts.index(max(counts)), session)
+        return won
+
+    def _scattered(self) -> bool:
+        """Whether the candidate's numbers lie much further apart, on both sides of the others."""
+        count = len(self._shifts)
+        above = sum(shift > 0 for shift in self._shifts)
+        far = sorted(map(abs, self._shifts))[count // 2]
+        return 0.25 < above / count < 0.75 and far > 3 * sorted(self._spreads)[count // 2]
+
+
+def _odd_one(mine: Any, theirs: Any, ours: Any) -> int | None:
+    """Which one differs from two that agree: 0 candidate, 1 witness, 2 current; None for another constellation."""
+    if theirs == ours:
+        return None if mine == ours else 0
+    if mine == ours:
+        return 1
+    return 2 if mine == theirs else None
 
 
 def lasting_mark(value: Any) -> int:

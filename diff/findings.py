@@ -144,7 +144,7 @@ def _fold_siblings(clusters: list[_Cluster], evidence: Evidence) -> list[_Cluste
             else:
                 host.members += cluster.members
                 host.parts += [cluster.head.key.path, *cluster.parts]
-        kept += _fold_page(_fold_schema(heads, evidence), evidence)
+        kept += _fold_page(_fold_schema(heads))
     return kept
 
 
@@ -163,8 +163,8 @@ def _belongs(one: Decided, head_cluster: _Cluster, evidence: Evidence) -> bool:
         return False
     if _is_rename(one, head, evidence):
         return True
-    mine = set(evidence.paths[one.key].positions)
-    theirs = set(evidence.paths[head.key].positions)
+    mine = set(one.positions)
+    theirs = set(head.positions)
     pairs = evidence.routes[one.key.route].pairs
     if len(mine) < 5 or len(theirs) >= _ALWAYS * pairs:
         # Always there on this route: that two changes come together says nothing.
@@ -186,31 +186,31 @@ def _is_rename(one: Decided, head: Decided, evidence: Evidence) -> bool:
     return bool(both) and all(gone[key] == came[key] for key in both)
 
 
-def _fold_schema(heads: list[_Cluster], evidence: Evidence) -> list[_Cluster]:
+def _fold_schema(heads: list[_Cluster]) -> list[_Cluster]:
     """Four or more fields of one object that come or go together are a new schema of that object."""
     siblings: dict[tuple[str, str, int], list[_Cluster]] = {}
     for cluster in heads:
         head = cluster.head
         if head.changes[0].kind in ("missing", "extra", "type") and head.key.path.startswith("$"):
             siblings.setdefault((head.changes[0].kind, _parent(head.key.path), head.count), []).append(cluster)
-    return _fold_many(heads, siblings.values(), evidence)
+    return _fold_many(heads, siblings.values())
 
 
-def _fold_page(heads: list[_Cluster], evidence: Evidence) -> list[_Cluster]:
+def _fold_page(heads: list[_Cluster]) -> list[_Cluster]:
     """Four or more places of one HTML page that change together are a new page, whatever the changes are."""
     together: dict[int, list[_Cluster]] = {}
     for cluster in heads:
         if cluster.head.key.path.startswith(_PAGE):
             together.setdefault(cluster.head.count, []).append(cluster)
-    return _fold_many(heads, together.values(), evidence)
+    return _fold_many(heads, together.values())
 
 
-def _fold_many(heads: list[_Cluster], groups: Iterable[list[_Cluster]], evidence: Evidence) -> list[_Cluster]:
+def _fold_many(heads: list[_Cluster], groups: Iterable[list[_Cluster]]) -> list[_Cluster]:
     """Fold each group of four or more, as far as they show in the very same pairs, into its first cluster."""
     gone: set[int] = set()
     for group in groups:
-        first = set(evidence.paths[group[0].head.key].positions)
-        alike = [one for one in group if set(evidence.paths[one.head.key].positions) == first]
+        first = set(group[0].head.positions)
+        alike = [one for one in group if set(one.head.positions) == first]
         if len(alike) >= _PLACES_MANY:
             for other in alike[1:]:
                 alike[0].members += other.members

@@ -103,7 +103,7 @@ class PathTally:
                         tally.count += 1
                         tally.untested += 1
             return bool(candidate)
-        alone = self._observe_path(candidate, witness, session, renamings)
+        alone = self._observe_path(candidate, witness, session, position, renamings)
         self._observe_changes(candidate, witness, session)
         if alone and len(self.positions) < _POSITIONS_MAX:
             self.positions.append(position)
@@ -130,7 +130,7 @@ class PathTally:
             self._add_content(mark, length)
 
     def _observe_path(
-        self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int, renamings: Renamings
+        self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int, position: int, renamings: Renamings
     ) -> bool:
         if candidate and not witness:
             if _momentary(candidate):
@@ -152,7 +152,7 @@ class PathTally:
             self._hold(2, candidate[0].difference.right)
         else:
             self.agreed_differ += 1
-            self.facets.observe(candidate, witness, session, renamings)
+            self.facets.observe(candidate, witness, session, position, renamings)
         return False
 
     def _hold(self, which: int, agreed: Any) -> None:

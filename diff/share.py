@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 
 from capture.errors import Damaged
 from diff.address import address_of_recorded, compare_at_home
-from diff.cause import CascadeLedger, primary
+from diff.cause import CascadeLedger, primary, shared_followers
 from diff.compare import CompareOptions, Comparison
 from diff.coverage import CoverageCounter
+from diff.difference import Difference
 from diff.evidence import Evidence, Shown
 from diff.explain import dimensions_of
 from diff.ledger import Ledger
@@ -196,8 +197,22 @@ class _Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "addresses", "counts_for_timing", "current", "documents", "exchange", "facts", "has_recorded",
-        "of_the_process", "performance", "reference", "route", "session", "unwitnessed", "weight", "witness_seen",
+        "addresses",
+        "counts_for_timing",
+        "current",
+        "documents",
+        "exchange",
+        "facts",
+        "has_recorded",
+        "of_the_process",
+        "performance",
+        "reference",
+        "route",
+        "session",
+        "unwitnessed",
+        "weight",
+        "witness_followers",
+        "witness_seen",
         "witness_swallowed",
     )  # fmt: skip
 
@@ -226,11 +241,12 @@ class _Pair:
         self.unwitnessed = frozenset[str]() if subject.reference is not None else redacted_paths(self.exchange.redacted)
         self.witness_seen: list[Seen] | None = None
         self.witness_swallowed = False
+        self.witness_followers: tuple[Difference, ...] = ()
         self.documents = Documents(current.response, None if witness is None else witness.response)
         if witness is not None and current.response is not None:
             comparison = self.compare(witness, options)
             if comparison.not_comparable is None:
-                differences, self.witness_swallowed = primary(comparison.differences)
+                differences, self.witness_swallowed, self.witness_followers = primary(comparison.differences)
                 self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
         self.of_the_process = self._of_the_process(options) if subject.one_process else {}
 
@@ -249,7 +265,7 @@ class _Pair:
         if recorded is None or self.current.response is None:
             return None
         found: dict[str, list[Seen]] = {path: [] for path in redacted_paths(self.exchange.redacted)}
-        differences, _ = primary(self.compare(recorded, options).differences)
+        differences = primary(self.compare(recorded, options).differences).kept
         for one in (seen_of(difference, self.current.end_ns) for difference in differences):
             if _made_anew(one) and found.get(one.path) != []:
                 found.setdefault(one.path, []).append(one)
@@ -305,10 +321,14 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
     assert outcome is not None
     if pair.counts_for_timing:
         _observe_times(candidate, pair, outcome)
-    differences, swallowed = primary(comparison.differences)
+    differences, swallowed, followers = primary(comparison.differences)
+    mine, theirs = shared_followers(followers, pair.witness_followers)
+    differences += mine
     seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
     seen, explained = candidate.rules.sift(pair.route, seen, Documents(pair.current.response, outcome.response))
     witness, unwitnessed = pair.witness_of(seen)
+    if witness is not None and theirs:
+        witness = witness + [seen_of(difference, pair.current.end_ns) for difference in theirs]
     if witness:
         witness = candidate.rules.without(pair.route, witness, pair.documents)
     only = frozenset(("status", "outcome")) if swallowed or pair.witness_swallowed else None

@@ -22,6 +22,7 @@ __all__ = ["EVERY_ROUTE", "Decided", "Doubt", "decide"]
 EVERY_ROUTE = "*"
 _SEVERE_STATUS = "45"
 _NOISY_WEIGHT = 100
+_FACETS = ("repeats", "renamed", "form", "shift", "spread", "step", "one way")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Decided:
     """A place where the candidate differs for sure.
 
     count: pairs that show it; changes: those that count, the most frequent first; p: of the strongest test. shown: by
-    what a pair is known to show it. pooled: it took several routes together to be sure.
+    what a pair is known to show it. pooled: it took several routes together to be sure. positions: the first places in
+    the plan where the candidate alone showed it.
     """
 
     key: GroupKey
@@ -38,6 +40,7 @@ class Decided:
     p: float
     shown: frozenset[Shown]
     pooled: bool = False
+    positions: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
         if key.path == "outcome" and tally.count:
             # An answer against a failure needs no statistics.
             changes = _frequent(tally, tally.changes)
-            decided[key] = Decided(key, tally.count, changes, 0.0, _shown(key, (*changes, None)))
+            shown = _shown(key, (*changes, None))
+            decided[key] = Decided(key, tally.count, changes, 0.0, shown, positions=tuple(tally.positions))
         elif key in by_key:
             decided[key] = _decided(key, tally, by_key[key])
     for pooled in by_key.items():
@@ -182,16 +186,20 @@ def _decided(key: GroupKey, tally: PathTally, tests: list[_Test]) -> Decided:
             change: counts for change, counts in tally.changes.items() if counts.odd.candidate or not counts.odd.seen
         }
         frequent = _frequent(tally, alone or tally.changes)
-        return Decided(key, tally.count, frequent, p, _shown(key, (*frequent, None)))
+        shown = _shown(key, (*frequent, None))
+        return Decided(key, tally.count, frequent, p, shown, positions=tuple(tally.positions))
     changes = {test.change for test in tests if test.change is not None and not test.level.startswith("facet")}
     if changes:
         frequent = _frequent(tally, changes)
         count = sum(tally.changes[change].count for change in frequent)
-        return Decided(key, count, frequent, p, _shown(key, frequent))
-    strongest = min(tests, key=lambda test: (test.p, test.level))
+        return Decided(key, count, frequent, p, _shown(key, frequent), positions=tuple(tally.positions))
+    # All that are sure say the same of one place; the plainest word comes first.
+    strongest = min(tests, key=lambda test: (_FACETS.index(test.level.removeprefix("facet ")), test.p))
     assert strongest.change is not None
     assert tally.facets.change is not None
-    return Decided(key, strongest.count, (strongest.change,), p, _shown(key, (tally.facets.change,)))
+    places = tally.facets.positions.get(strongest.level.removeprefix("facet "), ())
+    shown = _shown(key, (tally.facets.change,))
+    return Decided(key, strongest.count, (strongest.change,), p, shown, positions=tuple(places))
 
 
 def _shown(key: GroupKey, changes: Iterable[Change | None]) -> frozenset[Shown]:
@@ -222,7 +230,8 @@ def _spread(pooled: GroupKey, tests: list[_Test], evidence: Evidence, decided: d
             counts = tally.changes.get(test.change)
             if counts is not None and counts.odd.candidate and not counts.odd.witness and not counts.odd.current:
                 shown = _shown(key, (test.change,))
-                decided[key] = Decided(key, counts.count, (test.change,), test.p, shown, pooled=True)
+                places = tuple(tally.positions)
+                decided[key] = Decided(key, counts.count, (test.change,), test.p, shown, pooled=True, positions=places)
 
 
 def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence) -> Doubt:

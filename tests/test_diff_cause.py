@@ -16,31 +16,31 @@ def outcome(*origins: str) -> Outcome:
 
 def test_another_status_stands_alone() -> None:
     differences = [Difference("status", (), "value", 200, 500), Difference("header", ("a",), "missing", "x")]
-    assert primary(differences) == (differences[:1], True)
+    assert primary(differences) == (differences[:1], True, ())
 
 
 def test_validators_follow_from_another_body() -> None:
     body = Difference("body", ("a",), "value", 1, 2)
     etag = Difference("header", ("etag",), "value", '"a"', '"b"')
     length = Difference("header", ("content-length",), "value", "1", "2")
-    assert primary([etag, length, body]) == ([body], False)
+    assert primary([etag, length, body]) == ([body], False, (etag, length))
 
 
 def test_a_validator_that_is_gone_is_news_even_where_the_body_differs() -> None:
     body = Difference("body", ("a",), "value", 1, 2)
     gone = Difference("header", ("etag",), "missing", '"a"')
-    assert primary([gone, body]) == ([gone, body], False)
+    assert primary([gone, body]) == ([gone, body], False, ())
 
 
 def test_a_validator_alone_is_news() -> None:
     etag = Difference("header", ("etag",), "value", '"a"', '"b"')
-    assert primary([etag]) == ([etag], False)
+    assert primary([etag]) == ([etag], False, ())
 
 
 def test_a_body_of_another_kind_follows_from_its_content_type() -> None:
     retyped = Difference("header", ("content-type",), "value", "application/json", "text/html")
     body = Difference("body", (), "type", {}, "<html>")
-    assert primary([retyped, body]) == ([retyped], False)
+    assert primary([retyped, body]) == ([retyped], False, ())
 
 
 def test_a_request_that_was_fed_from_a_divergence_is_traced_back_to_it() -> None:

@@ -30,7 +30,7 @@ def facets(candidate: Make, current: Make, witness: Make | None = None, count: i
         mine = candidate(chances[0], number)
         ours = current(chances[1], number)
         theirs = (witness or current)(chances[2], number)
-        found.observe(seen(ours, mine), seen(ours, theirs), number % 10, renamings)
+        found.observe(seen(ours, mine), seen(ours, theirs), number % 10, number, renamings)
     return {name: (odd.candidate, odd.witness) for name, _, odd in found.tests()}
 
 
@@ -76,7 +76,7 @@ def test_identifiers_that_changed_places_break_the_renaming() -> None:
                 swapped = line if visit == 0 else 1 - line
                 current, candidate, witness = (f"{name}{session}l{line}" for name in ("c", "k", "r"))
                 candidate = f"k{session}l{swapped}"
-                found.observe(seen(current, candidate), seen(current, witness), session, renamings)
+                found.observe(seen(current, candidate), seen(current, witness), session, session, renamings)
     (test,) = [odd for name, _, odd in found.tests() if name == "renamed"]
     assert (test.candidate, test.witness) == (24, 0)
 
@@ -94,6 +94,38 @@ def test_two_times_that_are_one_moment_in_one_build_alone_break_no_renaming() ->
         for second in (0, 1):  # started and last_activity of one answer: the same moment but for the candidate
             current, candidate = f"2026-11-27T02:01:{10 + session}Z", f"2026-11-27T02:02:{10 + session + second}Z"
             found.observe(
-                seen(current, candidate), seen(current, f"2026-11-27T02:03:{10 + session}Z"), session, renamings
+                seen(current, candidate), seen(current, f"2026-11-27T02:03:{10 + session}Z"), session, 0, renamings
             )
     assert "renamed" not in {name for name, _, _ in found.tests()}
+
+
+def test_a_counter_that_goes_up_by_two_counts_otherwise() -> None:
+    assert facets(lambda c, n: 9000 + 2 * n, lambda c, n: 100 + n, lambda c, n: 500 + n)["step"] == (59, 0)
+
+
+def test_numbers_that_two_processes_hold_on_to_are_no_steps() -> None:
+    found = facets(lambda c, n: 9000 + n, lambda c, n: 100, lambda c, n: 500)
+    assert "step" not in found
+
+
+def test_a_jitter_that_has_grown_is_scattered() -> None:
+    found = facets(lambda c, n: 4 + (c.random() - 0.5) / 10, lambda c, n: 4 + (c.random() - 0.5) / 100)
+    assert found["spread"] == (10, 0)
+    assert "shift" not in found
+    assert "spread" not in facets(lambda c, n: 4 + c.random(), lambda c, n: 4 + c.random())
+
+
+def test_a_uuid_of_another_version_is_written_otherwise() -> None:
+    def made(version: str) -> Make:
+        return lambda c, n: f"{c.getrandbits(32):08x}-7a60-{version}d6e-a9be-{n:012x}"
+
+    assert facets(made("1"), made("4"))["form"] == (60, 0)
+    assert "form" not in facets(made("4"), made("4"))
+
+
+def test_a_value_that_comes_again_now_and_then_repeats() -> None:
+    def token(chance: random.Random, number: int) -> str:
+        return f"{chance.getrandbits(128):032x}"
+
+    found = facets(lambda c, n: "0123456789abcdef" * 2 if n % 40 == 3 else token(c, n), token, count=200)
+    assert found["repeats"] == (4, 0)
