@@ -23,6 +23,8 @@ _SHOWN_CHARS_MAX = 200
 _FACTS_OF_ROUTE_MAX = 2000
 _FACTS_OF_PLACE_MAX = 500
 _FACTS_MAX = 300_000
+_SESSIONS_COUNTED_MAX = 100_000
+_PLACES_TOLD_MAX = 10
 
 
 class Shown(NamedTuple):
@@ -127,7 +129,7 @@ class Evidence:
     """
 
     __slots__ = (
-        "_budget", "_examples_max", "_ids", "_paths_max", "_renamings", "aliases", "dimensions", "examples",
+        "_budget", "_examples_max", "_ids", "_paths_max", "_renamings", "_visited", "aliases", "dimensions", "examples",
         "overflowed", "paths", "routes", "signatures",
     )  # fmt: skip
 
@@ -143,6 +145,7 @@ class Evidence:
         self.signatures: Counter[tuple[tuple[int, ...], bool]] = Counter()
         self._ids: dict[Shown, int] = {}
         self._renamings = Renamings()
+        self._visited: dict[int, int] = {}
         self._budget = _Budget(facts_max)
 
     def observe(
@@ -167,6 +170,7 @@ class Evidence:
         the paths that may still be judged. unwitnessed: paths at which the witness tells nothing (redacted). Returns
         the places where the candidate stood apart, and all that it shows.
         """
+        facts = (*facts, ("place in session", self._place_in(session)))
         tally_of_route = self._route(route)
         tally_of_route.add(session, weight)
         self._budget.count(route, tally_of_route.dimensions, facts, _FACTS_OF_ROUTE_MAX)
@@ -233,6 +237,15 @@ class Evidence:
     def settle(self) -> None:
         """Forget what only further pairs would need."""
         self._renamings = Renamings()
+        self._visited = {}
+
+    def _place_in(self, session: int) -> str:
+        """Which request of its session this is; the sessions that were quiet longest are forgotten beyond a bound."""
+        place = self._visited.pop(session, 0) + 1
+        self._visited[session] = place
+        if len(self._visited) > _SESSIONS_COUNTED_MAX:
+            del self._visited[next(iter(self._visited))]
+        return str(place) if place <= _PLACES_TOLD_MAX else f"after {_PLACES_TOLD_MAX}"
 
     def numbers_of(self, wanted: Iterable[Shown]) -> set[int]:
         """The numbers by which changes are known in `signatures`."""

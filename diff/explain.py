@@ -6,6 +6,7 @@ Fisher's exact test for being more frequent among the affected, corrected for ho
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -20,10 +21,15 @@ __all__ = ["Dimension", "Explanation", "dimensions_of", "explain"]
 Dimension: TypeAlias = tuple[str, str]
 
 _VALUE_CHARS_MAX = 80
+_NAME_CHARS_MAX = 40
 _QUERY_FIELDS_MAX = 12
+_SEGMENTS_MAX = 4
+_BODY_BYTES_MAX = 16_384
+# Capture takes secrets out already; what somebody chose to keep for the replay is still not for a report.
+_SECRET = re.compile(r"pass|secret|token|key|auth|pin\b|cvc|cvv|iban|card", re.IGNORECASE)
 _SKIPPED_HEADERS = frozenset(
     {
-        "host", "connection", "content-length", "traceparent", "tracestate", "date", "if-none-match",
+        "connection", "content-length", "traceparent", "tracestate", "date", "if-none-match",
         "if-modified-since", "x-request-id", "x-forwarded-for", "x-real-ip", "transfer-encoding", "accept-encoding",
         "sec-ch-ua", "keep-alive", "via", "forwarded",
     }
@@ -46,7 +52,11 @@ def dimensions_of(exchange: Exchange) -> tuple[Dimension, ...]:
     facts: list[Dimension] = [("method", request.method)]
     path, _, query = request.target.partition("?")
     facts.append(("target", path[:_VALUE_CHARS_MAX]))
+    for number, segment in enumerate(path.split("/")[1 : _SEGMENTS_MAX + 1], 1):
+        facts.append((f"path segment {number}", segment[:_VALUE_CHARS_MAX]))
     if query:
+        names = sorted({part.partition("=")[0] for part in query.partition("#")[0].split("&")[:_QUERY_FIELDS_MAX]})
+        facts.append(("query fields", ", ".join(names)[:_VALUE_CHARS_MAX]))
         for part in query.partition("#")[0].split("&")[:_QUERY_FIELDS_MAX]:
             name, _, value = part.partition("=")
             facts.append((f"query:{name[:40]}", value[:_VALUE_CHARS_MAX]))
@@ -61,13 +71,48 @@ def dimensions_of(exchange: Exchange) -> tuple[Dimension, ...]:
                 ]
         elif lower not in _SKIPPED_HEADERS:
             facts.append((f"header:{lower}", value[:_VALUE_CHARS_MAX]))
+            if lower == "user-agent":
+                facts.append(("client class", _client_class(value)))
     if request.body_bytes:
         facts.append(("request body", f"up to {1 << max(0, request.body_bytes - 1).bit_length()} bytes"))
+        facts += _body_facts(request.body)
     if exchange.response is not None:
         facts.append(("recorded status", str(exchange.response.status)))
     facts.append(("source", exchange.source[:_VALUE_CHARS_MAX]))
     facts.append(("hour (UTC)", f"{exchange.times.request_start // 3_600_000_000_000 % 24:02d}"))
     return tuple(dict.fromkeys(facts))
+
+
+def _client_class(agent: str) -> str:
+    """What kind of client a User-Agent names: robot, phone, browser, or the program's own name."""
+    lowered = agent.lower()
+    if any(word in lowered for word in ("bot", "crawl", "spider")):
+        return "robot"
+    if any(word in lowered for word in ("mobile", "android", "iphone")):
+        return "phone"
+    if lowered.startswith("mozilla/"):
+        return "browser"
+    return lowered.partition("/")[0].partition(" ")[0][:_NAME_CHARS_MAX] or "unknown"
+
+
+def _body_facts(body: bytes | None) -> list[Dimension]:
+    """The fields of a JSON object: their names together, and short values."""
+    if body is None or len(body) > _BODY_BYTES_MAX or body[:1] != b"{":
+        return []
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    facts: list[Dimension] = [("body fields", ", ".join(sorted(value))[:_VALUE_CHARS_MAX])]
+    for name in sorted(value)[:_QUERY_FIELDS_MAX]:
+        if _SECRET.search(name):
+            continue
+        field = value[name]
+        if field is None or isinstance(field, bool | int | float):
+            facts.append((f"body:{name[:_NAME_CHARS_MAX]}", msgspec.json.encode(field).decode()))
+        elif isinstance(field, str):
+            facts.append((f"body:{name[:_NAME_CHARS_MAX]}", field[:_VALUE_CHARS_MAX]))
+    return facts
 
 
 def explain(affected: Counter[Dimension], affected_pairs: int, all_facts: Mapping[Dimension, int], pairs: int) -> tuple[

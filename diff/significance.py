@@ -22,6 +22,7 @@ __all__ = ["EVERY_ROUTE", "Decided", "Doubt", "decide"]
 EVERY_ROUTE = "*"
 _SEVERE_STATUS = "45"
 _NOISY_WEIGHT = 100
+_FACETS_OF_CHANCE = frozenset({"form", "spread", "step"})
 _FACETS = ("repeats", "renamed", "form", "shift", "spread", "step", "one way")
 
 
@@ -129,8 +130,11 @@ def _facet_test(key: GroupKey, name: str, change: Change, odd: Odd, sessions: in
         p, least = odd.p_value(sessions, three_way=False)
         return _Test(key, change, p, least, odd.candidate, f"facet {name}")
     test = _test(key, change, odd, sessions, odd.candidate, f"facet {name}", 0.0)
-    directions = 2 if name == "shift" else 1
-    return dataclasses.replace(test, p=min(1.0, directions * test.p), least=min(1.0, directions * test.least))
+    weight = 2 if name == "shift" else 1
+    if name in _FACETS_OF_CHANCE and not (odd.witness or odd.current):
+        # Two values made by chance may be written alike, or differ by the same step; `_test` weighs the rest.
+        weight = _NOISY_WEIGHT
+    return dataclasses.replace(test, p=min(1.0, weight * test.p), least=min(1.0, weight * test.least))
 
 
 def _order_floor(tally: PathTally) -> float:

@@ -40,3 +40,39 @@ def test_secrets_are_told_by_their_presence_alone() -> None:
     assert ("query:flag", "(present)") in facts
     assert ("hour (UTC)", "05") in facts
     assert ("recorded status", "200") in facts
+
+
+def facts_of(target: str, headers: tuple[tuple[str, str], ...] = (), body: bytes = b"") -> tuple[Dimension, ...]:
+    request = Request("POST", target, "HTTP/1.1", headers, body, len(body))
+    return dimensions_of(Exchange("x", "s", "relay", 1.0, request, None, Times(0)))
+
+
+def test_tenants_in_the_path_and_in_the_host_are_facts() -> None:
+    facts = facts_of("/t/acme/orders", (("Host", "acme.shop.example"),))
+    assert ("path segment 2", "acme") in facts
+    assert ("header:host", "acme.shop.example") in facts
+
+
+def test_the_fields_of_query_and_body_are_facts() -> None:
+    facts = facts_of("/a?sort=price&page=2", (), b'{"coupon": "X1", "gift": true, "lines": [1], "password": "p"}')
+    assert ("query fields", "page, sort") in facts
+    assert ("body fields", "coupon, gift, lines, password") in facts
+    assert ("body:coupon", "X1") in facts
+    assert ("body:gift", "true") in facts
+    assert "body:password" not in {name for name, _ in facts}
+
+
+def test_a_body_that_is_no_object_has_no_fields() -> None:
+    for body in (b"{broken", b"[1]", b'{"a": "' + b"x" * 20_000 + b'"}'):
+        assert not [name for name, _ in facts_of("/a", (), body) if name.startswith("body")]
+
+
+def test_clients_are_told_by_their_kind() -> None:
+    agents = {
+        "Mozilla/5.0 (iPhone; CPU) Mobile/15E148": "phone",
+        "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0": "browser",
+        "Googlebot/2.1": "robot",
+        "curl/8.5.0": "curl",
+    }
+    for agent, kind in agents.items():
+        assert ("client class", kind) in facts_of("/a", (("User-Agent", agent),))

@@ -205,3 +205,15 @@ def test_places_beyond_the_bound_are_counted_together_and_forbid_to_promote() ->
     report = judged(run(1, requests=300, defect=many), paths_max=50)
     assert report.verdict == "hold"
     assert any("more than 50 places differ" in reason for reason in report.reasons)
+
+
+def test_what_only_the_first_request_of_a_session_sees_is_explained_by_its_place() -> None:
+    seen: set[int] = set()
+
+    def first_alone(call: Call, found: Answer) -> Answer:
+        first = call.session not in seen
+        seen.add(call.session)
+        return on("/products/{}", put("currency", "USD"))(call, found) if first else found
+
+    (finding,) = judged(run(4, requests=1500, sessions=500, defect=first_alone)).candidates["candidate"].findings
+    assert ("place in session", "1") in {(one.dimension, one.value) for one in finding.explained_by}
