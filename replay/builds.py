@@ -6,7 +6,7 @@ import dataclasses
 import fnmatch
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,8 @@ def _normal(address: str) -> tuple[str, str]:
         ip = ipaddress.ip_address(host)
     except ValueError:
         return host, port
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
     return ("loopback" if ip.is_loopback else str(ip)), port
 
 
@@ -139,23 +141,37 @@ def same_address(left: str, right: str) -> bool:
 
 
 def captured_address_refusal(
-    builds: Sequence[Build], captured: Sequence[str], deny_hosts: Sequence[str], allowed: bool
+    builds: Sequence[Build],
+    captured: Sequence[str],
+    deny_hosts: Sequence[str],
+    allowed: bool,
+    resolve: Callable[[str], Sequence[str]] = lambda host: (),
 ) -> str | None:
     """One line that says why these builds must not be sent to, None where they may.
 
-    captured: "host:port" that the log was captured from. deny_hosts: names or patterns. allowed: said twice.
+    captured: "host:port" that the log was captured from. deny_hosts: names, addresses or patterns of them. allowed:
+    said twice. resolve: the IP addresses of a host, none where it has none; two names of one address are one.
     """
+    known = {other for address in captured for other in _spellings(address, resolve)}
     for build in builds:
         endpoint = build.endpoint
-        for pattern in deny_hosts:
-            if fnmatch.fnmatch(endpoint.host.lower(), pattern.lower()):
-                return f"{build.name} {build.url} is denied by [replay] deny_hosts {pattern!r}; nothing was sent"
-        if allowed:
+        if endpoint.unix is not None:
             continue
-        for address in captured:
-            if same_address(endpoint.address, address):
-                return (
-                    f"{build.name} {build.url} is the address that the log was captured from; nothing was sent. Replay"
-                    " on another, or give --allow-captured-address twice if it is not production"
-                )
+        hosts = (endpoint.host, *resolve(endpoint.host))
+        for pattern in deny_hosts:
+            if any(fnmatch.fnmatch(host.lower(), pattern.lower()) for host in hosts):
+                return f"{build.name} {build.url} is denied by [replay] deny_hosts {pattern!r}; nothing was sent"
+        if not allowed and not known.isdisjoint(_spellings(endpoint.address, resolve)):
+            return (
+                f"{build.name} {build.url} is the address that the log was captured from; nothing was sent. Replay"
+                " on another, or give --allow-captured-address twice if it is not production"
+            )
     return None
+
+
+def _spellings(address: str, resolve: Callable[[str], Sequence[str]]) -> set[tuple[str, str]]:
+    """An address as it is written, and as its name resolves."""
+    host, _, port = address.rpartition(":")
+    if not host:
+        return set()
+    return {_normal(address), *(_normal(f"{ip}:{port}") for ip in resolve(host.strip("[]")))}
