@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import click
-import msgspec
 
 from capture.conservation import Conservation
 from capture.errors import BadInput, UsageError
@@ -113,11 +112,20 @@ class Pipeline:
             return
         try:
             exchange = self._redactor.redact(
-                msgspec.structs.replace(
-                    exchange,
-                    session=settled.session,
-                    kept_with=settled.kept_with,
-                    notes=exchange.notes + settled.notes,
+                Exchange(
+                    exchange.id,
+                    settled.session,
+                    exchange.source,
+                    settled.kept_with,
+                    exchange.request,
+                    exchange.response,
+                    exchange.times,
+                    exchange.incomplete_reason,
+                    exchange.redacted,
+                    exchange.connection,
+                    exchange.server,
+                    exchange.scheme,
+                    exchange.notes + settled.notes,
                 )
             )
         except Exception:  # noqa: BLE001  # what could not be redacted must not be written; counted

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 __all__ = ["Pseudonyms", "identifiers_in_jwt", "key_id", "luhn_valid"]
 
-_CACHE_MAX = 8192
+_CACHE_MAX = 4096
 _CACHED_LENGTH_MAX = 4096
 
 _LOWER = "abcdefghijklmnopqrstuvwxyz"
@@ -78,7 +78,7 @@ def luhn_valid(digits: str) -> bool:
 class Pseudonyms:
     """The pseudonyms of one key. `of` depends on key and value alone, never on the place or the time."""
 
-    __slots__ = ("_cache", "_key")
+    __slots__ = ("_cache", "_key", "_older")
 
     def __init__(self, key: bytes) -> None:
         """key: any length from 1 byte; 32 random bytes are right."""
@@ -86,6 +86,7 @@ class Pseudonyms:
             raise ValueError("key must not be empty")
         self._key = hashlib.blake2b(key, digest_size=32, person=b"understudy-redct").digest()
         self._cache: dict[str, str] = {}
+        self._older: dict[str, str] = {}
 
     def of(self, value: str) -> str:
         """The pseudonym of `value`: as long, of the same class, and different wherever the class has room for another.
@@ -96,10 +97,11 @@ class Pseudonyms:
         """
         found = self._cache.get(value)
         if found is None:
-            found = self._make(value, 0)
+            found = self._older.get(value) or self._make(value, 0)
             if len(value) <= _CACHED_LENGTH_MAX:
                 if len(self._cache) >= _CACHE_MAX:
-                    del self._cache[next(iter(self._cache))]
+                    # All at once: to take the oldest out of a dict, one by one, is to search for it ever longer.
+                    self._older, self._cache = self._cache, {}
                 self._cache[value] = found
         return found
 

@@ -63,6 +63,9 @@ _KINDS_MAX: Final = 2048
 _KNOWN: Final[dict[str, tuple[str, str]]] = {}
 """Ordinary header lines met before, read: most lines of a service's traffic come again and again. Emptied when full."""
 _KNOWN_MAX: Final = 4096
+_KNOWN_OF: Final[dict[str, int]] = {}
+"""How many of them each name has: those of an id or a token would only push out the others."""
+_KNOWN_OF_MAX: Final = 256
 _KNOWN_LINE_MAX: Final = 128
 
 
@@ -230,15 +233,26 @@ def _fields(lines: list[str], lengths: list[str], codings: list[str]) -> Headers
             field, kind = _field(line)
             if kind == _ORDINARY:
                 if len(line) <= _KNOWN_LINE_MAX:
-                    if len(known) >= _KNOWN_MAX:
-                        known.clear()
-                    known[line] = field
+                    _remember(line, field)
             elif kind == _LENGTH_FIELD:
                 lengths.append(field[1])
             elif kind == _CODING_FIELD:
                 codings.append(field[1])
         headers.append(field)
     return tuple(headers)
+
+
+def _remember(line: str, field: tuple[str, str]) -> None:
+    """Know this line again, unless lines of its name are ever others."""
+    count = _KNOWN_OF.get(field[0], 0)
+    if count >= _KNOWN_OF_MAX:
+        return
+    if len(_KNOWN) >= _KNOWN_MAX:
+        _KNOWN.clear()
+        _KNOWN_OF.clear()
+        count = 0
+    _KNOWN[line] = field
+    _KNOWN_OF[field[0]] = count + 1
 
 
 def _field(line: str) -> tuple[tuple[str, str], int]:

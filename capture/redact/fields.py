@@ -18,9 +18,12 @@ _OPEN_COOKIE = re.compile(
     r"[a-z]{2}(?:[-_][A-Za-z]{2})?|[A-Z]{2,3}"
 )
 HARMLESS_VALUE = re.compile(
-    r"[^@%=]{0,8}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{1,3}(?:\.\d{1,3}){3}", re.ASCII
+    r"[^@%=]{0,8}|(?:[0-9]{0,12}[a-f])*+[0-9]{0,12}"
+    r"|[0-9a-f]{8}-(?!\d{4}-\d{4}-)[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{1,3}(?:\.\d{1,3}){3}",
+    re.ASCII,
 )
-"""A header value in which nothing can be a secret, unless its name says that it is one."""
+"""A header value in which nothing can be a secret, unless its name says that it is one: short, hexadecimal digits
+without room for the number of a card, a UUID, an address."""
 _LONG_PROTOCOL = re.compile(r"(?=[^\s,]*\d)(?=[^\s,]*[A-Za-z])[^\s,]{12,}")
 _CODED = re.compile(r"[%+{]")
 _SHORT_PARTS = re.compile(

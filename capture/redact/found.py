@@ -19,6 +19,7 @@ __all__ = ["Found", "TooMuchWork"]
 _PLACES_MAX = 200
 _SOUGHT_MAX = 64
 _SPELT_MAX = 512
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _UNRESERVED = re.compile(r"[\w.~-]*", re.ASCII)
 _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
@@ -190,18 +191,19 @@ class Found:
         coded = encode(made.encode("utf-8", "surrogatepass")).decode()
         return coded if text.endswith("=") or len(text) % 4 == 0 else coded.rstrip("=")
 
-    def spellings(self, texts: list[str]) -> list[tuple[str, str]]:
-        """Every secret that was met and stands somewhere in these texts, as it is, percent-encoded, in base64 and in
-        JSON, each with its pseudonym so."""
+    def spellings(self, text: str, octets: bytes) -> list[tuple[str, str]]:
+        """Every secret that was met and stands in this text or in these octets, as it is, percent-encoded, in base64
+        and in JSON, each with its pseudonym so."""
         made: list[tuple[str, str]] = []
-        together = "\n".join(texts)
         for value, pseudonym in self.sought.items():
             if value in self._kept:
                 continue
             if _UNRESERVED.fullmatch(value):
                 # Percent-encoding and JSON leave it as it is, and with padding its base64 begins as without.
-                coded = binascii.b2a_base64(value.encode(), newline=False).decode().rstrip("=")
-                if value not in together and coded not in together and _url_safe(coded) not in together:
+                plain = value.encode()
+                coded = binascii.b2a_base64(plain, newline=False).rstrip(b"=")
+                spelt = (plain, coded) if coded.isalnum() else (plain, coded, coded.translate(_URL_SAFE))
+                if not any(one in octets or one.decode() in text for one in spelt):
                     continue
             made += _known_spellings(value, pseudonym) if len(value) <= _SPELT_MAX else _spellings(value, pseudonym)
         return made
@@ -240,10 +242,6 @@ def _spellings(value: str, made: str) -> list[tuple[str, str]]:
 
 # A session's token comes with each of its requests. Pure, so that a memory of the process changes nothing.
 _known_spellings = lru_cache(maxsize=2048)(_spellings)
-
-
-def _url_safe(coded: str) -> str:
-    return coded.replace("+", "-").replace("/", "_") if "+" in coded or "/" in coded else coded
 
 
 def _quoted(text: str, safe: str) -> str:

@@ -276,7 +276,7 @@ class Redactor:
         self, request: Request, response: Response | None, found: Found, notes: list[str]
     ) -> tuple[Request, Response | None]:
         """What the secrets of this exchange left elsewhere in it: echoed in a page, in a path, in a header."""
-        spellings = found.spellings(self._texts(request, response))
+        spellings = found.spellings(*self._texts(request, response))
         if not spellings:
             return request, response
         found.side = "request"
@@ -289,17 +289,24 @@ class Redactor:
             response = self._sought(response, found, notes, spellings)
         return request, response
 
-    def _texts(self, request: Request, response: Response | None) -> list[str]:
-        """All texts of an exchange in which a secret may stand again."""
-        texts = [request.target]
-        for message in (request,) if response is None else (request, response):
-            texts += [value for _, value in message.headers]
-            if message.body:
-                codings = _content(message.headers)[1]
-                # Where something was replaced in a coded body, it is kept decoded, and does not decode again.
-                plain = decode(message.body, codings, self._bytes_max).body if codings else None
-                texts.append((message.body if plain is None else plain).decode("utf-8", "surrogateescape"))
-        return texts
+    def _texts(self, request: Request, response: Response | None) -> tuple[str, bytes]:
+        """All that a secret may stand in again: the target and the fields, and the bodies."""
+        texts = [request.target, *[value for _, value in request.headers]]
+        bodies = self._plain_body(request)
+        if response is not None:
+            texts += [value for _, value in response.headers]
+            body = self._plain_body(response)
+            bodies = b"\n".join((bodies, body)) if bodies else body
+        return "\n".join(texts), bodies
+
+    def _plain_body(self, message: Request | Response) -> bytes:
+        body = message.body
+        if not body:
+            return b""
+        codings = _content(message.headers)[1]
+        # Where something was replaced in a coded body, it is kept decoded, and does not decode again.
+        plain = decode(body, codings, self._bytes_max).body if codings else None
+        return body if plain is None else plain
 
     def _sought(self, message: _M, found: Found, notes: list[str], spellings: list[tuple[str, str]]) -> _M:
         headers = message.headers

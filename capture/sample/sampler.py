@@ -253,6 +253,6 @@ class Sampler:
         if found is None:
             found = (self._names.token(key.kind, key.value), position(key))
             if len(self._placed) >= _NAMES_MAX:
-                del self._placed[next(iter(self._placed))]
+                self._placed.clear()
             self._placed[key] = found
         return found
