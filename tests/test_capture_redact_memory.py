@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -15,6 +17,8 @@ from capture.pseudonym import Pseudonyms
 from capture.redact import Redactor
 from capture.redact.clean import json_names
 from capture.redact.detect import may_hold
+from capture.redact.found import Found, _spellings
+from capture.redact.rules import Rules
 from capture.settings import RedactConfig
 
 KEY = "AKIAQ7Z2M4K9X1B8T5W3"
@@ -127,3 +131,38 @@ def test_an_identifier_among_the_claims_of_a_token_has_the_same_pseudonym_in_a_p
     assert pseudonym != account
     assert beside.request.target == f"/accounts/{pseudonym}"
     assert redact(exchange(f"/accounts/{account}/cards")).request.target == f"/accounts/{pseudonym}/cards"
+
+
+@given(
+    st.lists(
+        st.sampled_from(["Tr0ub4dor+9f8e", "a1b2c3d4e5f6", "p%41ss w0rd/9", 'say "x1y2z3"', "geheim-1é"]), min_size=1
+    ),
+    st.sampled_from(["{}", "x{}", "-{}-", "{}="]),
+    st.sampled_from(
+        [
+            str,
+            lambda text: quote(text, safe=""),
+            lambda text: base64.b64encode(text.encode()).decode(),
+            lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+            lambda text: json.dumps(text)[1:-1],
+        ]
+    ),
+    st.booleans(),
+)
+def test_the_spellings_that_are_sought_are_all_that_stand_somewhere(
+    secrets: list[str], around: str, spelt: Callable[[str], str], in_body: bool
+) -> None:
+    found = Found(Rules(RedactConfig()), Pseudonyms(b"key"))
+    for secret in secrets:
+        found.replace(secret, "header:x")
+    text = " ".join(around.format(spelt(secret)) for secret in secrets)
+    sought = found.spellings("", text.encode()) if in_body else found.spellings(text, b"")
+    every = [pair for secret in found.sought for pair in _spellings(secret, found.sought[secret])]
+    assert found.seek(text, "body", sought) == found.seek(text, "body", every)
+
+
+def test_secrets_that_stand_nowhere_else_are_not_sought() -> None:
+    found = Found(Rules(RedactConfig()), Pseudonyms(b"key"))
+    made = found.replace("a1b2c3d4e5f6", "header:x")
+    assert found.spellings(f"now {made}", made.encode()) == []
+    assert ("a1b2c3d4e5f6", made) in found.spellings("", b"again a1b2c3d4e5f6")
