@@ -24,7 +24,9 @@ _VALIDATE = msgspec.json.Decoder(msgspec.Raw).decode
 _LABELS = frozenset(name.encode() for name in LABELS)
 _VALUES = frozenset(name.encode() for name in VALUES)
 _LABEL = re.compile(rb'"(?:' + b"|".join(sorted(_LABELS)) + rb')"\s*:\s*"([^"]*)"')
-_MARKED = re.compile(rb"([\w.\[\]\x80-\xff-]{1,64})[\"']?[ \t]{0,8}\Z")
+_TAIL_BYTES = 80
+"""More than any name that `redact_pairs` and the detectors read, with what may stand behind it."""
+_WORD_BYTES = bytes(n for n in range(256) if n > 127 or chr(n).isalnum() or chr(n) in "_.[]-")
 _NO_LETTERS = bytes(n for n in range(128) if not chr(n).isalpha())
 _COLON = re.compile(rb':(?<!":)')
 _FLAG = re.compile(rb"--[A-Za-z]")
@@ -145,9 +147,11 @@ def _labelled(names: set[_N], labels: frozenset[_N], values: frozenset[_N]) -> b
 
 
 def _word_before(piece: bytes) -> bytes:
-    """The word at the end of `piece`, which may be in quotes."""
-    match = _MARKED.search(piece, max(0, len(piece) - 80))
-    return match.group(1) if match is not None else b""
+    """The word at the end of `piece`, which may be in quotes and have spaces behind it."""
+    tail = piece[-_TAIL_BYTES:].rstrip(b" \t")
+    if tail.endswith((b'"', b"'")):
+        tail = tail[:-1]
+    return tail[len(tail.rstrip(_WORD_BYTES)) :]
 
 
 def _last_run(name: str) -> str:
