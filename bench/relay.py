@@ -1,13 +1,13 @@
 """How fast is the relay beside nginx and Envoy as reverse proxies and mitmproxy, and how much latency does it add?
 
 One run, everything in turn, several short rounds: wrk with 32 connections asks for 1 kB answers of an nginx through
-each way in; then with one connection for the median latency. Ratios of the same round are compared; the numbers
-themselves mean nothing on another machine. Where others use the machine, too, the processor time that a way in takes
-for a request (user and system, all its threads) is steadier than the throughput, and is printed beside it. What is
-behind every way in is the same nginx, checked to answer the same bytes, and each relay's conservation line must add up
-to at least what wrk counted.
+each way in; then with one connection for the median latency. Requests differ in path, query, ids, session cookie and
+token, and no two answers are alike. Ratios of the same round are compared; the numbers themselves mean nothing on
+another machine. Where others use the machine, too, the processor time that a way in takes for a request (user and
+system, all its threads) is steadier than the throughput, and is printed beside it. What is behind every way in is the
+same nginx, and each relay's conservation line must add up to at least what wrk counted.
 
-    .venv/bin/python bench/relay.py [--seconds 1] [--rounds 4] [--without-mitmproxy]
+    .venv/bin/python bench/relay.py [--seconds 1] [--rounds 4] [--without-mitmproxy] [--without-secrets]
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ init = function()
       ["User-Agent"] = string.format("Mozilla/5.0 (X11; Linux x86_64) Chrome/%d.0 Safari/537.36", 100 + n % 31),
       ["X-Request-Id"] = hex(32), ["X-User"] = tostring(user),
       ["X-Forwarded-For"] = string.format("10.0.%d.%d", user / 250, user % 250),
-      ["Cookie"] = string.format("sid=%08x%s; theme=dark", user, "5eed5eed5eed5eed"),
-      ["Authorization"] = "Bearer " .. hex(40)})
+      ["Cookie"] = SECRETS and string.format("sid=%08x%s; theme=dark", user, "5eed5eed5eed5eed") or nil,
+      ["Authorization"] = SECRETS and "Bearer " .. hex(40) or nil})
   end
 end
 request = function()
@@ -101,6 +101,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=1, help="length of one round of one way")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--without-mitmproxy", action="store_true")
+    parser.add_argument("--without-secrets", action="store_true", help="requests without a session cookie and a token")
     arguments = parser.parse_args()
     wrk = shutil.which("wrk")
     if wrk is None or nginx.NGINX is None:
@@ -109,9 +110,9 @@ def main() -> int:
     describe(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-relay-") as folder, contextlib.ExitStack() as stack:
         root = Path(folder)
-        (root / "varied.lua").write_text(VARIED)
+        (root / "varied.lua").write_text(f"local SECRETS = {str(not arguments.without_secrets).lower()}\n{VARIED}")
         (root / "up").mkdir()
-        ports, relays, proxies = open_ways(stack, root, mitmproxy=not arguments.without_mitmproxy)
+        ports, relays, proxies = open_ways(stack, root, arguments)
         for name, port in ports.items():
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/items/1?page=7&q=a", timeout=20) as answer:
                 body = answer.read()
@@ -145,7 +146,7 @@ def describe(arguments: argparse.Namespace) -> None:
 
 
 def open_ways(
-    stack: contextlib.ExitStack, root: Path, mitmproxy: bool
+    stack: contextlib.ExitStack, root: Path, arguments: argparse.Namespace
 ) -> tuple[dict[str, int], dict[str, RelayProcess], dict[str, int]]:
     """Start everything; ports by way in, the relays, which are stopped by the caller, and the other proxies' pids."""
     fields = 'add_header X-Request-Id $request_id; add_header ETag "$request_id"; add_header Cache-Control private;'
@@ -165,6 +166,7 @@ def open_ways(
                 ("relay 100%", ("--sample", "1")),
             )
         )
+        if not (arguments.without_secrets and "cookie:sid" in options)
     }
     ports = {
         "direct": up,
@@ -175,7 +177,7 @@ def open_ways(
     if envoy.ENVOY is not None:
         running = stack.enter_context(envoy.serve(root / "envoy", ENVOY_ROUTES, [envoy.cluster("up", up)]))
         ports["envoy"], pids["envoy"] = running.port, running.process.pid
-    if mitmproxy:
+    if not arguments.without_mitmproxy:
         ports["mitmproxy"] = stack.enter_context(mitmdump(up, root))
     return ports, relays, pids
 
