@@ -75,6 +75,19 @@ def shared_followers(
     return [one for one in candidate if one.path in both], [one for one in witness if one.path in both]
 
 
+def _may_follow(path: str, cause: str, fed_from: str) -> bool:
+    """Whether what differs at path may come of what differed at cause, in the answer that fed this request.
+
+    fed_from: the place of that answer that did ("header:location/path/1"). Another status, or no answer, explains all.
+    What a body said otherwise may be stored and show in a later body. A header explains only what was fed from it.
+    """
+    if cause in ("status", "outcome"):
+        return True
+    if cause.startswith("$"):
+        return path.startswith("$") or path in ("status", "outcome")
+    return fed_from == cause or fed_from.startswith((f"{cause}/", f"{cause}["))
+
+
 class CascadeLedger:
     """Remembers where the candidate stood apart, so that a later request fed from there can be traced back to it.
 
@@ -91,12 +104,16 @@ class CascadeLedger:
         """One pair: the groups in which the candidate stood apart, and what its request was fed from."""
         if not apart:
             return
-        origins: set[GroupKey] = set()
-        for binding in candidate.bindings:
-            origins.update(self._apart.get(binding.origin.partition(" ")[0], ()))
         for group in apart:
-            if origins:
-                self._links.setdefault(group, Counter()).update(origins - {group})
+            causes = {
+                cause
+                for binding in candidate.bindings
+                for origin, _, place in (binding.origin.partition(" "),)
+                for cause in self._apart.get(origin, ())
+                if cause != group and _may_follow(group.path, cause.path, place)
+            }
+            if causes:
+                self._links.setdefault(group, Counter()).update(causes)
         if exchange_id:
             self._apart[exchange_id] = tuple(apart)
             if len(self._apart) > _REMEMBERED_MAX:

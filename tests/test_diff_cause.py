@@ -59,3 +59,21 @@ def test_a_change_that_mostly_comes_without_the_other_has_no_cause() -> None:
     for number in range(10):
         cascades.note(f"get{number}", outcome("unknown $['id']"), [TOTAL])
     assert cascades.causes_of(TOTAL, 11) == []
+
+
+def test_a_header_causes_what_was_fed_from_it_and_nothing_else() -> None:
+    typed, moved = GroupKey("POST /cart", "header:content-type"), GroupKey("POST /cart", "header:location")
+    cascades = CascadeLedger()
+    for number in range(10):
+        cascades.note(f"post{number}", outcome(), [typed, moved])
+        cascades.note(f"get{number}", outcome(f"post{number} header:location/path/1"), [TOTAL])
+    assert cascades.causes_of(TOTAL, 10) == [moved]
+
+
+def test_a_body_is_no_cause_of_a_header() -> None:
+    cascades = CascadeLedger()
+    server = GroupKey("GET /cart/{id}", "header:server")
+    for number in range(10):
+        cascades.note(f"post{number}", outcome(), [CART])
+        cascades.note(f"get{number}", outcome(f"post{number} $['id']"), [server])
+    assert cascades.causes_of(server, 10) == []
