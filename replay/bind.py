@@ -12,7 +12,7 @@ from capture.exchange import Exchange, Request, Response
 from replay.bind_rules import BindRules
 from replay.carry import carried_values
 from replay.inside import parts_inside
-from replay.learn import Learned, source_key, target_key
+from replay.learn import Learned, source_key, source_route, target_key
 from replay.place import Place
 from replay.plan import Planned
 from replay.rewrite import body_was_decoded
@@ -94,6 +94,7 @@ class Binder:
         self._rules = BindRules(feeds, exclude)
         self._learned: Learned = learned or {}
         self._learned_sources = {source for sources in self._learned.values() for source in sources}
+        self._learned_routes = {source.rpartition(" ")[0] for source in self._learned_sources}
         self._sessions_max = sessions_max
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._cache: OrderedDict[tuple[bytes | None, tuple[tuple[str, str], ...]], dict[Place, str]] = OrderedDict()
@@ -218,6 +219,7 @@ class Binder:
             session.seen[id(values)] = values
         self.supplying = bool(values) or bool(session.cookies)
         around = _around(exchange.request.target)
+        learned = bool(self._learned_routes) and source_route(exchange) in self._learned_routes
         for place, value in values.items():
             source = Source(planned.position, exchange.id, place, value)
             if place.kind == "cookie" and len(session.cookie_values) < _VALUES_MAX:
@@ -234,7 +236,7 @@ class Binder:
                     feeds.append((source, ended))
                     del feeds[:-_FEEDS_MAX]
             words = _words_of_supply(place, around, values)
-            if self._learned_sources and (key := source_key(exchange, place)) in self._learned_sources:
+            if learned and not is_strong(value) and (key := source_key(exchange, place)) in self._learned_sources:
                 words |= {key}
             entries = session.supplied.get(value)
             own = value in session.sent or not words.isdisjoint(session.sent_as.get(value, _NONE))

@@ -75,7 +75,7 @@ class BindRules:
 
     def excluded(self, method: str, target: str, place: Place) -> bool:
         """True where this place of this request is never replaced."""
-        return any(spot.fits(method, target, place) for spot in self._exclude)
+        return bool(self._exclude) and any(spot.fits(method, target, place) for spot in self._exclude)
 
     def feeding(self, method: str, target: str, place: Place) -> list[int]:
         """Numbers of the rules that feed this place of this request."""

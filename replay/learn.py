@@ -16,7 +16,7 @@ from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
 from replay.supply import supplied_values
 
-__all__ = ["LEARNED_FROM_MAX", "Learned", "learn_links", "source_key", "target_key"]
+__all__ = ["LEARNED_FROM_MAX", "Learned", "learn_links", "source_key", "source_route", "target_key"]
 
 LEARNED_FROM_MAX = 4000
 """How many exchanges from the beginning of a log are looked at."""
@@ -56,6 +56,7 @@ def learn_links(exchanges: Iterable[Exchange]) -> Learned:
     carried_count: Counter[str] = Counter()
     matches: dict[tuple[str, str], set[int]] = {}
     matched: Counter[tuple[str, str]] = Counter()
+    needed: set[tuple[str, str]] = set()
     for exchange in exchanges:
         session = sessions.get(exchange.session)
         if session is None:
@@ -70,13 +71,15 @@ def learn_links(exchanges: Iterable[Exchange]) -> Learned:
                     if pair not in matches and len(matches) >= _KEYS_MAX:
                         continue
                     matched[pair] += 1
+                    if not is_strong(value):
+                        needed.add(pair)  # strong values are linked without it
                     values = matches.setdefault(pair, set())
                     if len(values) < _DISTINCT_MIN:
                         values.add(hash(value))
         _supply(session, exchange)
     learned: dict[str, set[str]] = {}
-    for (target, source), values in matches.items():
-        count = matched[target, source]
+    for target, source in needed & matches.keys():
+        values, count = matches[target, source], matched[target, source]
         if len(values) >= _DISTINCT_MIN and count >= _MATCHES_MIN and count >= _SHARE_MIN * carried_count[target]:
             learned.setdefault(target, set()).add(source)
     return {target: frozenset(sources) for target, sources in learned.items()}
@@ -130,8 +133,18 @@ def target_key(exchange: Exchange, place: Place) -> str:
 
 
 def source_key(exchange: Exchange, place: Place) -> str:
-    """The place of a response, likewise."""
-    return f"{exchange.request.method} {_route(exchange.request.target, -1)} {shape_of(place).text()}"
+    """The place of a response, likewise; without a space in the place, so that the route can be told from it."""
+    return f"{source_route(exchange)} {_shown(shape_of(place))}"
+
+
+def source_route(exchange: Exchange) -> str:
+    """What `source_key` begins with, the same for all places of a response."""
+    return f"{exchange.request.method} {_route(exchange.request.target, -1)}"
+
+
+@lru_cache(maxsize=4096)
+def _shown(place: Place) -> str:
+    return place.text().replace(" ", "_")
 
 
 @lru_cache(maxsize=4096)
