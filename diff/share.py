@@ -12,6 +12,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from capture.errors import Damaged
 from diff.address import address_of_recorded, compare_at_home
@@ -197,6 +198,7 @@ class _Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
+        "_process",
         "addresses",
         "counts_for_timing",
         "current",
@@ -204,7 +206,8 @@ class _Pair:
         "exchange",
         "facts",
         "has_recorded",
-        "of_the_process",
+        "one_process",
+        "options",
         "performance",
         "reference",
         "route",
@@ -248,14 +251,16 @@ class _Pair:
             if comparison.not_comparable is None:
                 differences, self.witness_swallowed, self.witness_followers = primary(comparison.differences)
                 self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
-        self.of_the_process = self._of_the_process(options) if subject.one_process else {}
+        self.one_process = subject.one_process
+        self.options = options
+        self._process: dict[str, list[Seen]] | Literal[False] | None = False
 
     def compare(self, other: Outcome, options: CompareOptions) -> Comparison:
         """Current against other, each with its own address."""
         own = address_of_recorded(self.exchange) if other.build == _RECORDED else self.addresses.get(other.build)
         return compare_at_home(self.current, other, own, self.addresses.get(self.current.build), options)
 
-    def _of_the_process(self, options: CompareOptions) -> dict[str, list[Seen]] | None:
+    def _of_the_process(self) -> dict[str, list[Seen]] | None:
         """Where one process of the current build may always say one thing and another process something else.
 
         By path, what the recorded response says there, which came of another process; nothing of a redacted path. None
@@ -265,7 +270,7 @@ class _Pair:
         if recorded is None or self.current.response is None:
             return None
         found: dict[str, list[Seen]] = {path: [] for path in redacted_paths(self.exchange.redacted)}
-        differences = primary(self.compare(recorded, options).differences).kept
+        differences = primary(self.compare(recorded, self.options).differences).kept
         for one in (seen_of(difference, self.current.end_ns) for difference in differences):
             if _made_anew(one) and found.get(one.path) != []:
                 found.setdefault(one.path, []).append(one)
@@ -273,11 +278,15 @@ class _Pair:
 
     def witness_of(self, seen: Sequence[Seen]) -> tuple[list[Seen] | None, frozenset[str]]:
         """What the witness shows beside what a candidate shows, and the paths at which it tells nothing."""
-        process = self.of_the_process
-        if self.witness_seen is None or (process is not None and not process):
+        if self.witness_seen is None or not self.one_process:
             return self.witness_seen, self.unwitnessed
         told = {one.path for one in self.witness_seen}
         wanted = {one.path for one in seen if _made_anew(one) and one.path not in told}
+        if not wanted:
+            return self.witness_seen, self.unwitnessed
+        if self._process is False:
+            self._process = self._of_the_process()
+        process = self._process
         if process is None:
             return self.witness_seen, self.unwitnessed | wanted
         added = [one for path in sorted(wanted) for one in process.get(path, ())]
