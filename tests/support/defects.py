@@ -233,5 +233,27 @@ DEFECTS: tuple[Planted, ...] = (
         "$",
         ("type", "value"),
     ),
+    Planted(
+        "a uuid of another version",
+        on("/products/{}", put("id", lambda c, b: b["id"][:14] + "1" + b["id"][15:])),
+        ITEM,
+        "$['id']",
+        ("value",),
+    ),
+    Planted(
+        "a counter that goes up by two",
+        on("/products/{}", put("views", lambda c, b: 2 * b["views"])),
+        ITEM,
+        "$['views']",
+        ("value",),
+    ),
+    Planted(
+        "a time with fewer digits",
+        on("/products/{}", put("at", lambda c, b: b["at"][:-4] + "Z")),
+        ITEM,
+        "$['at']",
+        ("value",),
+    ),
+    Planted("an entity tag that stays", header("/products/{}", "ETag", '"same"'), ITEM, "header:etag", ("value",)),
     Planted("an empty list", on("/search", put("hits", [])), SEARCH, "$['hits'][*]", ("missing",)),
 )
