@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socketserver
 import subprocess
 import sys
 import threading
@@ -291,3 +292,59 @@ def test_a_damaged_log_is_performed_as_far_as_it_reads_and_never_passes_for_whol
     run = open_run(tmp_path / "run")
     assert run.partial
     assert run.ledger["planned"] == len(list(run.performances())) < 20
+
+
+@pytest.mark.parametrize("client", ["wire", "aiohttp"])
+def test_every_kind_of_failure_is_one_outcome_of_that_kind_in_the_run(
+    servers: tuple[Rude, Rude], tmp_path: Path, client: str
+) -> None:
+    kinds = {
+        "/ok": None, "/reset": "reset", "/close": "reset", "/silence": "timeout", "/stall-in-body": "timeout",
+        "/garbage": "malformed", "/bad-status": "malformed", "/cut-in-body": "cut", "/large": "too_large",
+    }  # fmt: skip
+    recorded = [exchange(n, get(path), session=path) for n, path in enumerate(kinds)]
+    log = write_log(tmp_path / "log", recorded)
+    config = tmp_path / "u.toml"
+    config.write_text("[replay]\nbody_bytes_max = 2000\ntimeout_s = 1\nfirst_byte_timeout_s = 0.5\n")
+    assert replay(log, servers, tmp_path / "run", "--client", client, "--config", str(config)) == 0
+    run = open_run(tmp_path / "run")
+    for performance in run.performances():
+        expected = kinds[performance.exchange.request.target]
+        assert [o.failure.kind if o.failure else None for o in performance.outcomes] == [expected, expected]
+    ledger = run.ledger
+    assert ledger["planned"] == ledger["sent"] == len(kinds)
+    for build in ("current", "candidate"):
+        assert ledger["sent"] == ledger["answered"][build] + sum(ledger["failed"][build].values())
+
+
+@pytest.fixture
+def plain_port() -> Iterator[int]:
+    """A port that answers whatever it gets in plain HTTP, as one does that was taken for TLS."""
+
+    class Plain(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Plain) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("client", ["wire", "aiohttp", "h2"])
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [("http://127.0.0.1:9", "refused"), ("http://nowhere.invalid", "dns"), ("https://127.0.0.1:{}", "tls")],
+)
+def test_a_build_that_cannot_be_reached_fails_by_its_kind_alone(
+    log: Path, servers: tuple[Rude, Rude], plain_port: int, tmp_path: Path, client: str, url: str, kind: str
+) -> None:
+    code = run_main(
+        "replay", log, "--current", servers[0].url, "--candidate", url.format(plain_port), "--run",
+        tmp_path / "run", "--no-preflight", "--client", client, "--limit", "3", "--timeout", "5",
+    )  # fmt: skip
+    assert code == 0
+    assert open_run(tmp_path / "run").ledger["failed"]["candidate"] == {kind: 2}
