@@ -217,3 +217,11 @@ def test_what_only_the_first_request_of_a_session_sees_is_explained_by_its_place
 
     (finding,) = judged(run(4, requests=1500, sessions=500, defect=first_alone)).candidates["candidate"].findings
     assert ("place in session", "1") in {(one.dimension, one.value) for one in finding.explained_by}
+
+
+@pytest.mark.parametrize("requests", [5, 8])
+def test_a_value_that_differs_in_all_of_very_few_pairs_is_never_promoted(requests: int) -> None:
+    defect = on("/products/{}", put("currency", "USD"))
+    report = judged(run(3, requests=requests, rare=0, defect=defect, reference=False), reference=False)
+    assert (report.verdict, told(report)) == ("inconclusive", [])
+    assert any("too few to be sure" in reason for reason in report.reasons)
