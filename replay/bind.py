@@ -26,6 +26,7 @@ _ENTRIES_MAX = 64
 _NONE: frozenset[str] = frozenset()
 _FEEDS_MAX = 16
 _VALUES_MAX = 20_000
+_HELD_MAX = 1_000_000
 _CACHE_MAX = 512
 
 _FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
@@ -67,7 +68,7 @@ class _Session:
         self.folded: dict[str, str] = {}
         self.sent: set[str] = set()
         self.sent_as: dict[str, frozenset[str]] = {}
-        self.seen: dict[int, dict[Place, str]] = {}
+        self.seen: set[int] = set()
         self.cookies: dict[str, list[tuple[Source, int]]] = {}
         self.cookie_values: dict[tuple[str, str], list[tuple[Source, int]]] = {}
         self.feeds: dict[int, list[tuple[Source, int]]] = {}
@@ -77,7 +78,8 @@ class Binder:
     """Finds the links of one session after the other, from captured exchanges alone; bounded.
 
     exclude, feeds: rules of a person (`BindRules`). learned: what other sessions have shown to be passed on.
-    sessions_max: sessions remembered; the one used longest ago is forgotten first and counted in `forgotten`.
+    sessions_max: sessions remembered; the one used longest ago is forgotten first and counted in `forgotten`, also
+    where all together hold more than a million values.
     supplying: after `note`, whether the answer to that request may be the source of a later link. Raises ValueError
     where a rule is not understood.
     """
@@ -99,6 +101,7 @@ class Binder:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._cache: OrderedDict[tuple[bytes | None, tuple[tuple[str, str], ...]], dict[Place, str]] = OrderedDict()
         self._iteration = 0
+        self._held = 0
 
     def note(self, planned: Planned, iteration: int = 0) -> tuple[Link, ...]:
         """Take the next planned request, in plan order; the links of its request to earlier responses.
@@ -109,6 +112,7 @@ class Binder:
         if iteration != self._iteration:
             self._iteration = iteration
             self._sessions.clear()
+            self._held = 0
         self.supplying = False
         exchange = planned.exchange
         session = self._sessions.get(exchange.session)
@@ -117,8 +121,7 @@ class Binder:
                 return ()
             session = self._sessions[exchange.session] = _Session()
             if len(self._sessions) > self._sessions_max:
-                self._sessions.popitem(last=False)
-                self.forgotten += 1
+                self._forget()
         else:
             self._sessions.move_to_end(exchange.session)
         carried = carried_values(exchange.request, not body_was_decoded(exchange, "request"))
@@ -139,7 +142,15 @@ class Binder:
                 session.sent.update(word for word in _strong_inside(value) if word not in session.supplied)
         if exchange.response is not None:
             self._supply(session, planned, exchange.response)
+            while self._held > _HELD_MAX and len(self._sessions) > 1:
+                self._forget()
         return tuple(links)
+
+    def _forget(self) -> None:
+        """Forget the session that was used longest ago."""
+        _, session = self._sessions.popitem(last=False)
+        self._held -= len(session.supplied)
+        self.forgotten += 1
 
     def _links(self, session: _Session, exchange: Exchange, place: Place, value: str) -> Iterator[Link]:
         """The links of one value: as a whole where it has one, else of what is inside it."""
@@ -213,14 +224,16 @@ class Binder:
         if ended is None:
             return
         values = self._values(response, not body_was_decoded(exchange, "response"))
-        if id(values) in session.seen and not session.cookies and not self._rules.feeds:
+        same = hash((response.body, response.headers))
+        if same in session.seen and not session.cookies and not self._rules.feeds:
             return  # the very same answer again: it says nothing that is not known, and of the same places
         if len(session.seen) < _CACHE_MAX:
-            session.seen[id(values)] = values
+            session.seen.add(same)
         self.supplying = bool(values) or bool(session.cookies)
         around = _around(exchange.request.target)
         learned = bool(self._learned_routes) and source_route(exchange) in self._learned_routes
         for place, value in values.items():
+            place = _one_place(place)
             source = Source(planned.position, exchange.id, place, value)
             if place.kind == "cookie" and len(session.cookie_values) < _VALUES_MAX:
                 name = str(place.path[0])
@@ -246,6 +259,7 @@ class Binder:
                 if len(session.supplied) >= _VALUES_MAX:
                     continue
                 entries = session.supplied[value] = []
+                self._held += 1
                 if _FOLDS.match(value):
                     session.folded.setdefault(value.lower(), value)
             if not entries or (
@@ -304,17 +318,28 @@ def _words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place
         last = place.path[-1]
         if isinstance(last, str) and last.lower() not in _GENERIC:
             return _words(last)  # the usual leaf of a document: its key says it
-    names = place.names()
-    if not names:
-        return around
     if place.inner[:1] == ("path",):
         before = values.get(place._replace(inner=("path", int(place.inner[1]) - 1)), "")
         static = frozenset() if any(c.isdigit() for c in before) else _words(before) - _GENERIC
         return static or around
+    return _words_of_place(place, around)
+
+
+@lru_cache(maxsize=1 << 14)
+def _words_of_place(place: Place, around: frozenset[str]) -> frozenset[str]:
+    names = place.names()
+    if not names:
+        return around
     words = _words(names[0])
     if names[0].lower() in _GENERIC:
         return words - _GENERIC | (_words(names[1]) if len(names) > 1 else frozenset()) | around
     return words
+
+
+@lru_cache(maxsize=1 << 14)
+def _one_place(place: Place) -> Place:
+    """The same object for equal places: many answers have the same ones, and what is remembered of each is small."""
+    return place
 
 
 @lru_cache(maxsize=4096)

@@ -337,3 +337,18 @@ def test_a_created_number_is_bound_though_the_client_had_sent_the_same_number_as
         exchange(4, get("/carts", method="POST"), json_response(b'{"id": 99}')),
     )
     assert [shown(each) for each in links[2:4]] == [[("path[1]", "log-1 $['id']")], []]
+
+
+def test_the_sessions_used_longest_ago_are_forgotten_where_all_hold_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("replay.bind._HELD_MAX", 10)
+    binder = Binder()
+    answers = [
+        json_response(b'{"a": "%b-%d", "b": "%b+%d"}' % (TOKEN.encode(), n, TOKEN.encode(), n)) for n in range(8)
+    ]
+    exchanges = [msgspec.structs.replace(exchange(n, get("/a"), answers[n]), session=f"session-{n}") for n in range(8)]
+    last = msgspec.structs.replace(exchange(8, get(f"/x?q={TOKEN}-7")), session="session-7")
+    first = msgspec.structs.replace(exchange(9, get(f"/x?q={TOKEN}-0")), session="session-0")
+    links = [binder.note(planned) for planned in Planner().plan([*exchanges, last, first])]
+    assert [place for place, _ in shown(links[8])] == ["query:q"]
+    assert links[9] == ()
+    assert binder.forgotten > 0
