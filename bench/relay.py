@@ -2,12 +2,13 @@
 
 One run, everything in turn, several short rounds: wrk with 32 connections asks for 1 kB answers of an nginx through
 each way in; then with one connection for the median latency. Requests differ in path, query, ids, session cookie and
-token, and no two answers are alike. Ratios of the same round are compared; the numbers themselves mean nothing on
-another machine. Where others use the machine, too, the processor time that a way in takes for a request (user and
-system, all its threads) is steadier than the throughput, and is printed beside it. What is behind every way in is the
-same nginx, and each relay's conservation line must add up to at least what wrk counted.
+token, and no two answers are alike; with --alike one request without secrets is asked for again and again. Ratios of
+the same round are compared; the numbers themselves mean nothing on another machine. Where others use the machine, too,
+the processor time that a way in takes for a request (user and system, all its threads) is steadier than the throughput,
+and is printed beside it. What is behind every way in is the same nginx, and each relay's conservation line must add up
+to at least what wrk counted.
 
-    .venv/bin/python bench/relay.py [--seconds 1] [--rounds 4] [--without-mitmproxy] [--without-secrets]
+    .venv/bin/python bench/relay.py [--seconds 1] [--rounds 4] [--without-mitmproxy] [--without-secrets | --alike]
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ init = function()
   end
 end
 request = function()
-  at = at % #made + 1
+  at = ALIKE and 1 or at % #made + 1
   return made[at]
 end
 """
@@ -69,6 +70,9 @@ ITEM = (
 )
 ANSWER = f'{{"page":$arg_page,"total":6000,"query":"$arg_q","items":[{",".join([ITEM] * 6)}]}}'
 """What the upstream answers, in variables of nginx: about 1 kB, never twice the same."""
+SAME = ANSWER.replace("$request_id", "5eed" * 8).replace("$connection_requests", "7").replace("$connection", "7")
+SAME = SAME.replace("$msec", "1790000000.123")
+"""The same for --alike: it depends on what is asked for alone."""
 ROWS = {
     "direct": "no proxy",
     "nginx": "nginx as reverse proxy, one worker",
@@ -102,7 +106,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--without-mitmproxy", action="store_true")
     parser.add_argument("--without-secrets", action="store_true", help="requests without a session cookie and a token")
+    parser.add_argument(
+        "--alike", action="store_true", help="one request without secrets, and its answer always the same"
+    )
     arguments = parser.parse_args()
+    arguments.without_secrets |= arguments.alike
     wrk = shutil.which("wrk")
     if wrk is None or nginx.NGINX is None:
         print("this benchmark needs nginx and wrk: apt-get install nginx-light wrk")
@@ -110,7 +118,9 @@ def main() -> int:
     describe(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-relay-") as folder, contextlib.ExitStack() as stack:
         root = Path(folder)
-        (root / "varied.lua").write_text(f"local SECRETS = {str(not arguments.without_secrets).lower()}\n{VARIED}")
+        flags = {"SECRETS": not arguments.without_secrets, "ALIKE": arguments.alike}
+        head = "\n".join(f"local {name} = {str(value).lower()}" for name, value in flags.items())
+        (root / "varied.lua").write_text(f"{head}\n{VARIED}")
         (root / "up").mkdir()
         ports, relays, proxies = open_ways(stack, root, arguments)
         for name, port in ports.items():
@@ -150,8 +160,10 @@ def open_ways(
 ) -> tuple[dict[str, int], dict[str, RelayProcess], dict[str, int]]:
     """Start everything; ports by way in, the relays, which are stopped by the caller, and the other proxies' pids."""
     fields = 'add_header X-Request-Id $request_id; add_header ETag "$request_id"; add_header Cache-Control private;'
-    json_type = "default_type application/json;"
-    up = stack.enter_context(nginx.serve(root / "up", f"location / {{ {json_type} {fields} return 200 '{ANSWER}'; }}"))
+    answer = f"default_type application/json; {fields} return 200 '{ANSWER}';"
+    if arguments.alike:
+        answer = f"default_type application/json; add_header ETag same; return 200 '{SAME}';"
+    up = stack.enter_context(nginx.serve(root / "up", f"location / {{ {answer} }}"))
     server = 'location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; }'
     http = f"upstream up {{ server 127.0.0.1:{up}; keepalive 64; }}"
     proxy = stack.enter_context(nginx.serve(root / "proxy", server, http))
@@ -167,6 +179,7 @@ def open_ways(
             )
         )
         if not (arguments.without_secrets and "cookie:sid" in options)
+        and not (arguments.alike and name.startswith("relay 1%, "))
     }
     ports = {
         "direct": up,
