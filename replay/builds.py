@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from replay.outcome import Role
 __all__ = ["Build", "builds_of", "captured_address_refusal", "same_address"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_KEYS = ("headers", "hook", "host", "tls_name")
+_KEYS = ("connections_max", "headers", "hook", "host", "rate_max", "tls_name")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -28,7 +29,8 @@ class Build:
     """One build to perform on. headers: injected into each request to it. host: for Host; None takes the address.
 
     tls_name: the name to ask for in the handshake and to find in the certificate; None takes the address. hook: where
-    the function is that signs each request to it (replay/hook.py), None for none.
+    the function is that signs each request to it (replay/hook.py), None for none. connections_max: open to it at once,
+    None takes `[replay] connections_max`; rate_max: requests a second to it, None for no cap. Both at most.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Build:
     host: str | None = None
     tls_name: str | None = None
     hook: str | None = None
+    connections_max: int | None = None
+    rate_max: float | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -55,7 +59,7 @@ def builds_of(
     """The builds in the order current, reference, candidates, from what the command line says.
 
     candidates: "URL" or "NAME=URL"; unnamed ones are candidate, candidate-2 and so on. reference: an URL; "" performs
-    the current build twice; None none. settings: its [build.NAME] tables give headers and host; environ: where
+    the current build twice; None none. settings: its [build.NAME] tables give the rest; environ: where
     `${NAME}` in a header's value is looked up. A reference that has no table of its own takes that of the current
     build. Raises UsageError.
     """
@@ -118,7 +122,21 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
             raise UsageError(f"{place} headers: {name!r} is not a header that can be sent")
     if hook is not None:
         hook = resolved_hook(hook, f"{place} hook", Path(where).parent)
-    return dataclasses.replace(build, headers=expanded, host=host, tls_name=tls_name, hook=hook)
+    connections_max, rate_max = _caps(table, place)
+    return dataclasses.replace(
+        build, headers=expanded, host=host, tls_name=tls_name, hook=hook, connections_max=connections_max,
+        rate_max=rate_max,
+    )  # fmt: skip
+
+
+def _caps(table: Mapping[str, Any], place: str) -> tuple[int | None, float | None]:
+    """connections_max and rate_max of a build's table."""
+    connections, rate = table.get("connections_max"), table.get("rate_max")
+    if connections is not None and (type(connections) is not int or connections < 1):
+        raise UsageError(f"{place} connections_max: expected a whole number of at least 1, found {connections!r}")
+    if rate is not None and (type(rate) not in (int, float) or not math.isfinite(rate) or rate <= 0):
+        raise UsageError(f"{place} rate_max: expected a positive number of requests a second, found {rate!r}")
+    return connections, None if rate is None else float(rate)
 
 
 def _normal(address: str) -> tuple[str, str]:

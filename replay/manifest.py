@@ -58,9 +58,10 @@ def beginning(
     }
 
 
-def _build(build: Build) -> dict[str, str]:
-    said = {"name": build.name, "role": build.role, "url": build.url}
-    return said if build.host is None else {**said, "host": build.host}
+def _build(build: Build) -> dict[str, Any]:
+    said: dict[str, Any] = {"name": build.name, "role": build.role, "url": build.url}
+    given = {"host": build.host, "connections_max": build.connections_max, "rate_max": build.rate_max}
+    return {**said, **{key: value for key, value in given.items() if value is not None}}
 
 
 def _plain(value: Any) -> Any:

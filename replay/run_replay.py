@@ -19,7 +19,7 @@ from replay.manifest import beginning, empty_summary, ending
 from replay.preflight import preflight
 from replay.run import Run, RunWriter, open_run
 from replay.run_loop import run_on_loop
-from replay.run_share import Watch, limits_of, perform_share
+from replay.run_share import Share, Watch, capped_limits, limits_of, perform_share
 from replay.run_task import ShareTask
 from replay.settings import ReplayConfig
 
@@ -58,6 +58,7 @@ def run_replay(
         if refusal is not None:
             raise UsageError(refusal)
         for build in builds:
+            capped_limits(limits_of(config), build, Share(0, config.workers))
             if build.hook is not None:
                 load_hook(build.hook, f"[build.{build.name}] hook")
         if config.workers == 1 and config.cluster is None:

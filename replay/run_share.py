@@ -13,11 +13,13 @@ from itertools import islice
 from typing import Any
 
 from capture.clock import Clock
+from capture.errors import UsageError
 from capture.log.reader import Log
 from replay.bind import Binder
 from replay.builds import Build
-from replay.clients.base import Limits
-from replay.clients.choose import client_for, speaks_http2
+from replay.clients.base import Client, Limits
+from replay.clients.choose import client_for, kind_for, speaks_http2
+from replay.clients.throttle import Throttle
 from replay.done import Done
 from replay.hook import load_hook
 from replay.learn import LEARNED_FROM_MAX, learn_links
@@ -31,7 +33,7 @@ from replay.settings import ReplayConfig
 from replay.source import Source
 from replay.stage import Options, Stage
 
-__all__ = ["WHOLE", "Share", "Watch", "limits_of", "pace_of", "perform_share"]
+__all__ = ["WHOLE", "Share", "Watch", "capped_limits", "limits_of", "pace_of", "perform_share"]
 
 _S = 1_000_000_000
 
@@ -77,7 +79,7 @@ async def perform_share(
     binder = _binder(config, log) if config.bind else None
     done = None if earlier is None else Done()
     http2 = speaks_http2(islice(log.exchanges(), 100))
-    stages = [_stage(build, config, limits, clock, http2) for build in builds]
+    stages = [_stage(build, config, capped_limits(limits, build, share), share, clock, http2) for build in builds]
     mine = None if share.count == 1 else share.owns
     performer = Performer(
         stages, pace_of(config, share), _options(config, run_id), clock, writer.record, binder,
@@ -126,15 +128,36 @@ def limits_of(config: ReplayConfig) -> Limits:
     )
 
 
+def capped_limits(limits: Limits, build: Build, share: Share = WHOLE) -> Limits:
+    """The bounds of this build's client in one of the processes; they divide the connections that its own cap allows.
+
+    Raises UsageError where there are more processes than connections.
+    """
+    whole = build.connections_max
+    if whole is None:
+        return limits
+    if whole < share.count:
+        raise UsageError(
+            f"[build.{build.name}] connections_max {whole} is less than the {share.count} processes that each need"
+            " one; give fewer --workers"
+        )
+    part = whole // share.count + (share.index < whole % share.count)
+    return dataclasses.replace(limits, connections_max=part)
+
+
 def _binder(config: ReplayConfig, log: Log) -> Binder:
     learned = learn_links(islice(log.exchanges(), LEARNED_FROM_MAX))
     return Binder(config.bind_exclude, config.sessions_max, config.bind_rules, learned)
 
 
-def _stage(build: Build, config: ReplayConfig, limits: Limits, clock: Clock, http2: bool) -> Stage:
+def _stage(build: Build, config: ReplayConfig, limits: Limits, share: Share, clock: Clock, http2: bool) -> Stage:
     endpoint = build.endpoint
     authority = build.host or (None if config.keep_host else endpoint.authority)
-    client = client_for(config.client, endpoint, limits, clock, http2)
+    client: Client = client_for(config.client, endpoint, limits, clock, http2)
+    if build.rate_max is not None:
+        # One connection of HTTP/2 has many requests under way; the others have one.
+        shared = kind_for(config.client, endpoint, http2) == "h2"
+        client = Throttle(client, build.rate_max / share.count, None if shared else limits.connections_max, clock)
     hook = None if build.hook is None else load_hook(build.hook, f"[build.{build.name}] hook")
     return Stage(build.name, build.role, client, authority, build.headers, hook)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capture.config import Settings
+from capture.errors import UsageError
 from replay.builds import Build, builds_of, captured_address_refusal
 
 NAMES = {"shop.internal": ["10.0.0.5"], "alias.internal": ["10.0.0.5", "fd00::5"], "localhost": ["::1", "127.0.0.1"]}
@@ -57,3 +58,33 @@ def test_a_reference_takes_the_table_of_the_current_build_unless_it_has_its_own(
     table["reference"] = {"host": "other.example"}
     _, reference, _ = builds_of("http://a", ["http://b"], "", Settings("u.toml", {"build": table}))
     assert (reference.host, reference.headers) == ("other.example", {})
+
+
+def test_a_build_has_the_caps_of_its_table_and_no_other_build_has_them() -> None:
+    table = {"candidate": {"connections_max": 4, "rate_max": 50}}
+    current, candidate = builds_of("http://a", ["http://b"], None, Settings("u.toml", {"build": table}))
+    assert (candidate.connections_max, candidate.rate_max) == (4, 50.0)
+    assert (current.connections_max, current.rate_max) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("connections_max", 0, "connections_max: expected a whole number of at least 1, found 0"),
+        ("connections_max", 2.5, "connections_max: expected a whole number of at least 1, found 2.5"),
+        ("connections_max", True, "connections_max: expected a whole number"),
+        ("connections_max", "4", "connections_max: expected a whole number"),
+        ("rate_max", 0, "rate_max: expected a positive number of requests a second, found 0"),
+        ("rate_max", -1.5, "rate_max: expected a positive number"),
+        ("rate_max", float("inf"), "rate_max: expected a positive number"),
+        ("rate_max", float("nan"), "rate_max: expected a positive number"),
+        ("rate_max", True, "rate_max: expected a positive number"),
+        ("rate_mx", 5, "unknown key 'rate_mx'; did you mean 'rate_max'"),
+    ],
+)
+def test_a_cap_that_is_no_positive_number_is_refused(key: str, value: object, said: str) -> None:
+    settings = Settings("u.toml", {"build": {"candidate": {key: value}}})
+    with pytest.raises(UsageError) as caught:
+        builds_of("http://a", ["http://b"], None, settings)
+    assert "u.toml: [build.candidate]" in str(caught.value)
+    assert said in str(caught.value)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from capture.log.segment import RecordWriter
 from capture.log.writer import EXCHANGE_KIND
 from capture.settings import LogConfig
 from replay.bind import Binder
-from replay.clients.base import Limits
+from replay.clients.base import Client, Limits
+from replay.clients.throttle import Throttle
 from replay.clients.wire import WireClient
 from replay.outcome import Performance, Role
 from replay.pace import Closed, Pace
@@ -43,14 +44,20 @@ async def perform_on(
     allow_writes: bool = True,
     bind: bool = True,
     performer_out: list[Performer] | None = None,
+    rates: Mapping[str, float] | None = None,
     **options: Any,
 ) -> list[Performance]:
-    """Perform on servers by build name; a name that begins with "cand" is a candidate. Ledger checked."""
+    """Perform on servers by build name; a name that begins with "cand" is a candidate. Ledger checked.
+
+    rates: requests a second at most, by build name.
+    """
     clock = Clock()
     stages = []
     for name, server in servers.items():
         role: Role = "current" if name == "current" else "reference" if name == "reference" else "candidate"
-        client = WireClient(server.endpoint, limits or Limits(), clock)
+        client: Client = WireClient(server.endpoint, limits or Limits(), clock)
+        if rates is not None and name in rates:
+            client = Throttle(client, rates[name], (limits or Limits()).connections_max, clock)
         await client.open()
         stages.append(Stage(name, role, client, server.endpoint.authority))
     recorded: list[Performance] = []
