@@ -6,24 +6,32 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Sequence
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from capture.clock import Clock
 from capture.errors import RunFailed
 from capture.exchange import Request
 from replay.builds import Build
 from replay.clients.base import Endpoint, Job, Limits, tls_context
-from replay.clients.wire import WireClient
+from replay.clients.choose import client_for
 from replay.hook import HookFailed, load_hook, signed
+from replay.settings import ClientKind
 
 __all__ = ["preflight"]
 
 
-async def preflight(builds: Sequence[Build], limits: Limits, path: str | None = None) -> None:
+async def preflight(
+    builds: Sequence[Build], limits: Limits, path: str | None = None, kind: ClientKind = "auto"
+) -> None:
     """Connect to every build and close again; with a path, GET it and expect a status below 500.
+
+    kind: the client of the replay. A build that it reaches through a forward proxy may not be reached from here at all,
+    so then the connection is to the proxy.
 
     Raises RunFailed naming each build that does not answer.
     """
-    found = await asyncio.gather(*(_problem(build, limits, path) for build in builds))
+    found = await asyncio.gather(*(_problem(build, limits, path, kind) for build in builds))
     problems = [f"{build.name} {build.url}: {problem}" for build, problem in zip(builds, found, strict=True) if problem]
     if problems:
         raise RunFailed(
@@ -31,8 +39,33 @@ async def preflight(builds: Sequence[Build], limits: Limits, path: str | None = 
         )
 
 
-async def _problem(build: Build, limits: Limits, path: str | None) -> str | None:
+async def _problem(build: Build, limits: Limits, path: str | None, kind: ClientKind) -> str | None:
     endpoint = build.endpoint
+    proxy = _proxy_of(endpoint) if kind == "aiohttp" else None
+    problem = await _not_there(endpoint if proxy is None else proxy, limits)
+    if problem is not None:
+        return problem if proxy is None else f"its proxy {proxy.address}: {problem}"
+    return None if path is None else await _get(build, limits, path, kind)
+
+
+def _proxy_of(endpoint: Endpoint) -> Endpoint | None:
+    """The forward proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name for a build; None for none."""
+    proxy = getproxies().get("https" if endpoint.tls else "http")
+    if not proxy or endpoint.unix is not None or proxy_bypass(endpoint.host):
+        return None
+    try:
+        parts = urlsplit(proxy)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    # aiohttp goes past a proxy that is itself behind TLS. The address is not shown: there may be a password in it.
+    if not host or parts.scheme != "http":
+        raise RunFailed("the forward proxy of the environment is not one that can be used; write http://HOST:PORT")
+    return Endpoint("http", host, port or 80, host)
+
+
+async def _not_there(endpoint: Endpoint, limits: Limits) -> str | None:
+    """Connect and close again; what stood against it."""
     try:
         async with asyncio.timeout(limits.connect_timeout_ns / 1e9):
             if endpoint.unix is not None:
@@ -53,15 +86,15 @@ async def _problem(build: Build, limits: Limits, path: str | None) -> str | None
         return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
     except OSError as error:
         return error.strerror or str(error)
-    return None if path is None else await _get(build, limits, path)
+    return None
 
 
 def _name(endpoint: Endpoint) -> str:
     return endpoint.tls_name or endpoint.host
 
 
-async def _get(build: Build, limits: Limits, path: str) -> str | None:
-    client = WireClient(build.endpoint, limits, Clock())
+async def _get(build: Build, limits: Limits, path: str, kind: ClientKind) -> str | None:
+    client = client_for("aiohttp" if kind == "aiohttp" else "wire", build.endpoint, limits, Clock())
     answered: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
     await client.open()
     try:

@@ -145,7 +145,7 @@ async def _begin(
 ) -> tuple[dict[str, Any], int]:
     """The preflight, and the manifest as it is before the first request; how many exchanges there are to read."""
     if config.preflight:
-        await preflight(builds, limits_of(config), config.preflight_path)
+        await preflight(builds, limits_of(config), config.preflight_path, config.client)
     total = sum(segment.records for segment in log.segments)
     total = min(total, config.limit or total)
     now = Clock().now_ns()

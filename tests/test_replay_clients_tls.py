@@ -71,6 +71,16 @@ def test_a_trusted_certificate_is_accepted_and_the_connection_kept(tmp_path: Pat
     assert [(job.response.status, job.reused) for job in jobs if job.response] == [(200, False), (200, True)]
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_speaks_one_version_alone_is_spoken_to_in_it(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    context, trusted = certificate(tmp_path, ["127.0.0.1"])
+    context.minimum_version = context.maximum_version = version
+    (job,) = ask(context, Limits(ca_file=trusted))
+    assert job.failure is None
+    assert job.response is not None
+    assert job.response.body == b"ok"
+
+
 def test_an_unknown_certificate_is_a_tls_failure_unless_insecure(tmp_path: Path) -> None:
     context, _ = certificate(tmp_path, ["127.0.0.1"])
     (job,) = ask(context, LIMITS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,25 @@ def test_times_are_in_order() -> None:
     assert job.sent_ns is not None
     assert job.first_byte_ns is not None
     assert job.sent_ns <= job.first_byte_ns <= job.end_ns
+
+
+def test_a_unix_socket_gets_the_target_as_it_is_also_where_the_environment_has_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    path = str(tmp_path / "shop.sock")
+    heads: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    async def main() -> list[Job]:
+        async with await asyncio.start_unix_server(handle, path):
+            return await perform(Endpoint("http+unix", "localhost", 80, "localhost", path), "/a%2Fb?q=%7E")
+
+    (job,) = asyncio.run(main())
+    assert job.response is not None
+    assert heads[0].startswith(b"GET /a%2Fb?q=%7E HTTP/1.1\r\n")

@@ -52,7 +52,7 @@ class WebClient:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=True,
+            trust_env=self.endpoint.unix is None,  # no proxy stands before a socket of this machine
             skip_auto_headers=_OWN_HEADERS,
             trace_configs=[trace],
             timeout=aiohttp.ClientTimeout(
