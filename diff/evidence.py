@@ -12,6 +12,7 @@ from diff.explain import Dimension
 from diff.facets import Renamings
 from diff.noise import PathTally
 from diff.odd import Change, GroupKey, Seen
+from diff.pair_sample import PairSamples, pair_hash
 
 __all__ = ["OTHER_PATHS", "Evidence", "Example", "RouteTally", "Shown"]
 
@@ -23,6 +24,7 @@ _SHOWN_CHARS_MAX = 200
 _FACTS_OF_ROUTE_MAX = 2000
 _FACTS_OF_PLACE_MAX = 500
 _FACTS_MAX = 300_000
+_SAMPLED_A_FACT = 3
 _SESSIONS_COUNTED_MAX = 100_000
 _PLACES_TOLD_MAX = 10
 
@@ -125,12 +127,13 @@ class _Budget:
 class Evidence:
     """The counts of one candidate; `routes` and `paths` grow up to bounds, and what is beyond is counted together.
 
+    samples: which facts come together, for each route and place.
     aliases: changes as pairs were told that they show them, to how they are known since another's evidence was merged.
     """
 
     __slots__ = (
         "_budget", "_examples_max", "_ids", "_paths_max", "_renamings", "_visited", "aliases", "dimensions", "examples",
-        "overflowed", "paths", "routes", "signatures",
+        "overflowed", "paths", "routes", "samples", "signatures",
     )  # fmt: skip
 
     def __init__(self, *, paths_max: int, examples_max: int, facts_max: int = _FACTS_MAX) -> None:
@@ -147,6 +150,7 @@ class Evidence:
         self._renamings = Renamings()
         self._visited: dict[int, int] = {}
         self._budget = _Budget(facts_max)
+        self.samples: PairSamples[str | GroupKey] = PairSamples(facts_max=_SAMPLED_A_FACT * facts_max)
 
     def observe(
         self,
@@ -174,6 +178,8 @@ class Evidence:
         tally_of_route = self._route(route)
         tally_of_route.add(session, weight)
         self._budget.count(route, tally_of_route.dimensions, facts, _FACTS_OF_ROUTE_MAX)
+        number = pair_hash(exchange, position)
+        self.samples.observe(route, number, facts)
         if not candidate and not witness:
             self.signatures[((), explained)] += 1
             return [], frozenset()
@@ -190,6 +196,7 @@ class Evidence:
             if tally.observe(here, judged, self._renamings, session=session, weight=weight, position=position):
                 apart.append(key)
                 self._budget.count(key, self.dimensions.setdefault(key, Counter()), facts, _FACTS_OF_PLACE_MAX)
+                self.samples.observe(key, number, facts)
             if here:
                 self._keep_example(key, exchange, here[0])
         shown = frozenset(
@@ -209,6 +216,7 @@ class Evidence:
             mine.merge(tally)
             cut = route in other._budget.cut
             self._budget.merge(route, mine.dimensions, tally.dimensions, cut, _FACTS_OF_ROUTE_MAX)
+            self.samples.merge(route, other.samples, route)
         places: dict[GroupKey, GroupKey] = {}
         for theirs, counts in other.paths.items():
             key = places[theirs] = self._key(*theirs)
@@ -218,6 +226,7 @@ class Evidence:
                 cut = theirs in other._budget.cut
                 mine_facts = self.dimensions.setdefault(key, Counter())
                 self._budget.merge(key, mine_facts, facts, cut, _FACTS_OF_PLACE_MAX)
+                self.samples.merge(key, other.samples, theirs)
             for example in other.examples.get(theirs, ()):
                 self._take_example(key, example)
         self._merge_signatures(other, places)
@@ -238,6 +247,7 @@ class Evidence:
         """Forget what only further pairs would need."""
         self._renamings = Renamings()
         self._visited = {}
+        self.samples.settle()
 
     def _place_in(self, session: int) -> str:
         """Which request of its session this is; the sessions that were quiet longest are forgotten beyond a bound."""

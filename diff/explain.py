@@ -16,9 +16,21 @@ import msgspec
 from capture.exchange import Exchange
 from diff.statistics import fisher_tail
 
-__all__ = ["Dimension", "Explanation", "dimensions_of", "explain"]
+__all__ = [
+    "SHARE_APART_MIN", "SHARE_INSIDE_MIN", "SIGNIFICANT", "Dimension", "Explanation", "dimensions_of", "explain",
+    "words",
+]  # fmt: skip
 
 Dimension: TypeAlias = tuple[str, str]
+
+SHARE_INSIDE_MIN = 0.8
+"""Of the affected pairs, at least this share has what explains them."""
+SHARE_APART_MIN = 0.2
+"""The share among the affected is that much higher than among the rest."""
+SIGNIFICANT = 0.001
+"""By chance alone it would be so with less than this probability, corrected for how many were looked at."""
+
+_PRESENT = "(present)"
 
 _VALUE_CHARS_MAX = 80
 _NAME_CHARS_MAX = 40
@@ -38,12 +50,32 @@ _PRESENCE_ONLY = frozenset({"authorization", "cookie", "x-api-key", "referer", "
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """`inside` of the affected pairs have this value, and `outside` of the others; both are shares from 0 to 1."""
+    """`inside` of the affected pairs have this value, and `outside` of the others; both are shares from 0 to 1.
+
+    parts: the facts of which all hold, where it takes more than one; then names and values are joined by " and ".
+    """
 
     dimension: str
     value: str
     inside: float
     outside: float
+    parts: tuple[Dimension, ...] = ()
+
+    @property
+    def facts(self) -> tuple[Dimension, ...]:
+        """The facts that it is made of, one or more."""
+        return self.parts or ((self.dimension, self.value),)
+
+    @property
+    def predicate(self) -> str:
+        """In words: "header:accept-language: tr and query:page present"; not yet made safe for any report."""
+        return " and ".join(map(words, self.facts))
+
+
+def words(fact: Dimension) -> str:
+    """A fact as it stands in a sentence."""
+    name, value = fact
+    return f"{name} present" if value == _PRESENT else f"{name}: {value}"
 
 
 def dimensions_of(exchange: Exchange) -> tuple[Dimension, ...]:
@@ -60,15 +92,13 @@ def dimensions_of(exchange: Exchange) -> tuple[Dimension, ...]:
         for part in query.partition("#")[0].split("&")[:_QUERY_FIELDS_MAX]:
             name, _, value = part.partition("=")
             facts.append((f"query:{name[:40]}", value[:_VALUE_CHARS_MAX]))
-            facts.append((f"query:{name[:40]}", "(present)"))
+            facts.append((f"query:{name[:40]}", _PRESENT))
     for name, value in request.headers[:64]:
         lower = name.lower()
         if lower in _PRESENCE_ONLY:
-            facts.append((f"header:{lower}", "(present)"))
+            facts.append((f"header:{lower}", _PRESENT))
             if lower == "cookie":
-                facts += [
-                    (f"cookie:{pair.partition('=')[0].strip()[:40]}", "(present)") for pair in value.split(";")[:12]
-                ]
+                facts += [(f"cookie:{pair.partition('=')[0].strip()[:40]}", _PRESENT) for pair in value.split(";")[:12]]
         elif lower not in _SKIPPED_HEADERS:
             facts.append((f"header:{lower}", value[:_VALUE_CHARS_MAX]))
             if lower == "user-agent":
@@ -134,10 +164,10 @@ def explain(affected: Counter[Dimension], affected_pairs: int, all_facts: Mappin
             continue
         outside = max(0, all_facts[fact] - inside)
         share_in, share_out = inside / affected_pairs, min(1.0, outside / rest)
-        if share_in < 0.8 or share_in - share_out < 0.2:
+        if share_in < SHARE_INSIDE_MIN or share_in - share_out < SHARE_APART_MIN:
             continue
         p = fisher_tail(inside, affected_pairs, outside, rest) * looked_at
-        if p < 0.001:
+        if p < SIGNIFICANT:
             ranked.append((-(share_in - share_out), fact, share_in, share_out))
     ranked.sort()
     return tuple(

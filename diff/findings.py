@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from diff.cause import CascadeLedger
+from diff.conjunction import conjunction
 from diff.evidence import Evidence, Example, Shown
 from diff.explain import Explanation, explain
 from diff.odd import Change, GroupKey
@@ -24,6 +25,7 @@ __all__ = ["Finding", "build_findings", "rule_finding"]
 Severity = Literal["breaking", "behavioural", "cosmetic"]
 _ROUTES_MANY = 3
 _PLACES_MANY = 4
+_EXPLANATIONS_MAX = 3
 _PAGE = "$['html']"
 _ALWAYS = 0.9
 _TOGETHER = 0.95
@@ -271,7 +273,11 @@ def _explained(head: Decided, evidence: Evidence) -> tuple[Explanation, ...]:
     facts = evidence.dimensions.get(head.key)
     route = evidence.routes[head.key.route]
     apart = evidence.paths[head.key].odd.candidate + evidence.paths[head.key].untested
-    return explain(facts, apart, route.dimensions, route.pairs) if facts is not None else ()
+    if facts is None:
+        return ()
+    single = explain(facts, apart, route.dimensions, route.pairs)
+    both = conjunction(*evidence.samples.apart(head.key.route, head.key), apart, max(0, route.pairs - apart))
+    return single if both is None else (both, *single[: _EXPLANATIONS_MAX - 1])
 
 
 def _identity(route: str, path: str, change: Change) -> str:

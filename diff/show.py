@@ -94,7 +94,7 @@ def _judgement(
     for identity in findings:
         for one in by_id[identity].explained_by[:1]:
             yield (
-                f"  {identity}: {one.inside:.0%} of its pairs have {visible(one.dimension)}: {visible(one.value)}, "
+                f"  {identity}: {one.inside:.0%} of its pairs have {visible(one.predicate)}, "
                 f"{one.outside:.0%} of the rest"
             )
 

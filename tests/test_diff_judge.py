@@ -69,6 +69,31 @@ def test_what_one_language_sees_is_explained_by_it() -> None:
     assert (explanation.dimension, explanation.value) == ("header:accept-language", "tr")
 
 
+def test_what_one_language_sees_on_later_pages_alone_is_explained_by_both_together() -> None:
+    def later_in_turkish(call: Call) -> bool:
+        return call.language == "tr" and "page=" in call.target
+
+    defect = on("/search", put("internal", 1), when=later_in_turkish)
+    (finding,) = judged(run(1, requests=3000, defect=defect, pages=3)).candidates["candidate"].findings
+    first = finding.explained_by[0]
+    assert first.predicate == "header:accept-language: tr and query:page present"
+    assert (first.inside, first.outside) == (1.0, 0.0)
+
+
+def test_a_value_of_one_language_in_a_run_with_pages_is_explained_by_the_language_alone() -> None:
+    defect = on("/search", put("internal", 1), when=lambda call: call.language == "tr")
+    (finding,) = judged(run(1, requests=3000, defect=defect, pages=3)).candidates["candidate"].findings
+    assert [one.predicate for one in finding.explained_by] == ["header:accept-language: tr"]
+
+
+def test_a_value_of_pairs_chosen_by_chance_is_explained_by_nothing() -> None:
+    for seed in range(5):
+        chance = random.Random(seed)
+        defect = on("/search", put("internal", 1), when=lambda call, chance=chance: chance.random() < 0.2)  # type: ignore[misc]
+        (finding,) = judged(run(seed, requests=1500, defect=defect, pages=3)).candidates["candidate"].findings
+        assert finding.explained_by == ()
+
+
 def test_a_slower_route_holds_without_any_finding() -> None:
     report = judged(run(1, requests=600, slower=lambda call: 20.0 if call.route == "/search" else 0.0))
     assert (report.verdict, told(report)) == ("hold", [])

@@ -76,6 +76,30 @@ def test_the_first_lines_say_verdict_and_reason() -> None:
     assert "understudy show runs/one x" in text
 
 
+def test_facts_that_explain_together_are_one_sentence_in_every_report() -> None:
+    defect = on("/search", put("internal", 1), when=lambda call: call.language == "tr" and "page=" in call.target)
+    report = judged(run(1, requests=3000, defect=defect, pages=3))
+    sentence = "100 % of them have header:accept-language: tr and query:page present, 0.0 % of the rest"
+    assert sentence in " ".join(as_text(report, "run").split())
+    assert "100% have `header:accept-language: tr` and `query:page present`, 0% of the rest" in as_markdown(
+        report, "run"
+    )
+    assert "<code>header:accept-language: tr</code> and <code>query:page present</code>, 0% of the rest" in as_html(
+        report, "run"
+    )
+    (finding,) = json.loads(as_json(report))["candidates"]["candidate"]["findings"]
+    assert finding["explained_by"][0] == {
+        "dimension": "header:accept-language and query:page",
+        "value": "tr and (present)",
+        "inside": 1.0,
+        "outside": 0.0,
+        "and": [
+            {"dimension": "header:accept-language", "value": "tr"},
+            {"dimension": "query:page", "value": "(present)"},
+        ],
+    }
+
+
 def test_the_json_report_has_the_documented_keys() -> None:
     report = json.loads(as_json(judged(run(1, requests=300, defect=DEFECTS[0].defect))))
     assert list(report) == ["version", "verdict", "reasons", "ledger", "candidates"]

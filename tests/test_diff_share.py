@@ -19,7 +19,7 @@ from diff.subject import subject_of
 from replay.outcome import Performance
 from replay.run import open_run
 from tests.support.accounts import assert_ledger_closes
-from tests.support.defects import DEFECTS
+from tests.support.defects import DEFECTS, on, put
 from tests.support.judging import TODAY, write_run
 from tests.support.service import run
 
@@ -77,6 +77,23 @@ def test_a_run_in_shares_has_the_same_findings_and_counts_as_in_one(
         (one["route"], one["path"], one["count"]) for one in theirs["suppressed"]
     ]
     assert mine["timing"] == theirs["timing"]
+
+
+def test_facts_that_explain_together_are_the_same_in_shares_and_with_any_number_of_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    defect = on("/search", put("internal", 1), when=lambda call: call.language == "tr" and "page=" in call.target)
+    performances = run(5, requests=3600, sessions=300, defect=defect, pages=3)
+    where = write_run(tmp_path / "run", performances)
+    (whole,) = judge(subject_of(open_run(where)), DiffConfig(), [], TODAY).candidates["candidate"].findings
+    assert whole.explained_by[0].predicate == "header:accept-language: tr and query:page present"
+    monkeypatch.setattr(diff.judge, "_PAIRS_A_SHARE", 900)
+    reports = [
+        judge(subject_of(open_run(where)), DiffConfig(), [], TODAY, observe=observe_in_processes(n)) for n in (1, 3)
+    ]
+    assert as_json(reports[0]) == as_json(reports[1])
+    (shared,) = reports[0].candidates["candidate"].findings
+    assert shared.explained_by == whole.explained_by
 
 
 def test_each_pair_of_a_run_in_shares_is_told_as_the_totals_count_it(

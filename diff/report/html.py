@@ -11,6 +11,7 @@ import hashlib
 import html
 from collections.abc import Iterable, Sequence
 
+from diff.explain import words
 from diff.findings import Finding
 from diff.report.escape import shown, visible
 from diff.report.model import CandidateReport, Report
@@ -186,7 +187,7 @@ def _finding(finding: Finding, anchor: str) -> str:
         f"{finding.share:.2%} of production ({finding.share_low:.2%} to {finding.share_high:.2%}); id {finding.id}"
     ]
     lines += [
-        f"{one.inside:.0%} of them have <code>{_text(one.dimension)}</code> = <code>{_text(one.value)}</code>, "
+        f"{one.inside:.0%} of them have {' and '.join(f'<code>{_text(words(fact))}</code>' for fact in one.facts)}, "
         f"{one.outside:.0%} of the rest"
         for one in finding.explained_by
     ]

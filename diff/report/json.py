@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from diff.explain import Explanation
 from diff.findings import Finding
 from diff.report.model import REPORT_VERSION, CandidateReport, Report
 from diff.significance import Doubt
@@ -86,14 +87,18 @@ def _finding(finding: Finding) -> dict[str, Any]:
             {"id": sample.exchange, "path": sample.path, "current": sample.left, "candidate": sample.right}
             for sample in finding.samples
         ],
-        "explained_by": [
-            {"dimension": one.dimension, "value": one.value, "inside": one.inside, "outside": one.outside}
-            for one in finding.explained_by
-        ],
+        "explained_by": [_explanation(one) for one in finding.explained_by],
         "caused_by": finding.caused_by,
         "parts": list(finding.parts),
         "routes": list(finding.routes),
     }
+
+
+def _explanation(one: Explanation) -> dict[str, Any]:
+    told = {"dimension": one.dimension, "value": one.value, "inside": one.inside, "outside": one.outside}
+    if one.parts:
+        told["and"] = [{"dimension": name, "value": value} for name, value in one.parts]
+    return told
 
 
 def _doubt(doubt: Doubt) -> dict[str, Any]:

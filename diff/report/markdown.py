@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from diff.explain import words
 from diff.report.escape import shown, visible
 from diff.report.model import CandidateReport, Report
 
@@ -49,7 +50,8 @@ def _candidate(name: str, candidate: CandidateReport) -> list[str]:
                 sample = f"{left} → {right}"
             route = f"{len(finding.routes)} routes" if finding.routes else _code(finding.route)
             remark = "; ".join(
-                f"{one.inside:.0%} have {_code(f'{one.dimension}: {one.value}')}, {one.outside:.0%} of the rest"
+                f"{one.inside:.0%} have {' and '.join(_code(words(fact)) for fact in one.facts)}, "
+                f"{one.outside:.0%} of the rest"
                 for one in finding.explained_by[:1]
             )
             if finding.caused_by:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from diff.explain import words
 from diff.findings import Finding
 from diff.report.escape import shown, visible, visible_path
 from diff.report.model import CandidateReport, Report
@@ -131,7 +132,7 @@ def _print_finding(console: Console, number: int, finding: Finding, follow: list
     for one in finding.explained_by[:1]:
         _print_indented(
             console,
-            f"{_percent(one.inside)} of them have {visible(one.dimension, 40)}: {visible(one.value, 40)}, "
+            f"{_percent(one.inside)} of them have {' and '.join(visible(words(fact), 80) for fact in one.facts)}, "
             f"{_percent(one.outside)} of the rest",
             6,
         )

@@ -106,13 +106,15 @@ def run(
     slower: Callable[[Call], float] | None = None,
     recorded: bool = True,
     failure: Callable[[Call], str | None] | None = None,
+    pages: int = 1,
 ) -> list[Performance]:
     """The performances of a run: current, candidate, and the reference unless told otherwise.
 
     defect: changes what the candidate answers; slower: ms that the candidate takes longer; failure: the kind of
-    failure of the candidate. rare: requests to a route that is hardly ever asked for.
+    failure of the candidate. rare: requests to a route that is hardly ever asked for. pages: of a search's result; all
+    but the first are asked for by their number.
     """
-    return list(stream(seed, requests, sessions, defect, reference, rare, slower, recorded, failure))
+    return list(stream(seed, requests, sessions, defect, reference, rare, slower, recorded, failure, pages))
 
 
 def stream(
@@ -125,6 +127,7 @@ def stream(
     slower: Callable[[Call], float] | None,
     recorded: bool,
     failure: Callable[[Call], str | None] | None,
+    pages: int = 1,
 ) -> Iterator[Performance]:
     plan = random.Random(seed)
     names = ["current", "reference", "candidate"] if reference else ["current", "candidate"]
@@ -137,6 +140,8 @@ def stream(
         target = (
             "/rare/report" if number in rare_at else pattern.format(plan.randrange(40) if "/p" in pattern else session)
         )
+        if pages > 1 and target.startswith("/search") and (page := plan.randint(1, pages)) > 1:
+            target += f"&page={page}"
         language = ("en", "de", "fr", "tr")[session % 4]
         answers: dict[str, Answer] = {}
         for name in chances:
