@@ -1,8 +1,8 @@
 """Judge a run: one streaming pass over its performances, from pairs to findings, verdicts and the report. Pure.
 
-The run is read twice, once to learn the routes and once to compare; nothing of it is kept but counts, bounded examples
-and the latencies. A large run is judged in shares of its sessions, as many as its size asks for, whoever observes them.
-So the same run gives the same report, byte for byte, with any number of processes.
+The run is read twice, once to learn the routes and their lists and once to compare; nothing of it is kept but counts,
+bounded examples and the latencies. A large run is judged in shares of its sessions, as many as its size asks for,
+whoever observes them. So the same run gives the same report, byte for byte, with any number of processes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from capture.errors import Damaged
 from diff.coverage import Coverage
 from diff.findings import build_findings, rule_finding
 from diff.ledger import Ledger, Totals
+from diff.list_learner import ListLearner
 from diff.report.model import CandidateReport, Report
 from diff.route import RouteLearner, Routes
 from diff.rules import Rule
@@ -48,9 +49,10 @@ def judge(
     of the run. observe: does the pass that compares, in its own way; not together with `watch`. described: route
     templates of the API's description. Raises RunFailed where the run's totals do not close.
     """
-    routes, planned = learn_routes(subject, config, described)
+    lists = ListLearner(subject.current, subject.reference)
+    routes, planned = learn_routes(subject, config, described, lists)
     count = max(1, min(_SHARES_MAX, planned // _PAIRS_A_SHARE))
-    task = Task(subject, config, tuple(rules), today, routes, count)
+    task = Task(subject, config, tuple(rules), today, routes, count, lists.finish(routes))
     shares = observe_shares(task, range(count), watch) if observe is None or watch is not None else observe(task)
     whole = shares[0] if count == 1 else _merged(task, shares)
     ledger = whole.ledger
@@ -89,14 +91,18 @@ def _partial(subject: Subject, ledger: Ledger) -> str | None:
     return f"{subject.partial}; {lost}"
 
 
-def learn_routes(subject: Subject, config: DiffConfig, described: Sequence[str] = ()) -> tuple[Routes, int]:
-    """The routes, and how many planned requests there are, by one pass over the run."""
+def learn_routes(
+    subject: Subject, config: DiffConfig, described: Sequence[str] = (), lists: ListLearner | None = None
+) -> tuple[Routes, int]:
+    """The routes, and how many planned requests there are, by one pass over the run, from which `lists` learns too."""
     learner = RouteLearner(config.routes, described)
     planned = 0
     for performance in subject.performances():
         planned += 1
         response = performance.exchange.response
         learner.add(performance.exchange.request.target, None if response is None else response.status)
+        if lists is not None:
+            lists.add(performance)
     return learner.finish(), planned
 
 

@@ -13,7 +13,17 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["Alignment", "Alike", "align", "align_by_name", "by_position", "find_name_field", "in_step", "mirrored"]
+__all__ = [
+    "Alignment",
+    "Alike",
+    "align",
+    "align_by_name",
+    "by_position",
+    "find_name_field",
+    "in_step",
+    "mirrored",
+    "rank_of_name",
+]
 
 Alike = Callable[[int, int], float]
 """(index on the left, index on the right) -> how alike the two elements are, 0.0 nothing to 1.0 the same."""
@@ -125,7 +135,7 @@ def find_name_field(left: Sequence[Any], right: Sequence[Any]) -> str | None:
     if len(left) < 2 and len(right) < 2:
         return None
     best: tuple[tuple[float, int, bool], str] | None = None
-    fields = [(-_rank(key), key) for key in first if key.__class__ is str]
+    fields = [(-rank_of_name(key), key) for key in first if key.__class__ is str]
     for rank, field in sorted(fields):
         if best is not None and -rank < best[0][0]:
             break  # A field called like an identifier was found, and what follows is less of one.
@@ -142,7 +152,8 @@ def find_name_field(left: Sequence[Any], right: Sequence[Any]) -> str | None:
     return None if best is None else best[1]
 
 
-def _rank(field: str) -> float:
+def rank_of_name(field: str) -> float:
+    """How much a field is called like an identifier: 0 not at all, 1 somewhat, up to 3 for `id`."""
     lowered = field.lower()
     if lowered in _NAMES:
         return 3 - _NAMES.index(lowered) / len(_NAMES)
@@ -151,7 +162,7 @@ def _rank(field: str) -> float:
 
 def _preference(field: str, common: int, value: Any) -> tuple[float, int, bool]:
     # An identifier beats any other field, then what finds most elements again; text beats numbers, which may be ranks.
-    return _rank(field), common, isinstance(value, str)
+    return rank_of_name(field), common, isinstance(value, str)
 
 
 def _distinct(elements: Sequence[Any], field: str) -> set[tuple[type, Any]] | None:

@@ -11,7 +11,7 @@ import datetime
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from capture.errors import Damaged
@@ -23,6 +23,7 @@ from diff.difference import Difference
 from diff.evidence import Evidence, Shown
 from diff.explain import dimensions_of
 from diff.ledger import Ledger
+from diff.list_learner import NOTHING_LEARNED, LearnedLists
 from diff.odd import Seen, redacted_paths, seen_of
 from diff.report.model import CandidateReport
 from diff.route import Routes
@@ -118,6 +119,7 @@ class Task:
     today: datetime.date
     routes: Routes
     count: int
+    lists: LearnedLists = NOTHING_LEARNED
 
     def whole(self) -> Task:
         """The same for all shares as one."""
@@ -125,6 +127,8 @@ class Task:
 
 
 Watch = Callable[[PairFate], None]
+OptionsOf = Mapping[str, CompareOptions]
+"""How outcomes of a route are compared; "" for a route that is not listed."""
 
 
 class Share:
@@ -140,9 +144,7 @@ class Share:
             CandidateShare(name, task.config, task.rules, task.today, facts_max) for name in task.subject.candidates
         ]
 
-    def observe(
-        self, performance: Performance, session: int, task: Task, options: CompareOptions, watch: Watch
-    ) -> None:
+    def observe(self, performance: Performance, session: int, task: Task, options: OptionsOf, watch: Watch) -> None:
         """Take in one planned request; session: the number of its session."""
         self.ledger.add(performance)
         exchange = performance.exchange
@@ -151,10 +153,11 @@ class Share:
         if performance.skipped is not None:
             watch(PairFate("", performance, route, not_comparable=performance.skipped))
             return
-        pair = _Pair(performance, route, session, task.subject, options)
+        apart = options.get(route, options[""])
+        pair = _Pair(performance, route, session, task.subject, apart)
         self.recorded += pair.has_recorded
         for candidate in self.candidates:
-            _observe(candidate, pair, options, watch)
+            _observe(candidate, pair, apart, watch)
 
     def merge(self, other: Share) -> None:
         """Add another share of the same run; the order in which shares are added matters. `other` is used up."""
@@ -167,7 +170,8 @@ class Share:
 
 def observe_shares(task: Task, wanted: Sequence[int], watch: Watch | None = None) -> list[Share]:
     """The shares of these numbers, by one pass over the run; watch: is told of every pair as it is judged."""
-    options = compare_options(task.config)
+    base = compare_options(task.config)
+    options = {"": base, **task.lists.options(base)}
     shares = {number: Share(task) for number in wanted}
     told = _nobody if watch is None else watch
     for performance in task.subject.performances():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,8 +12,9 @@ import msgspec
 
 from diff.collector import Collector
 from diff.difference import MISSING, Path, generalise
-from diff.lists import Alignment, align, align_by_name, by_position, find_name_field, in_step, mirrored
+from diff.lists import Alignment, Alike, align, align_by_name, by_position, find_name_field, in_step, mirrored
 from diff.options import CompareOptions
+from diff.unordered import align_unordered
 
 __all__ = ["Nested", "Repeating", "canonical", "compare_values", "type_name"]
 
@@ -211,12 +212,14 @@ class _Walk:
                 add((*path, index), "extra", MISSING, right[index])
             return
         where = generalise(path) if self._options.list_keys or self._options.unordered else ""
-        alignment = self._aligned(left[start:left_end], right[start:right_end], self._options.list_keys.get(where))
+        ordered = where not in self._options.unordered
+        learned = self._options.list_keys.get(where)
+        alignment = self._aligned(left[start:left_end], right[start:right_end], learned, ordered)
         if alignment.by_position:
             self._collector.limit(f"a list of {len(left)} against {len(right)} elements was compared by position")
             if len(left) != len(right):
                 add(path, "length", len(left), len(right))
-        elif alignment.moved and where not in self._options.unordered:
+        elif alignment.moved and ordered:
             add(path, "order", left, right)
         for at_left, at_right in alignment.pairs(left_end - start, right_end - start):
             self.values(left[start + at_left], right[start + at_right], (*path, start + at_left))
@@ -236,7 +239,7 @@ class _Walk:
             return start, left_end, right_end
         return _trimmed(left, right, self._same_checked)
 
-    def _aligned(self, left: list[Any], right: list[Any], learned: str | None) -> Alignment:
+    def _aligned(self, left: list[Any], right: list[Any], learned: str | None, ordered: bool) -> Alignment:
         """Align two lists whose first and whose last elements differ; exchanging them mirrors the result exactly."""
         if len(left) + len(right) > _ALIGNED_ELEMENTS_MAX:
             return by_position(len(left), len(right))
@@ -248,8 +251,8 @@ class _Walk:
         # Which list is called left must not depend on which side it stands.
         texts = self._spelling(left), self._spelling(right)
         if texts[0] > texts[1]:
-            return mirrored(self._align(right, left, field, texts))
-        return self._align(left, right, field, texts)
+            return mirrored(self._align(right, left, field, ordered, texts))
+        return self._align(left, right, field, ordered, texts)
 
     def _spelling(self, value: Any) -> bytes:
         return _ENCODE_SORTED(value) if self._faithful else canonical(value, self._strict)
@@ -262,14 +265,19 @@ class _Walk:
             return canonical
         return _encoded_by_value if any(b".0" in text for text in texts) else _ENCODE_SORTED
 
-    def _align(self, left: list[Any], right: list[Any], field: str | None, texts: tuple[bytes, bytes]) -> Alignment:
+    def _align(
+        self, left: list[Any], right: list[Any], field: str | None, ordered: bool, texts: tuple[bytes, bytes]
+    ) -> Alignment:
         if field is not None:
             left_names = [(element[field].__class__, element[field]) for element in left]
             right_names = [(element[field].__class__, element[field]) for element in right]
-            return align_by_name(left_names, right_names, lambda i, j: self._alike(left[i], right[j], field))
+            align_named = align_by_name if ordered else _align_unordered_by_name
+            return align_named(left_names, right_names, lambda i, j: self._alike(left[i], right[j], field))
         key = self._key_for(texts)
         left_keys: list[Hashable] = [key(element) for element in left]
         right_keys: list[Hashable] = [key(element) for element in right]
+        if not ordered:
+            return align_unordered(left_keys, right_keys, lambda i, j: self._alike(left[i], right[j]), named=False)
         return align(left_keys, right_keys, lambda i, j: self._alike(left[i], right[j]), self._options.align_work_max)
 
     def _same_checked(self, left: Any, right: Any) -> bool:
@@ -387,8 +395,13 @@ def _step(key: Any) -> str:
     return key if key.__class__ is str else repr(key)
 
 
+def _align_unordered_by_name(left: Sequence[Hashable], right: Sequence[Hashable], alike: Alike) -> Alignment:
+    return align_unordered(left, right, alike, named=True)
+
+
 def _names(left: list[Any], right: list[Any], field: str) -> bool:
-    """Whether the learned field can name these elements: in each, and of another value in each."""
+    """Whether the learned field can name these elements: in each, of another value in each, and some in both lists."""
+    sides = []
     for elements in (left, right):
         try:
             values = {(element[field].__class__, element[field]) for element in elements}
@@ -396,7 +409,8 @@ def _names(left: list[Any], right: list[Any], field: str) -> bool:
             return False
         if len(values) != len(elements):
             return False
-    return True
+        sides.append(values)
+    return not sides[0].isdisjoint(sides[1])
 
 
 def canonical(value: Any, strict_numbers: bool = False) -> bytes:
