@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capture.clock import Clock
-from replay.clients.base import Job, Limits
+from replay.clients.base import Endpoint, Job, Limits
+from replay.clients.h2 import H2Client
 from replay.clients.throttle import Bucket, Throttle
 from replay.clients.wire import WireClient
 from replay.outcome import Performance
 from replay.pace import Rate
 from replay.perform import Performer
+from tests.support.h2_server import h2_server
 from tests.support.replaying import perform_on
 from tests.support.rude import ANSWERS, Rude, exchange, get, rude_server
 
@@ -176,3 +178,26 @@ def test_what_waits_when_it_is_closed_ends_as_a_failure() -> None:
     assert [job.failure.detail for job in landed if job.failure] == ["the replay was ended"] * 3
     assert [job.sent_ns for job in landed] == [None] * 3
     assert len(rude.requests) == 1
+
+
+@pytest.mark.net
+def test_over_one_connection_of_http2_the_rate_holds_too() -> None:
+    async def main() -> tuple[list[Job], int, int]:
+        async with h2_server() as server:
+            clock = Clock()
+            h2 = H2Client(Endpoint("h2c", "127.0.0.1", server.port, "shop"), Limits(connections_max=1), clock)
+            client = Throttle(h2, 40.0, None, clock)
+            await client.open()
+            futures: list[asyncio.Future[Job]] = [asyncio.get_running_loop().create_future() for _ in range(10)]
+            began = clock.now_ns()
+            for number, future in enumerate(futures):
+                client.perform(Job(get(f"/{number}"), future.set_result))
+            try:
+                return await asyncio.wait_for(asyncio.gather(*futures), 20), began, server.connections
+            finally:
+                await client.close()
+
+    jobs, began, connections = asyncio.run(main())
+    assert connections == 1
+    assert [job.failure for job in jobs] == [None] * 10
+    assert all((job.sent_ns or 0) - began >= number * _S // 40 for number, job in enumerate(jobs))

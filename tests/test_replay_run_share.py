@@ -84,7 +84,7 @@ def test_a_second_ctrl_c_ends_at_once_with_a_run_that_reads_and_can_be_resumed(
     process = begin(log, hanging, tmp_path / "run", "--rate", "200", *more)
     try:
         deadline = time.monotonic() + 30
-        while hanging.asked < 10 and time.monotonic() < deadline:
+        while hanging.asked < 40 and time.monotonic() < deadline:  # then every process has sent all that it has
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):  # what is in flight is waited for, for its 30 s
