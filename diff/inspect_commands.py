@@ -35,7 +35,6 @@ def show(ctx: click.Context, /, run: Path, identity: str, body_chars_max: int) -
 
     ID is the id of an exchange, as reports name it, or of a finding: then its first example is shown.
     """
-    from diff.judge import compare_options
     from diff.show import show_lines
 
     fates: dict[tuple[str, int], list[PairFate]] = {}
@@ -59,7 +58,6 @@ def show(ctx: click.Context, /, run: Path, identity: str, body_chars_max: int) -
             [fate for fate in found if fate.candidate],
             report,
             subject.current,
-            compare_options(judging.config),
             subject.addresses,
             body_chars_max=body_chars_max,
         )

@@ -20,13 +20,13 @@ from diff.report.model import CandidateReport, Report
 from diff.route import RouteLearner, Routes
 from diff.rules import Rule
 from diff.settings import DiffConfig
-from diff.share import CandidateShare, PairFate, Share, Task, Watch, compare_options, observe_shares
+from diff.share import CandidateShare, PairFate, Share, Task, Watch, observe_shares
 from diff.significance import decide
 from diff.subject import Subject
 from diff.timing import judge_timing
 from diff.verdict import Circumstances, judge_candidate, worst
 
-__all__ = ["Observe", "PairFate", "Subject", "compare_options", "judge", "learn_routes"]
+__all__ = ["Observe", "PairFate", "Subject", "judge", "learn_routes"]
 
 Observe = Callable[[Task], list[Share]]
 

@@ -17,7 +17,7 @@ from typing import Literal
 from capture.errors import Damaged
 from diff.address import address_of_recorded, compare_at_home
 from diff.cause import CascadeLedger, primary, shared_followers
-from diff.compare import CompareOptions, Comparison
+from diff.compare import DEFAULT_OPTIONS, CompareOptions, Comparison
 from diff.coverage import CoverageCounter
 from diff.difference import Difference
 from diff.evidence import Evidence, Shown
@@ -89,7 +89,7 @@ class PairFate:
     candidate: "" for a planned request that was not sent; then it is told once, and not_comparable says why.
 
     shown: the changes that no rule explains; explained: a rule explained some; not_comparable: why there was nothing to
-    compare, else None.
+    compare, else None. options: how it was compared.
     """
 
     candidate: str
@@ -98,6 +98,7 @@ class PairFate:
     shown: frozenset[Shown] = frozenset()
     explained: bool = False
     not_comparable: str | None = None
+    options: CompareOptions = DEFAULT_OPTIONS
 
     def verdict(self, report: CandidateReport) -> tuple[str, tuple[str, ...]]:
         """same, expected, noisy, different or not comparable, and the ids of the findings that it shows."""
@@ -329,7 +330,7 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
     comparison = _compared(candidate, pair, outcome, options)
     if isinstance(comparison, str):
         candidate.not_comparable[comparison] += 1
-        watch(PairFate(candidate.name, pair.performance, pair.route, not_comparable=comparison))
+        watch(PairFate(candidate.name, pair.performance, pair.route, not_comparable=comparison, options=options))
         return
     assert outcome is not None
     if pair.counts_for_timing:
@@ -359,7 +360,7 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
         unwitnessed=unwitnessed,
     )
     candidate.cascades.note(pair.exchange.id, outcome, apart)
-    watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained))
+    watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained, options=options))
 
 
 def _compared(

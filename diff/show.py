@@ -11,7 +11,6 @@ from diff.difference import format_path, jsonable
 from diff.evidence import Shown
 from diff.judge import PairFate
 from diff.odd import GroupKey, seen_of
-from diff.options import CompareOptions
 from diff.report.escape import shown, visible
 from diff.report.model import CandidateReport, Report
 from replay.outcome import Outcome, Performance
@@ -26,7 +25,6 @@ def show_lines(
     fates: Iterable[PairFate],
     report: Report,
     current: str,
-    options: CompareOptions,
     addresses: Mapping[str, Address],
     *,
     body_chars_max: int = 2000,
@@ -56,11 +54,11 @@ def show_lines(
         yield from _outcome(outcome, body_chars_max)
     for fate in fates:
         yield ""
-        yield from _judgement(fate, report.candidates[fate.candidate], current, options, addresses)
+        yield from _judgement(fate, report.candidates[fate.candidate], current, addresses)
 
 
 def _judgement(
-    fate: PairFate, candidate: CandidateReport, current: str, options: CompareOptions, addresses: Mapping[str, Address]
+    fate: PairFate, candidate: CandidateReport, current: str, addresses: Mapping[str, Address]
 ) -> Iterator[str]:
     verdict, findings = fate.verdict(candidate)
     yield f"{visible(fate.candidate)} against {visible(current)}: {verdict}"
@@ -71,7 +69,7 @@ def _judgement(
         return
     by_id = {finding.id: finding for finding in candidate.findings}
     why = {doubt.key: doubt.why for doubt in candidate.suppressed}
-    comparison = compare_at_home(mine, other, addresses.get(fate.candidate), addresses.get(current), options)
+    comparison = compare_at_home(mine, other, addresses.get(fate.candidate), addresses.get(current), fate.options)
     judged = {one.key for one in fate.shown}
     for difference in comparison.differences[:_DIFFERENCES_MAX]:
         seen = seen_of(difference, mine.end_ns)
@@ -89,6 +87,8 @@ def _judgement(
             yield "      not judged: explained by a rule, or it follows from a greater difference of this pair"
     if len(comparison.differences) > _DIFFERENCES_MAX:
         yield f"  and {len(comparison.differences) - _DIFFERENCES_MAX} more differences"
+    for path in sorted(fate.options.unordered):
+        yield f"  {visible(path)}: order was not compared, on this route it is chance in the current build too"
     for text in (*comparison.notes, *(f"limit: {limit}" for limit in comparison.limits)):
         yield f"  {visible(text, 300)}"
     for identity in findings:

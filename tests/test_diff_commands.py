@@ -174,6 +174,19 @@ def test_show_escapes_what_was_captured(invoke: Invoke, tmp_path: Path) -> None:
     assert "\x1b" not in shown.output
 
 
+def test_show_compares_as_judging_did_and_names_the_sets_whose_order_was_not_compared(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    path = write_run(tmp_path / "run", run(1, requests=200))
+    result = invoke(
+        "query", path, "SELECT exchange FROM events WHERE route = 'GET /products' LIMIT 1", "--format", "jsonl"
+    )
+    shown = invoke("show", path, json.loads(result.output)["exchange"])
+    assert "$['tags']: order was not compared" in shown.output
+    assert "$['tags']: order," not in shown.output
+    assert "not judged" not in shown.output
+
+
 def test_query_counts_a_row_for_each_exchange_and_build(invoke: Invoke, changed: Path) -> None:
     sql = "SELECT build, role, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1"
     rows = [json.loads(line) for line in invoke("query", changed, sql, "--format", "jsonl").output.splitlines()]
