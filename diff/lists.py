@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from diff.gap import Alike, gaps, most_alike, pair_gap, settle_gap
+
 __all__ = [
     "Alignment",
-    "Alike",
     "align",
     "align_by_name",
     "by_position",
@@ -25,12 +26,7 @@ __all__ = [
     "rank_of_name",
 ]
 
-Alike = Callable[[int, int], float]
-"""(index on the left, index on the right) -> how alike the two elements are, 0.0 nothing to 1.0 the same."""
-
 _STEPS_PER_ELEMENT: Final = 10
-_PAIRING_CELLS_MAX: Final = 400
-_ALIKE_MIN: Final = 0.3
 _ALIKE_RENAMED_MIN: Final = 0.5
 
 
@@ -70,8 +66,8 @@ def align(left: Sequence[Hashable], right: Sequence[Hashable], alike: Alike, wor
     changed: list[tuple[int, int]] = []
     missing: list[int] = []
     extra: list[int] = []
-    for left_gap, right_gap in _gaps(anchors, len(left), len(right), moved_left, moved_right):
-        _pair_gap(left_gap, right_gap, alike, changed, missing, extra)
+    for left_gap, right_gap in gaps(anchors, len(left), len(right), moved_left, moved_right):
+        pair_gap(left_gap, right_gap, alike, changed, missing, extra)
     changed.sort()
     in_place = _in_place(left, right)
     if in_place is not None and len(in_place) <= len(changed) + len(missing) + len(extra) + bool(moved_left):
@@ -100,9 +96,9 @@ def align_by_name(left: Sequence[Hashable], right: Sequence[Hashable], alike: Al
     changed = list(matched)
     missing: list[int] = []
     extra: list[int] = []
-    for left_gap, right_gap in _gaps(anchors, len(left), len(right), moved_left, moved_right):
-        pairs = _most_alike(left_gap, right_gap, alike, _ALIKE_RENAMED_MIN)
-        _settle_gap(left_gap, right_gap, pairs, changed, missing, extra)
+    for left_gap, right_gap in gaps(anchors, len(left), len(right), moved_left, moved_right):
+        pairs = most_alike(left_gap, right_gap, alike, _ALIKE_RENAMED_MIN)
+        settle_gap(left_gap, right_gap, pairs, changed, missing, extra)
     changed.sort()
     return Alignment(tuple(changed), tuple(missing), tuple(extra), len(anchors) != len(matched))
 
@@ -316,81 +312,6 @@ def _moved(
             moved_left.add(index)
             moved_right.add(waiting[key].pop())
     return moved_left, moved_right
-
-
-def _gaps(
-    anchors: list[tuple[int, int]], left_len: int, right_len: int, left_out: set[int], right_out: set[int]
-) -> list[tuple[list[int], list[int]]]:
-    """What stands between the anchors on both sides, without the indexes that are accounted for already."""
-    gaps = []
-    left_from = right_from = 0
-    for at_left, at_right in [*anchors, (left_len, right_len)]:
-        if at_left > left_from or at_right > right_from:
-            left_gap = [i for i in range(left_from, at_left) if i not in left_out]
-            right_gap = [i for i in range(right_from, at_right) if i not in right_out]
-            if left_gap or right_gap:
-                gaps.append((left_gap, right_gap))
-        left_from, right_from = at_left + 1, at_right + 1
-    return gaps
-
-
-def _pair_gap(
-    left_gap: list[int],
-    right_gap: list[int],
-    alike: Alike,
-    changed: list[tuple[int, int]],
-    missing: list[int],
-    extra: list[int],
-) -> None:
-    """Pair the elements of one gap, keeping their order: all of them where there are as many, else the most alike."""
-    if len(left_gap) == len(right_gap):
-        changed += zip(left_gap, right_gap, strict=True)
-        return
-    pairs = _most_alike(left_gap, right_gap, alike, _ALIKE_MIN)
-    _settle_gap(left_gap, right_gap, pairs, changed, missing, extra)
-
-
-def _settle_gap(
-    left_gap: list[int],
-    right_gap: list[int],
-    pairs: list[tuple[int, int]],
-    changed: list[tuple[int, int]],
-    missing: list[int],
-    extra: list[int],
-) -> None:
-    changed += pairs
-    paired_left, paired_right = {i for i, _ in pairs}, {j for _, j in pairs}
-    missing += [i for i in left_gap if i not in paired_left]
-    extra += [j for j in right_gap if j not in paired_right]
-
-
-def _most_alike(left_gap: list[int], right_gap: list[int], alike: Alike, alike_min: float) -> list[tuple[int, int]]:
-    """Order-keeping pairs of the greatest total likeness; by position where the gap is too large for a table."""
-    rows, columns = len(left_gap), len(right_gap)
-    if not rows or not columns:
-        return []
-    if rows * columns > _PAIRING_CELLS_MAX:
-        return [(i, j) for i, j in zip(left_gap, right_gap, strict=False) if alike(i, j) >= alike_min]
-    likeness = [[alike(i, j) for j in right_gap] for i in left_gap]
-    total = [[0.0] * (columns + 1) for _ in range(rows + 1)]
-    for row in range(rows - 1, -1, -1):
-        for column in range(columns - 1, -1, -1):
-            score = likeness[row][column]
-            together = total[row + 1][column + 1] + score if score >= alike_min else 0.0
-            total[row][column] = max(together, total[row + 1][column], total[row][column + 1])
-    pairs: list[tuple[int, int]] = []
-    row = column = 0
-    while row < rows and column < columns:
-        score = likeness[row][column]
-        if score >= alike_min and total[row][column] == total[row + 1][column + 1] + score:
-            pairs.append((left_gap[row], right_gap[column]))
-            row += 1
-            column += 1
-        elif total[row][column] == total[row + 1][column]:
-            row += 1
-        else:
-            column += 1
-    return pairs
 
 
 def by_position(left_len: int, right_len: int) -> Alignment:

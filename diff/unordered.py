@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Final
 
-from diff.lists import Alignment, Alike
+from diff.gap import Alike
+from diff.lists import Alignment
 
 __all__ = ["align_unordered"]
 

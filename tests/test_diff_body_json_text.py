@@ -258,6 +258,7 @@ def test_garbage_raises_nothing_and_is_judged_alike_from_both_sides(left: bytes,
 @example({"a": 5, "b": [5, True]}, {"a": 6, "b": [5, 1]})
 @example([True, {"n": 1.0}], [True, {"n": 1}])
 @example({"a": "1", "b": 1}, {"a": "1", "b": 2})
+@example([None, True], [False, False, False])
 def test_the_fast_way_finds_what_the_walk_that_trusts_nothing_finds(left: Any, right: Any) -> None:
     slow = Collector(10_000)
     compare_values(left, right, slow, CompareOptions())

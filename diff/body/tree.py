@@ -12,7 +12,7 @@ import msgspec
 
 from diff.collector import Collector
 from diff.difference import MISSING, Path, generalise
-from diff.lists import Alignment, Alike, align, align_by_name, by_position, find_name_field, in_step, mirrored
+from diff.lists import Alignment, align, align_by_name, by_position, find_name_field, in_step, mirrored
 from diff.options import CompareOptions
 from diff.unordered import align_unordered
 
@@ -248,11 +248,21 @@ class _Walk:
         field = learned if learned is not None and _names(left, right, learned) else find_name_field(left, right)
         if field is not None and all(mine[field] == other[field] for mine, other in zip(left, right, strict=False)):
             return in_step(len(left), len(right))
-        # Which list is called left must not depend on which side it stands.
-        texts = self._spelling(left), self._spelling(right)
+        # Which list is called left must not depend on which side it stands, nor on how the bodies were read.
+        texts = self._texts(left, right)
         if texts[0] > texts[1]:
             return mirrored(self._align(right, left, field, ordered, texts))
         return self._align(left, right, field, ordered, texts)
+
+    def _texts(self, left: list[Any], right: list[Any]) -> tuple[bytes, bytes]:
+        """Both lists spelt in one way, which is the encoder's where it takes them and keeps them apart."""
+        try:
+            texts = _ENCODE_SORTED(left), _ENCODE_SORTED(right)
+        except (TypeError, ValueError, OverflowError):  # a lone surrogate, a key of bytes, beyond 64 bits
+            return canonical(left, self._strict), canonical(right, self._strict)
+        if texts[0] == texts[1] and not self._faithful:
+            return canonical(left, self._strict), canonical(right, self._strict)
+        return texts
 
     def _spelling(self, value: Any) -> bytes:
         return _ENCODE_SORTED(value) if self._faithful else canonical(value, self._strict)
