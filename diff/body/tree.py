@@ -12,6 +12,7 @@ import msgspec
 
 from diff.collector import Collector
 from diff.difference import MISSING, Path, generalise
+from diff.gap import Alike
 from diff.lists import Alignment, align, align_by_name, by_position, find_name_field, in_step, mirrored
 from diff.options import CompareOptions
 from diff.unordered import align_unordered
