@@ -13,7 +13,7 @@ from replay.bind_rules import BindRules
 from replay.carry import carried_values
 from replay.inside import parts_inside
 from replay.learn import Learned, source_key, source_route, target_key
-from replay.place import Place
+from replay.place import Place, Step
 from replay.plan import Planned
 from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
@@ -28,6 +28,7 @@ _FEEDS_MAX = 16
 _VALUES_MAX = 20_000
 _HELD_MAX = 1_000_000
 _CACHE_MAX = 512
+_PARTS_CACHED_MAX = 256
 
 _FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
 _NOT_A_WORD = re.compile(r"[^a-z0-9]")
@@ -61,7 +62,7 @@ class Link(NamedTuple):
 class _Session:
     """What the captured side of one session has said so far."""
 
-    __slots__ = ("cookie_values", "cookies", "feeds", "folded", "seen", "sent", "sent_as", "supplied")
+    __slots__ = ("cookie_values", "cookies", "feeds", "folded", "seen", "sent", "sent_as", "supplied", "targets")
 
     def __init__(self) -> None:
         self.supplied: dict[str, list[tuple[Source, int, frozenset[str]]]] = {}
@@ -69,6 +70,7 @@ class _Session:
         self.sent: set[str] = set()
         self.sent_as: dict[str, frozenset[str]] = {}
         self.seen: set[int] = set()
+        self.targets: set[str] = set()
         self.cookies: dict[str, list[tuple[Source, int]]] = {}
         self.cookie_values: dict[tuple[str, str], list[tuple[Source, int]]] = {}
         self.feeds: dict[int, list[tuple[Source, int]]] = {}
@@ -124,8 +126,29 @@ class Binder:
                 self._forget()
         else:
             self._sessions.move_to_end(exchange.session)
-        carried = carried_values(exchange.request, not body_was_decoded(exchange, "request"))
-        links = [link for place, value in carried for link in self._links(session, exchange, place, value)]
+        row, request = planned.row, exchange.request
+        bears = row is None or row.bears
+        carried = carried_values(request, not (exchange.notes and body_was_decoded(exchange, "request")), bears)
+        links: list[Link] = []
+        if session.supplied or session.cookies or self._rules.feeds or exchange.redacted:
+            for place, value in carried:
+                if self._may_link(session, place, value):
+                    links += self._links(session, exchange, place, value)
+        if bears or request.body:
+            self._sends(session, exchange, carried)
+        elif request.target not in session.targets:
+            # The very same request again would say nothing new.
+            self._sends(session, exchange, carried)
+            if len(session.targets) < _CACHE_MAX:
+                session.targets.add(request.target)
+        if exchange.response is not None:
+            self._supply(session, planned, exchange.response)
+            while self._held > _HELD_MAX and len(self._sessions) > 1:
+                self._forget()
+        return tuple(links)
+
+    def _sends(self, session: _Session, exchange: Exchange, carried: Iterable[tuple[Place, str]]) -> None:
+        """Remember what the client has said itself."""
         for place, value in carried:
             if len(session.sent) + len(session.sent_as) >= _VALUES_MAX:
                 break
@@ -140,11 +163,6 @@ class Binder:
             if fresh:
                 # A word that the client put into a longer value is its own as well: a region, the name of a table.
                 session.sent.update(word for word in _strong_inside(value) if word not in session.supplied)
-        if exchange.response is not None:
-            self._supply(session, planned, exchange.response)
-            while self._held > _HELD_MAX and len(self._sessions) > 1:
-                self._forget()
-        return tuple(links)
 
     def _forget(self) -> None:
         """Forget the session that was used longest ago."""
@@ -152,13 +170,22 @@ class Binder:
         self._held -= len(session.supplied)
         self.forgotten += 1
 
+    def _may_link(self, session: _Session, place: Place, value: str) -> bool:
+        """False where `_links` would find nothing: most values, which no response has given."""
+        return (
+            value in session.supplied
+            or (len(value) >= 8 and value not in session.sent)
+            or place.kind == "cookie"
+            or bool(self._rules.feeds)
+        )
+
     def _links(self, session: _Session, exchange: Exchange, place: Place, value: str) -> Iterator[Link]:
         """The links of one value: as a whole where it has one, else of what is inside it."""
         link = self._link(session, exchange, place, value, "")
         if link is not None:
             yield link
         elif session.supplied and len(value) >= 8 and value not in session.sent:
-            for inner, text, name in parts_inside(value):
+            for inner, text, name in _parts(value):
                 part = self._link(session, exchange, place._replace(inner=inner), text, name)
                 if part is not None:
                     yield part
@@ -223,10 +250,11 @@ class Binder:
         ended = exchange.times.response_end
         if ended is None:
             return
-        values = self._values(response, not body_was_decoded(exchange, "response"))
-        same = hash((response.body, response.headers))
+        answer = (response.body, response.headers)
+        same = hash(answer)
         if same in session.seen and not session.cookies and not self._rules.feeds:
             return  # the very same answer again: it says nothing that is not known, and of the same places
+        values = self._values(answer, response, not (exchange.notes and body_was_decoded(exchange, "response")))
         if len(session.seen) < _CACHE_MAX:
             session.seen.add(same)
         self.supplying = bool(values) or bool(session.cookies)
@@ -267,8 +295,9 @@ class Binder:
             ):
                 entries.append((source, ended, words))
 
-    def _values(self, response: Response, coded: bool) -> dict[Place, str]:
-        key = (response.body, response.headers)
+    def _values(
+        self, key: tuple[bytes | None, tuple[tuple[str, str], ...]], response: Response, coded: bool
+    ) -> dict[Place, str]:
         values = self._cache.get(key)
         if values is None:
             values = supplied_values(response, coded)
@@ -277,6 +306,15 @@ class Binder:
                 if len(self._cache) > _CACHE_MAX:
                     self._cache.popitem(last=False)
         return values
+
+
+def _parts(value: str) -> Iterable[tuple[tuple[Step, ...], str, str]]:
+    return _short_parts(value) if len(value) <= _PARTS_CACHED_MAX else parts_inside(value)
+
+
+@lru_cache(maxsize=4096)
+def _short_parts(value: str) -> tuple[tuple[tuple[Step, ...], str, str], ...]:
+    return tuple(parts_inside(value))
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -12,6 +12,7 @@ from replay.coding import decode_body, encode_body
 from replay.inside import put_inside
 from replay.json_splice import splice_json
 from replay.place import Place, Step
+from replay.row import bearing
 from replay.supply import json_leaves, looks_like_json
 from replay.xml_leaves import looks_like_xml, splice_xml, xml_leaves
 
@@ -19,36 +20,26 @@ __all__ = ["carried_values", "replace_values"]
 
 _BODY_MAX = 4 << 20
 _FIELDS_MAX = 2000
-_PLAIN = (
-    "host user-agent accept accept-encoding accept-language accept-charset connection keep-alive content-length"
-    " content-type content-encoding transfer-encoding cache-control pragma date dnt origin referer te trailer upgrade"
-    " upgrade-insecure-requests via x-forwarded-for x-forwarded-proto x-forwarded-host forwarded expect range"
-    " if-modified-since if-unmodified-since traceparent tracestate baggage sec-fetch-site sec-fetch-mode sec-fetch-dest"
-    " sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform priority max-forwards cookie"
-)
-_PLAIN_HEADERS = frozenset(_PLAIN.split())
+_TARGET_CACHED_MAX = 512
 _SCHEMED = re.compile(r"(?i)(bearer|token|jwt|apikey|dpop) +(\S+)\Z")
 _BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
 _PART_NAME = re.compile(rb'(?i)\bname="([^"]*)"')
 
 
-def carried_values(request: Request, coded: bool = True) -> list[tuple[Place, str]]:
+def carried_values(request: Request, coded: bool = True, bears: bool = True) -> Sequence[tuple[Place, str]]:
     """Place and value of everything that may have come from a response; numbers as their digits. Never raises.
 
-    coded: False where the body was decoded after it was captured, whatever Content-Encoding says.
+    coded: False where the body was decoded after it was captured, whatever Content-Encoding says. bears: False where
+    the names of its headers are known to carry nothing (`Row.bears`).
     """
-    found: list[tuple[Place, str]] = []
-    path, _, query = request.target.partition("?")
-    if "://" in path:
-        path = "/" + path.split("://", 1)[1].partition("/")[2]
-    for index, segment in enumerate(path.split("/")[1:]):
-        if segment:
-            found.append((_segment(index), unquote(segment) if "%" in segment else segment))
-    if query:
-        found += _fields("query", query)
+    target = request.target
+    of_target = _target_values(target) if len(target) <= _TARGET_CACHED_MAX else _target_values.__wrapped__(target)
+    if not bears and not request.body:
+        return of_target
+    found = list(of_target)
     seen: dict[str, int] = {}
-    for name, value in request.headers:
-        lower = _bearing(name)
+    for name, value in request.headers if bears else ():
+        lower = bearing(name)
         if not lower:
             continue
         if lower == "cookie":
@@ -63,16 +54,25 @@ def carried_values(request: Request, coded: bool = True) -> list[tuple[Place, st
     return [item for item in found[:_FIELDS_MAX] if item[1]]
 
 
+@lru_cache(maxsize=4096)
+def _target_values(target: str) -> tuple[tuple[Place, str], ...]:
+    """What path and query carry."""
+    path, _, query = target.partition("?")
+    if "://" in path:
+        path = "/" + path.split("://", 1)[1].partition("/")[2]
+    found = [
+        (_segment(index), unquote(segment) if "%" in segment else segment)
+        for index, segment in enumerate(path.split("/")[1:])
+        if segment
+    ]
+    if query:
+        found += _fields("query", query)
+    return tuple(item for item in found[:_FIELDS_MAX] if item[1])
+
+
 @lru_cache(maxsize=64)
 def _segment(index: int) -> Place:
     return Place("path", (index,))
-
-
-@lru_cache(maxsize=4096)
-def _bearing(name: str) -> str:
-    """The name in lower case, "" where headers of that name carry nothing that a response supplied."""
-    lower = name.lower()
-    return lower if lower == "cookie" or lower not in _PLAIN_HEADERS else ""
 
 
 def _cookies(value: str) -> Iterator[tuple[str, str, str]]:

@@ -31,7 +31,8 @@ class Composer:
     def plan(self, pair: Pair) -> None:
         """Make what can be made before the request is due."""
         if self._any_plain and not pair.links:
-            pair.payload = payload_of(pair.planned.exchange)
+            planned = pair.planned
+            pair.payload = payload_of(planned.exchange, planned.row, planned.values)
 
     def sign_first(self, pair: Pair) -> bool:
         """Make all requests that a hook signs before the first of the pair is sent; False where a hook failed."""

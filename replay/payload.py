@@ -1,26 +1,21 @@
 """The bytes of a request, made once for all builds when it is planned: only Host, trace and marker are put in later.
 
 The same bytes as `rewrite.template` and `clients.wire.encode_request` make, for requests that need no more than that:
-most of them. What is said by the names of a request's headers alone is worked out once for each row of names.
+most of them.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from operator import itemgetter
-from typing import Any
 
 from capture.exchange import Exchange
-from replay.plan import MARKER
-from replay.rewrite import HOP_BY_HOP, body_was_decoded
+from replay.rewrite import body_was_decoded
+from replay.row import HOLE, MARKER, Row, row_of
 
 __all__ = ["Payload", "Traces", "payload_of", "trace_flags"]
 
-_LAYOUTS_MAX = 4096
 _TRACES_AT_ONCE = 256
 _TRACE_BYTES = 24
-_HOLE = "\0"
 _KEPT_CONNECTIONS = frozenset(("keep-alive", "close", "Keep-Alive", "Close"))
 
 
@@ -47,85 +42,33 @@ class Payload:
         return head + self._body if self._body else head
 
 
-class _Layout:
-    """What a row of header names says. plain: False where the values must be looked at one by one (`rewrite`)."""
-
-    __slots__ = ("connections", "host", "kept", "length", "lines", "plain", "trace")
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        lower = [name.lower() for name in names]
-        hop = [name in HOP_BY_HOP for name in lower]
-        self.host = lower.index("host") if "host" in lower else -1
-        self.trace = lower.index("traceparent") if "traceparent" in lower else -1
-        self.length = lower.index("content-length") if "content-length" in lower else -1
-        self.connections = [at for at, name in enumerate(lower) if name == "connection"]
-        once = all(lower.count(name) <= 1 for name in ("host", "traceparent", "content-length"))
-        self.plain = (
-            once
-            and self.host >= 0
-            and (self.trace < 0 or self.trace > self.host)
-            and "transfer-encoding" not in lower
-            and not any(name[:1] == ":" for name in names)
-        )
-        lines = []
-        kept = []
-        for at, name in enumerate(names):
-            if hop[at]:
-                continue
-            spelled = name.replace("%", "%%")
-            if at in (self.host, self.trace):
-                lines.append(f"{spelled}: {_HOLE}\r\n")
-            else:
-                lines.append(f"{spelled}: %s\r\n")
-                kept.append(at)
-        if self.trace < 0:
-            lines.append(f"traceparent: {_HOLE}\r\n")
-        self.lines = "%s %s %s\r\n" + "".join(lines)
-        self.kept: Callable[[tuple[str, ...]], Any] = _picker(kept)
-
-
-def _picker(places: list[int]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda values: tuple(values[place] for place in places)
-
-
-_layouts: dict[tuple[str, ...], _Layout] = {}
-"""Shared by all plans, bounded below: a service's clients send few different rows of names."""
-
-
-def payload_of(exchange: Exchange) -> Payload | None:
+def payload_of(exchange: Exchange, row: Row | None = None, values: tuple[str, ...] = ()) -> Payload | None:
     """The request as bytes; None where it needs more changes than Host, trace, marker and leaving out headers.
 
-    Pure; the exchange must have no reason to be skipped.
+    Pure; the exchange must have no reason to be skipped. row, values: what `row_of` says of its headers, where it was
+    asked already.
     """
     request = exchange.request
-    if not request.headers or request.version not in ("HTTP/1.1", "HTTP/1.0"):
+    if row is None:
+        row, values = row_of(request.headers)
+    if not row.plain or request.version not in ("HTTP/1.1", "HTTP/1.0"):
         return None
-    names, values = zip(*request.headers, strict=True)
-    layout = _layouts.get(names)
-    if layout is None:
-        if len(_layouts) >= _LAYOUTS_MAX:
-            _layouts.clear()
-        layout = _layouts[names] = _Layout(names)
-    if not layout.plain:
-        return None
-    for at in layout.connections:
+    for at in row.connections:
         if values[at] not in _KEPT_CONNECTIONS:
             return None
     body = request.body or b""
-    if layout.length >= 0:
-        if values[layout.length] != str(len(body)):
+    if row.length >= 0:
+        if values[row.length] != str(len(body)):
             return None
     elif body:
         return None
     if exchange.notes and body_was_decoded(exchange, "request"):
         return None
-    text = layout.lines % (request.method, request.target, request.version, *layout.kept(values))
-    parts = text.split(_HOLE)
+    text = row.lines % (request.method, request.target, request.version, *row.kept(values))
+    parts = text.split(HOLE)
     if len(parts) != 3:
         return None
-    return Payload(parts, values[layout.host], values[layout.trace] if layout.trace >= 0 else None, body)
+    return Payload(parts, values[row.host], values[row.trace] if row.trace >= 0 else None, body)
 
 
 def trace_flags(recorded: str | None) -> str:

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from capture.exchange import Exchange, Headers
+from capture.exchange import Exchange
+from replay.row import MARKER, TOKEN, Row, row_of
 
 __all__ = ["MARKER", "SAFE_METHODS", "SKIP_REASONS", "Planned", "Planner", "skip_reason"]
-
-MARKER = "X-Understudy-Replay"
-"""The header that every replayed request carries: RUN/EXCHANGE."""
 
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"))
 """Methods that are defined to be read-only (RFC 9110 section 9.2.1, and QUERY)."""
@@ -33,10 +31,8 @@ SKIP_REASONS = {
 }
 """Every reason for which a planned request is not sent, and what it means."""
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _TARGET = re.compile(r"[^\x00-\x20\x7f\u0100-\U0010ffff]+\Z")
 _OVERLAP_MAX = 256
-_ROWS_MAX = 4096
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -44,7 +40,8 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
 
     position: place in the plan, from 0. offset_ns: ns since the first exchange of the log, >= 0. waits_for:
     positions of the same session that had been answered when this one began, without those that another of them
-    already waited for. skipped: None, or a key of SKIP_REASONS.
+    already waited for. skipped: None, or a key of SKIP_REASONS. row, values: what `row_of` says of its headers, None
+    where nobody has asked yet.
     """
 
     position: int
@@ -52,16 +49,24 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
     offset_ns: int
     waits_for: tuple[int, ...] = ()
     skipped: str | None = None
+    row: Row | None = None
+    values: tuple[str, ...] = ()
 
 
 def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
     """Why this exchange cannot or may not be sent again; None where it can. An incomplete response is no reason."""
-    request = exchange.request
-    response = exchange.response
-    valid, marked, upgrade = _scan(request.headers)
-    if marked:
+    return _reason(exchange, *row_of(exchange.request.headers), allow_writes)
+
+
+def _reason(exchange: Exchange, row: Row, values: tuple[str, ...], allow_writes: bool) -> str | None:
+    request, response = exchange.request, exchange.response
+    if row.marked:
         return "captured_by_replay"
-    if request.method == "CONNECT" or upgrade or (response is not None and response.status == 101):
+    if (
+        request.method == "CONNECT"
+        or (row.upgrades and any("websocket" in values[at].lower() for at in row.upgrades))
+        or (response is not None and response.status == 101)
+    ):
         return "connect_or_upgrade"
     if request.truncated:
         return "truncated_body"
@@ -69,44 +74,25 @@ def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
         return "no_body"
     if exchange.incomplete_reason is not None and exchange.times.request_end is None:
         return "incomplete_request"
-    if not (
-        valid and (request.method in SAFE_METHODS or _TOKEN.match(request.method)) and _TARGET.match(request.target)
-    ):
+    if not (row.valid and _can_be_sent(request.target, values)):
         return "invalid_request"
-    if not allow_writes and request.method not in SAFE_METHODS:
-        return "unsafe_method"
+    if request.method not in SAFE_METHODS:
+        if not TOKEN.match(request.method):
+            return "invalid_request"
+        if not allow_writes:
+            return "unsafe_method"
     return None
 
 
-def _scan(headers: Headers) -> tuple[bool, bool, bool]:
-    """Whether all headers can be put on the wire, one of them is the marker, one asks for a WebSocket."""
-    if not headers:
-        return True, False, False
-    names, values = zip(*headers, strict=True)
-    row = _rows.get(names)
-    if row is None:
-        if len(_rows) >= _ROWS_MAX:
-            _rows.clear()
-        row = _rows[names] = _row(names)
-    valid, marked, upgrades = row
+def _can_be_sent(target: str, values: tuple[str, ...]) -> bool:
+    """True where the target and the values of all headers can be put on the wire as they are.
+
+    Text that another program wrote may have what no wire can carry; text from a wire is a byte each.
+    """
+    if not (target.isascii() and target.isprintable() and target and " " not in target) and not _TARGET.match(target):
+        return False
     text = "".join(values)
-    valid = valid and "\r" not in text and "\n" not in text and "\0" not in text and _is_latin(text)
-    return valid, marked, any("websocket" in values[at].lower() for at in upgrades)
-
-
-def _is_latin(text: str) -> bool:
-    """False where the text is not what a byte each can hold, as text from a wire is: another program wrote this log."""
-    return text.isascii() or max(text) <= "\xff"
-
-
-_rows: dict[tuple[str, ...], tuple[bool, bool, tuple[int, ...]]] = {}
-"""What the names of a request's headers say: all valid, the marker among them, where Upgrade is. Bounded above."""
-
-
-def _row(names: tuple[str, ...]) -> tuple[bool, bool, tuple[int, ...]]:
-    lower = [name.lower() for name in names]
-    valid = all(_TOKEN.match(name.lstrip(":")) for name in names)
-    return valid, MARKER.lower() in lower, tuple(at for at, name in enumerate(lower) if name == "upgrade")
+    return "\r" not in text and "\n" not in text and "\0" not in text and (text.isascii() or max(text) <= "\xff")
 
 
 class Planner:
@@ -127,17 +113,18 @@ class Planner:
         """One Planned for each exchange, in the same order."""
         first_ns: int | None = None
         latest = 0
+        allow_writes = self._allow_writes
         for position, exchange in enumerate(exchanges):
             start = exchange.times.request_start
             if first_ns is None:
                 first_ns = start
             # Logs of several machines can step back by their clocks' difference; the schedule does not.
-            latest = max(latest, start - first_ns)
-            reason = skip_reason(exchange, self._allow_writes)
-            if reason is not None:
-                yield Planned(position, exchange, latest, (), reason)
-                continue
-            yield Planned(position, exchange, latest, self._happens_before(exchange, position), None)
+            if start - first_ns > latest:
+                latest = start - first_ns
+            row, values = row_of(exchange.request.headers)
+            reason = _reason(exchange, row, values, allow_writes)
+            waits_for = () if reason is not None else self._happens_before(exchange, position)
+            yield Planned(position, exchange, latest, waits_for, reason, row, values)
 
     def _happens_before(self, exchange: Exchange, position: int) -> tuple[int, ...]:
         """Positions that must be answered first, and remember this one for those that follow."""

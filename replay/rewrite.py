@@ -7,12 +7,9 @@ from functools import lru_cache
 
 from capture.exchange import Exchange, Headers, Request
 from replay.coding import encode_body
-from replay.plan import MARKER
+from replay.row import HOP_BY_HOP, MARKER
 
-__all__ = ["HOP_BY_HOP", "Template", "body_was_decoded", "template"]
-
-HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "http2-settings"))
-"""Headers about the recorded connection (RFC 9110 section 7.6.1), which are not sent again."""
+__all__ = ["Template", "body_was_decoded", "template"]
 
 _KINDS = {
     "host": "host",

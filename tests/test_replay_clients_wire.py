@@ -21,9 +21,11 @@ pytestmark = pytest.mark.net
 LIMITS = Limits(timeout_ns=400_000_000, first_byte_timeout_ns=200_000_000, body_bytes_max=2000, head_bytes_max=10_000)
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Any:
-    """Both event loops, since a replay runs on either."""
+@pytest.fixture(params=["asyncio", "uvloop", "uvloop without epoll"])
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Both event loops, since a replay runs on either; and the loop's own transports, where there is no epoll."""
+    if request.param == "uvloop without epoll":
+        monkeypatch.setattr("replay.clients.wire.can_watch", lambda: False)
 
     def runner(main: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(main) if request.param == "asyncio" else uvloop.run(main)

@@ -7,12 +7,13 @@ import errno
 import socket
 import ssl
 from collections import deque
-from typing import cast
+from typing import Any, Protocol
 
 from capture.clock import Clock
 from capture.exchange import Request
 from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge, whole_answer
 from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
+from replay.clients.sockets import Sockets, can_watch
 from replay.outcome import FailureKind
 
 __all__ = ["WireClient", "encode_request"]
@@ -39,6 +40,14 @@ _IDLE_NS = 1_000_000_000
 again goes over it."""
 
 
+class _Transport(Protocol):
+    """What a connection needs of an `asyncio.Transport`, or of a `sockets.Link`."""
+
+    def write(self, data: bytes) -> None: ...
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool: ...
+
+
 class _Connection(asyncio.Protocol):
     """One kept connection; carries one request at a time, never pipelined."""
 
@@ -46,14 +55,14 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, client: WireClient) -> None:
         self.client = client
-        self.transport: asyncio.Transport | None = None
+        self.transport: _Transport | None = None
         self.job: Job | None = None
         self.reader: AnswerReader | None = None
         self.used = False
         self.idle_ns = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
 
     def start(self, job: Job) -> None:
         """Send the job's request now."""
@@ -157,7 +166,8 @@ class _Connection(asyncio.Protocol):
 class WireClient:
     """A `Client` for one build; see `Client` for the contract.
 
-    clock: times of the jobs come from it. Connections are kept and used again, last in first out, at most
+    clock: times of the jobs come from it. Plain connections are sockets that the client watches itself, encrypted ones
+    are the loop's. Connections are kept and used again, last in first out, at most
     limits.connections_max at once; jobs beyond that wait their turn inside the client.
     """
 
@@ -175,6 +185,7 @@ class WireClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._context: ssl.SSLContext | None = None
+        self._sockets: Sockets | None = None
         self._closed = False
         shortest = min(limits.timeout_ns, limits.first_byte_timeout_ns)
         self._tick_s = min(max(shortest / 20e9, 0.005), 0.1)
@@ -183,6 +194,8 @@ class WireClient:
         self._loop = asyncio.get_running_loop()
         if self.endpoint.tls:
             self._context = tls_context(self.limits)
+        elif can_watch():
+            self._sockets = Sockets()
         self._timer = self._loop.call_later(self._tick_s, self._sweep)
 
     def perform(self, job: Job) -> None:
@@ -276,31 +289,37 @@ class WireClient:
     async def _dial(self, connection: _Connection, phase: list[str]) -> None:
         loop, endpoint = self._loop, self.endpoint
         assert loop is not None
-        if endpoint.unix is not None:
-            await loop.create_unix_connection(lambda: connection, endpoint.unix)
-            return
-        if not endpoint.tls:
-            await loop.create_connection(lambda: connection, endpoint.host, endpoint.port)
-            return
         # In two steps, so that a failure can be told to be the connection's or the handshake's.
         sock = await self._connect_socket(loop)
-        phase[0] = "tls"
         try:
-            await loop.create_connection(
-                lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.tls_name or endpoint.host
-            )
+            if self._sockets is not None:
+                connection.connection_made(self._sockets.link(sock, connection))
+            elif not endpoint.tls:
+                await loop.create_connection(lambda: connection, sock=sock)
+            else:
+                phase[0] = "tls"
+                await loop.create_connection(
+                    lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.tls_name or endpoint.host
+                )
         except BaseException:
             sock.close()
             raise
 
     async def _connect_socket(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        infos = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
+        addresses: list[tuple[int, Any]]
+        if self.endpoint.unix is not None:
+            addresses = [(socket.AF_UNIX, self.endpoint.unix)]
+        else:
+            infos = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
+            addresses = [(family, address) for family, _, _, _, address in infos]
         last: OSError | None = None
-        for family, kind, proto, _, address in infos:
-            sock = socket.socket(family, kind, proto)
+        for family, address in addresses:
+            sock = socket.socket(family, socket.SOCK_STREAM)
             sock.setblocking(False)
             try:
                 await loop.sock_connect(sock, address)
+                if family != socket.AF_UNIX:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
                 sock.close()
                 last = error
@@ -346,5 +365,7 @@ class WireClient:
             self.discard(connection)
         while self._waiting:
             self._waiting.popleft().fail("refused", "connect", "the replay was ended", self.now_ns())
+        if self._sockets is not None:
+            self._sockets.close()
         # One turn of the loop, so that aborted transports are gone before it is closed.
         await asyncio.sleep(0)
