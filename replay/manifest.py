@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,10 @@ from replay.run import empty_ledger
 from replay.settings import ReplayConfig
 from replay.source import Source
 
-__all__ = ["beginning", "empty_summary", "ending", "summary_of"]
+__all__ = ["beginning", "empty_summary", "ending", "resuming", "summary_of"]
+
+_GIVEN = ("builds", "injected", "hooks", "config", "seed")
+"""What whoever starts a replay may say otherwise when it is gone on with."""
 
 
 def _version() -> str:
@@ -38,9 +42,7 @@ def beginning(
         "tool": f"understudy {_version()}",
         "python": sys.version.split()[0],
         "run": run_id,
-        "builds": [_build(build) for build in builds],
-        "injected": {build.name: sorted(build.headers) for build in builds if build.headers},
-        "hooks": {build.name: build.hook for build in builds if build.hook is not None},
+        **_given(config, builds),
         "log": {
             "path": str(log.location),
             "exchanges": total,
@@ -50,12 +52,41 @@ def beginning(
             "segments": [{"name": s.segment, "records": s.records, "meta": _plain(s.meta)} for s in segments[:1000]],
             "damage": [f"{damage}" for damage in log.damage[:100]],
         },
-        "config": dataclasses.asdict(config),
-        "seed": config.seed,
         "cores": os.cpu_count(),
         "started": rfc3339(now),
         "started_ns": now,
     }
+
+
+def resuming(earlier: dict[str, Any], config: ReplayConfig, builds: Sequence[Build], now: int) -> dict[str, Any]:
+    """The manifest of a partial run that is gone on with: as it was, but for what is said otherwise from now on.
+
+    What was in force until then is in `earlier`, beside the time in `resumed`. now: ns since the epoch.
+    """
+    given = _given(config, builds)
+    until_now = {key: earlier[key] for key in _GIVEN if key in earlier and earlier[key] != _as_json(given[key])}
+    return {
+        **earlier,
+        **given,
+        "ledger": None,
+        "resumed": [*earlier.get("resumed", []), rfc3339(now)],
+        "earlier": [*earlier.get("earlier", [{}] * len(earlier.get("resumed", []))), until_now],
+    }
+
+
+def _given(config: ReplayConfig, builds: Sequence[Build]) -> dict[str, Any]:
+    return {
+        "builds": [_build(build) for build in builds],
+        "injected": {build.name: sorted(build.headers) for build in builds if build.headers},
+        "hooks": {build.name: build.hook for build in builds if build.hook is not None},
+        "config": dataclasses.asdict(config),
+        "seed": config.seed,
+    }
+
+
+def _as_json(value: Any) -> Any:
+    """As it reads back from a manifest."""
+    return json.loads(json.dumps(value))
 
 
 def _build(build: Build) -> dict[str, Any]:
@@ -113,11 +144,18 @@ def empty_summary(builds: list[str]) -> dict[str, Any]:
     return {"ledger": empty_ledger(builds), "read": read, **counts, **histograms, **rest}
 
 
-def ending(summaries: Sequence[dict[str, Any]], config: ReplayConfig, now: int) -> dict[str, Any]:
-    """What only the end knows, over all processes that took part (at least one). now: ns since the epoch."""
+def ending(
+    summaries: Sequence[dict[str, Any]], config: ReplayConfig, now: int, before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What only the end knows, over all processes that took part (at least one). now: ns since the epoch.
+
+    before: how an earlier part of the run ended, where it was gone on with: a generator that was late then is late.
+    """
     first = summaries[0]
     stopped = next((summary["stopped"] for summary in summaries if summary["stopped"]), "")
     late = next((summary["late"] for summary in summaries if summary["late"]), None)
+    if before is not None and (was := before.get("generator", {})).get("late"):
+        late = was.get("why") or late
     return {
         "ended": rfc3339(now),
         "ended_ns": now,

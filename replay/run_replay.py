@@ -9,13 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from capture.clock import Clock, rfc3339
+from capture.clock import Clock
 from capture.errors import BadInput, RunFailed, UsageError
 from capture.log.reader import Log, open_log
 from capture.settings import LogConfig
 from replay.builds import Build, captured_address_refusal
 from replay.hook import load_hook
-from replay.manifest import beginning, empty_summary, ending
+from replay.manifest import beginning, empty_summary, ending, resuming
 from replay.preflight import preflight
 from replay.run import Run, RunWriter, open_run
 from replay.run_loop import run_on_loop
@@ -132,7 +132,7 @@ async def _replay(
     summary, error = await perform_share(
         config, log, builds, writer, manifest["run"], earlier=earlier, watch=watch, total=total * config.loop
     )
-    final = _end([summary], config, log, error)
+    final = _end([summary], config, log, error, earlier)
     writer.manifest["log"]["damage"] = [str(damage) for damage in log.damage[:100]]
     writer.close(final)
     if error is not None:
@@ -151,15 +151,13 @@ async def _begin(
     now = Clock().now_ns()
     if earlier is None:
         return beginning(config, log, builds, secrets.token_hex(8), now, total), total
-    return {
-        **earlier.manifest,
-        "ledger": None,
-        "resumed": [*earlier.manifest.get("resumed", []), rfc3339(now)],
-    }, total
+    return resuming(earlier.manifest, config, builds, now), total
 
 
-def _end(summaries: list[dict[str, Any]], config: ReplayConfig, log: Log, error: Exception | None) -> dict[str, Any]:
-    final = ending(summaries, config, Clock().now_ns())
+def _end(
+    summaries: list[dict[str, Any]], config: ReplayConfig, log: Log, error: Exception | None, earlier: Run | None
+) -> dict[str, Any]:
+    final = ending(summaries, config, Clock().now_ns(), None if earlier is None else earlier.manifest)
     if error is not None:
         final.update(partial=True, partial_reason=str(error))
     elif (lost := _lost(log)) and not final["partial"]:
@@ -201,7 +199,7 @@ def _spread(
             shown.close()
     # The records are the truth, also where a process died before it could say what it had done.
     ledger = open_run(run_dir).count()
-    final = _end(summaries or [empty_summary([build.name for build in builds])], config, log, error)
+    final = _end(summaries or [empty_summary([build.name for build in builds])], config, log, error, earlier)
     writer.close({**final, "ledger": ledger})
     return open_run(run_dir)
 

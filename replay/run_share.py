@@ -129,17 +129,16 @@ def limits_of(config: ReplayConfig) -> Limits:
 
 
 def capped_limits(limits: Limits, build: Build, share: Share = WHOLE) -> Limits:
-    """The bounds of this build's client in one of the processes; they divide the connections that its own cap allows.
+    """The bounds of this build's client in one of the processes: they divide the connections that the run may have.
 
     Raises UsageError where there are more processes than connections.
     """
-    whole = build.connections_max
-    if whole is None:
-        return limits
+    own = build.connections_max is not None
+    whole = limits.connections_max if build.connections_max is None else build.connections_max
     if whole < share.count:
         raise UsageError(
-            f"[build.{build.name}] connections_max {whole} is less than the {share.count} processes that each need"
-            " one; give fewer --workers"
+            f"[{f'build.{build.name}' if own else 'replay'}] connections_max {whole} is less than the {share.count}"
+            " processes that each need one; give fewer --workers"
         )
     part = whole // share.count + (share.index < whole % share.count)
     return dataclasses.replace(limits, connections_max=part)
@@ -178,7 +177,7 @@ def _take_over(earlier: Run, performer: Performer, done: Done, share: Share) -> 
                 stage.answered += 1
             else:
                 stage.failed[outcome.failure.kind] += 1
-            performer.supplies.keep(performance.exchange, performance.position, performance.iteration, index, outcome)
+            performer.supplies.take_over(performance, index, outcome)
 
 
 def _owns(share: Share, performance: Performance) -> bool:

@@ -23,15 +23,15 @@ class ReplayConfig:
     seed: of the shuffled order of builds and of the trace ids, written into the run's manifest. limit: how many
     recorded exchanges at most, skipped ones included. loop: how often the log is performed. duration_s: nothing new is
     sent after it. warmup: share of the plan in [0, 1) at its beginning that the timing verdict leaves out. timeout_s:
-    from the send to the last byte; first_byte_timeout_s: to the first. connections_max: per build, which is also how
-    many requests it has in flight at most. waiting_max and held_bytes_max: planned requests held in memory because
-    they wait for an earlier one or for a connection. pair_wait_ms: how long a build that is ready for a request waits
-    for the builds that are not. breaker_failures: consecutive connection failures after which nothing more is sent to
-    a build. allow_captured_address: 2 lets the replay send to the address that the log was captured from. deny_hosts:
-    hosts that are never sent to, as names or "*.suffix". bind_exclude: places that are never replaced, e.g.
-    "query:page" or "GET /search query:q". bind_rules: which place of which response feeds which place of which request,
-    e.g. "POST /orders $.id -> GET /orders/* path[1]" (bind_rules.py). sessions_max: sessions whose values are kept for
-    binding; supplies_bytes_max: of answers kept for it.
+    from the send to the last byte; first_byte_timeout_s: to the first. connections_max: per build over all
+    processes, which is also how many requests it has in flight at most. waiting_max and held_bytes_max: planned
+    requests held in memory because they wait for an earlier one or for a connection. pair_wait_ms: how long a build
+    that is ready for a request waits for the builds that are not. breaker_failures: consecutive connection failures
+    after which nothing more is sent to a build. allow_captured_address: 2 lets the replay send to the address that
+    the log was captured from. deny_hosts: hosts that are never sent to, as names or "*.suffix". bind_exclude:
+    places that are never replaced, e.g. "query:page" or "GET /search query:q". bind_rules: which place of which
+    response feeds which place of which request, e.g. "POST /orders $.id -> GET /orders/* path[1]" (bind_rules.py).
+    sessions_max: sessions whose values are kept for binding; supplies_bytes_max: of answers kept for it.
     """
 
     seed: int = 1
@@ -80,6 +80,11 @@ class ReplayConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}")
+        if self.concurrency is not None and self.concurrency < self.workers:
+            raise ValueError(
+                f"concurrency {self.concurrency} is less than the {self.workers} workers that each have at least one"
+                " pair in flight; give fewer workers"
+            )
         for name in ("body_bytes_max", "pair_wait_ms", "sessions_max", "supplies_bytes_max", "breaker_failures"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")

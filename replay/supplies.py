@@ -9,7 +9,7 @@ from capture.exchange import Exchange, Request, Response
 from replay.bind import Link
 from replay.carry import replace_values
 from replay.jar import Jar
-from replay.outcome import Binding, Outcome
+from replay.outcome import Binding, Outcome, Performance
 from replay.place import Place, shape_of
 from replay.supply import supplied_values
 
@@ -103,6 +103,15 @@ class Supplies:
             _, oldest = self._sessions.popitem(last=False)
             self._bytes -= oldest.bytes
             self.forgotten += 1
+
+    def take_over(self, performance: Performance, index: int, outcome: Outcome) -> None:
+        """Remember, and count, what the build of that index answered in an earlier part of the run."""
+        self.keep(performance.exchange, performance.position, performance.iteration, index, outcome)
+        for binding in outcome.bindings:
+            if binding.origin.startswith("unresolved:"):
+                self.unresolved[index] += 1
+            elif not binding.origin.startswith(("injected:", "hook:")):
+                self.resolved[index] += 1
 
     def value(self, link: Link, session: str, iteration: int, index: int) -> tuple[str, str] | None:
         """(value, origin) of a link on one build; None where no source of it was answered there."""

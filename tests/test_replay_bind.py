@@ -251,6 +251,18 @@ def test_a_request_is_bound_with_what_each_build_answered_and_says_so() -> None:
     assert not supplies.resolvable(links, "s", 0, 2)
 
 
+def test_what_an_earlier_part_of_the_run_bound_is_counted_with_it() -> None:
+    from replay.outcome import Binding, Outcome, Performance
+
+    origins = ("log-0 $['token']", "log-1 cookie:sid", "unresolved:log-0 $['token']", "injected:X-Key", "hook:X-Signed")
+    bindings = tuple(Binding("header:x", origin) for origin in origins)
+    outcomes = tuple(Outcome(b, "current", 0, 1, 2, 3, answered(b"{}"), bindings=bindings) for b in ("a", "b"))
+    performance = Performance(0, exchange(0, get("/me")), outcomes)
+    supplies = Supplies(2, 1 << 20)
+    supplies.take_over(performance, 1, outcomes[1])
+    assert (supplies.resolved, supplies.unresolved) == ({1: 2}, {1: 1})
+
+
 def test_what_is_kept_of_the_answers_is_bounded() -> None:
     from replay.outcome import Outcome
 

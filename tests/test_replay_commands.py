@@ -267,6 +267,25 @@ def test_an_interrupted_run_is_readable_and_can_be_resumed(
     assert "the run is complete" in capsys.readouterr().err
 
 
+def test_a_run_that_is_gone_on_with_says_what_it_goes_on_with_and_what_held_before(
+    servers: tuple[Rude, Rude], tmp_path: Path
+) -> None:
+    log = write_log(tmp_path / "log", [exchange(n, get(f"/ok?{n}"), session=str(n % 9)) for n in range(300)])
+    _interrupted(log, servers, tmp_path / "run", signals=1)
+    config = tmp_path / "u.toml"
+    config.write_text("[build.candidate]\nconnections_max = 3\nrate_max = 5000\n")
+    assert replay(log, servers, tmp_path / "run", "--resume", "--config", str(config), "--concurrency", "4") == 0
+    manifest = open_run(tmp_path / "run").manifest
+    candidate = manifest["builds"][1]
+    assert (candidate["connections_max"], candidate["rate_max"]) == (3, 5000)
+    assert (manifest["config"]["rate"], manifest["config"]["concurrency"]) == (None, 4)
+    assert len(manifest["resumed"]) == len(manifest["earlier"]) == 1
+    before = manifest["earlier"][0]
+    assert "connections_max" not in before["builds"][1]
+    assert (before["config"]["rate"], before["config"]["concurrency"]) == (100, None)
+    assert set(before) == {"builds", "config"}
+
+
 def test_only_the_run_of_the_same_log_and_builds_is_resumed(
     log: Path, servers: tuple[Rude, Rude], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,7 +140,26 @@ def test_processes_divide_the_connections_of_a_build_and_each_needs_one() -> Non
     build = Build("candidate", "candidate", "http://b", connections_max=7)
     parts = [capped_limits(Limits(), build, Share(index, 3)).connections_max for index in range(3)]
     assert sorted(parts) == [2, 2, 3]
-    with pytest.raises(UsageError, match="connections_max 7 is less than the 8 processes"):
+    with pytest.raises(UsageError, match=r"\[build.candidate\] connections_max 7 is less than the 8 processes"):
         capped_limits(Limits(), build, Share(0, 8))
-    limits = Limits(connections_max=9)
-    assert capped_limits(limits, Build("current", "current", "http://a"), Share(0, 8)) is limits
+
+
+def test_processes_divide_the_connections_that_the_run_may_have_to_any_build() -> None:
+    limits, build = Limits(connections_max=9), Build("current", "current", "http://a")
+    assert [capped_limits(limits, build, Share(index, 4)).connections_max for index in range(4)] == [3, 2, 2, 2]
+    assert capped_limits(limits, build).connections_max == 9
+    with pytest.raises(UsageError, match=r"\[replay\] connections_max 9 is less than the 10 processes"):
+        capped_limits(limits, build, Share(0, 10))
+
+
+@pytest.mark.net
+def test_connections_max_holds_over_all_processes_of_a_run(hanging: Hanging, tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", [exchange(n, get(f"/ok?{n}"), session=str(n)) for n in range(200)])
+    config = tmp_path / "u.toml"
+    config.write_text("[replay]\nconnections_max = 3\n")
+    process = begin(log, hanging, tmp_path / "run", "--rate", "2000", "--config", str(config), "--workers", "2")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert [len(server.requests) for server in hanging.servers] == [200, 200]
+    assert max(hanging.most) <= 3
+    assert max(len(server.received) for server in hanging.servers) <= 3
