@@ -97,14 +97,16 @@ def service() -> Iterator[tuple[int, list[Got]]]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
     try:
-        runner = asyncio.run_coroutine_threadsafe(start(), loop).result(20)
         yield runner.addresses[0][1], heard
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
-        loop.close()
+        try:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(20)
+            loop.close()
 
 
 def digest(method: str, target: str, body: bytes) -> str:

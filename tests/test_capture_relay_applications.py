@@ -57,11 +57,13 @@ def aiohttp_server() -> Iterator[int]:
     thread.start()
     try:
         yield asyncio.run_coroutine_threadsafe(start(), loop).result(20)
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(20)
-        loop.close()
+        try:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(20)
+            loop.close()
 
 
 def test_a_websocket_echoes_text_and_large_binary_through_the_relay(tmp_path: Path) -> None:

@@ -76,11 +76,15 @@ def relay_thread(
     try:
         running.call(relay.start(sockets))
         yield running
-        running.call(relay.abort())
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_WAIT_S)
-        loop.close()
+        # A loop that is closed with open connections waits for them.
+        try:
+            running.call(relay.abort())
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(_WAIT_S)
+            assert not thread.is_alive(), "the relay's loop does not end"
+            loop.close()
 
 
 class RelayProcess:
