@@ -319,15 +319,17 @@ def test_a_disk_that_is_full_at_the_start_does_not_keep_the_relay_from_serving(s
 def test_a_wall_clock_that_jumps_back_and_forth_moves_no_record(site: int, tmp_path: Path) -> None:
     jumping = SLOW_DISK.replace("import understudy", "time.time_ns = lambda _ns=time.time_ns: _ns() + jump()").replace(
         "gate, calls =",
-        "started = time.monotonic()\n"
+        "jumps = []\n"
         "def jump():\n"
-        "    return (int(time.monotonic() * 10) % 3 - 1) * 3_600_000_000_000 if time.monotonic() > started + 1 else 0\n"
+        "    jumps[:] = jumps or ([1] if os.path.exists(sys.argv[1]) else [])\n"
+        "    return (int(time.monotonic() * 10) % 3 - 1) * 3_600_000_000_000 if jumps else 0\n"
         "gate, calls =",
     )
     assert "jump()" in jumping
     words = ["capture", "relay", "--listen", "127.0.0.1:0", "--upstream", f"127.0.0.1:{site}"]
     program = jumping.replace("understudy.main", "import understudy\nunderstudy.main")
-    command = [sys.executable, "-c", program, "none", "fsync", *words, "--log", str(tmp_path / "log")]
+    gate = tmp_path / "from now on"
+    command = [sys.executable, "-c", program, str(gate), "mkfifo", *words, "--log", str(tmp_path / "log")]
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -340,9 +342,12 @@ def test_a_wall_clock_that_jumps_back_and_forth_moves_no_record(site: int, tmp_p
             assert process.stdout is not None
             relay = RelayProcess(process, process.stdout.readline().removeprefix("listening on ").strip())
             before_ns = time.time_ns()
+            ask(relay, 4)
+            gate.touch()
             begun = time.monotonic()
             while time.monotonic() < begun + 2:
                 ask(relay, 4)
+            gate.unlink()
             counts = relay.stop()
             after_ns = time.time_ns()
         finally:
