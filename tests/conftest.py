@@ -57,6 +57,11 @@ class FailuresAtOnce:
             reason = crash.message if crash is not None else str(report.longrepr)
             reporter.write_line(f"\n{report.nodeid} ({report.when}): {reason.strip()[:300]}")
 
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Leave the exit status where .ci/run finds it: 1 is the only one for a whole run with failed tests."""
+        if self.config.cache is not None:
+            self.config.cache.set("run/exitstatus", int(exitstatus))
+
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
