@@ -12,8 +12,9 @@ __all__ = ["RELATIVE_ERROR", "Histogram"]
 _SUB_BITS = 5
 _UPPER = 1 if sys.byteorder == "little" else 0
 _PENDING_MAX = 4096
-RELATIVE_ERROR = 1 / (1 << (_SUB_BITS + 1))
-"""A reported quantile differs from the exact one by at most this share of it."""
+RELATIVE_ERROR = 1 / (1 << (_SUB_BITS + 1)) + 2**-23
+"""A reported quantile differs from the exact one by at most this share of it: half a bucket, and what a 32-bit float
+rounds, which can lift a value just below a bucket into it."""
 
 
 class Histogram:

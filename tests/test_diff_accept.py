@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import understudy
 from capture.config import Settings
 from capture.errors import UnderstudyError
 from diff.accept import rule_text
+from diff.difference import Difference, general_path
 from diff.findings import Finding
 from diff.rules import read_rules
 from tests.support.defects import DEFECTS
@@ -71,10 +72,25 @@ def test_parts_are_accepted_with_the_finding() -> None:
     assert tables["ignore"] == [{"route": "GET /a", "path": "$['b']", "reason": "r"}]
 
 
-@given(st.text(), st.text(), st.text(min_size=1))
-def test_whatever_was_captured_the_rule_can_be_read_back(route: str, path: str, reason: str) -> None:
-    text = rule_text(finding(route, path or "x"), action="ignore", reason=reason, expires=None)
-    assert len(read_rules(Settings("understudy.toml", tomllib.loads(text), {}))) == 1
+BODY = st.builds(
+    lambda path: Difference("body", tuple(path), "value", 1, 2), st.lists(st.text() | st.integers(0, 99), max_size=4)
+)
+ELSEWHERE = st.builds(
+    lambda place, name: Difference(place, (name,), "value", "1", "2"),
+    st.sampled_from(["header", "cookie", "trailer"]),
+    st.text(min_size=1),
+)
+
+
+@given(st.text(), BODY | ELSEWHERE, st.text(min_size=1))
+@example("GET /", Difference("body", ("\\", "'", "\x1f", "*", "$"), "value", 1, 2), "r")
+def test_whatever_was_captured_the_rule_can_be_read_back_and_speaks_of_it(
+    route: str, difference: Difference, reason: str
+) -> None:
+    text = rule_text(finding(route, general_path(difference)), action="ignore", reason=reason, expires=None)
+    (rule,) = read_rules(Settings("understudy.toml", tomllib.loads(text), {}))
+    assert rule.path is not None
+    assert rule.path.speaks_of(difference)
 
 
 def test_every_planted_defect_is_promoted_once_it_was_accepted() -> None:

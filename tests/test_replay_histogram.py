@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replay.histogram import RELATIVE_ERROR, Histogram
@@ -18,6 +18,7 @@ def filled(values: list[int]) -> Histogram:
 
 
 @given(VALUES, st.floats(0.01, 1.0))
+@example([0, 33554431, 33554431, 34078720], 0.5)
 def test_a_quantile_is_within_the_stated_error(values: list[int], share: float) -> None:
     exact = sorted(values)[max(0, -(-int(share * len(values) * 10**9) // 10**9) - 1)]
     near = sorted(values)[min(len(values) - 1, max(0, round(share * len(values))))]
