@@ -15,6 +15,7 @@ from diff.body.reading import Unreadable
 from diff.body.schema import Schema, parse_schema
 from diff.compare import CompareOptions, Comparison, compare_bodies
 from diff.difference import MISSING, Difference, format_path, jsonable
+from diff.report.escape import shown_pair, visible
 
 __all__ = ["as_json", "as_text", "compare", "content_type_of"]
 
@@ -80,7 +81,7 @@ def compare(
         CompareOptions(strict_numbers=strict_numbers, schema=schema, message_type=message),
     )
     for text in (*comparison.notes, *(f"limit: {limit}" for limit in comparison.limits)):
-        click.echo(f"compare: {_printable(text)}", err=True)
+        click.echo(f"compare: {visible(text, 2000)}", err=True)
     click.echo(as_json(comparison) if json_output else as_text(comparison))
     ctx.exit(_EXIT_CODES[comparison.verdict])
 
@@ -113,17 +114,11 @@ def _row(difference: Difference) -> dict[str, Any]:
 
 
 def _line(difference: Difference) -> str:
-    sides = " -> ".join(_shown(side) for side in (difference.left, difference.right) if side is not MISSING)
-    return f"{_printable(format_path(difference))}  {difference.kind}  {sides}"
-
-
-def _shown(value: Any) -> str:
-    text = _printable(json.dumps(jsonable(value), ensure_ascii=False))
-    return text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}… ({len(text)} characters)"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    values = (difference.left, difference.right)
+    pair = shown_pair(jsonable(values[0]), jsonable(values[1]), _SHOWN_CHARACTERS_MAX)
+    sides = " -> ".join(text for text, value in zip(pair, values, strict=True) if value is not MISSING)
+    path = format_path(difference)
+    return f"{visible(path, len(path))}  {difference.kind}  {sides}"
 
 
 def _read_schema(path: Path) -> Schema:

@@ -11,7 +11,7 @@ from diff.difference import format_path, jsonable
 from diff.evidence import Shown
 from diff.judge import PairFate
 from diff.odd import GroupKey, seen_of
-from diff.report.escape import shown, visible
+from diff.report.escape import shown_pair, visible
 from diff.report.model import CandidateReport, Report
 from replay.outcome import Outcome, Performance
 
@@ -74,8 +74,9 @@ def _judgement(
     for difference in comparison.differences[:_DIFFERENCES_MAX]:
         seen = seen_of(difference, mine.end_ns)
         key = GroupKey(fate.route, seen.path)
-        left = "(absent)" if difference.kind == "extra" else shown(jsonable(difference.left), 120)
-        right = "(absent)" if difference.kind == "missing" else shown(jsonable(difference.right), 120)
+        left, right = shown_pair(jsonable(difference.left), jsonable(difference.right), 120)
+        left = "(absent)" if difference.kind == "extra" else left
+        right = "(absent)" if difference.kind == "missing" else right
         yield f"  {visible(format_path(difference))}: {difference.kind}, {left} -> {right}"
         found = candidate.places.get(Shown(key, seen.change)) or candidate.places.get(Shown(key, None))
         if found is not None and found in by_id:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diff.report.escape import shown, visible, visible_path
+from diff.report.escape import shown, shown_pair, visible, visible_path
 from diff.report.html import as_html
 from diff.report.json import as_json
 from diff.report.junit import as_junit
@@ -32,6 +32,14 @@ from tests.support.service import run
         ("\U000e0001", "\\U000e0001"),
         ("grüße 漢字", "grüße 漢字"),
         ("\x9b31m", "\\x9b31m"),
+        ("\u3164\u2800", "\\u3164\\u2800"),
+        ("a\U000e0100b\ufe00", "a\\U000e0100b\\ufe00"),
+        ("❤\ufe0f 1\ufe0f\u20e3", "❤\ufe0f 1\ufe0f\u20e3"),
+        ("\u0301a", "\\u0301a"),
+        ("'\u0301", "'\\u0301"),
+        ("e\u0301", "e\u0301"),
+        ("हिन्दी ภาษาไทย", "हिन्दी ภาษาไทย"),
+        ("Z" + "\u0300" * 5, "Z" + "\u0300" * 3 + "\\u0300" * 2),
     ],
 )
 def test_nothing_that_a_terminal_acts_on_gets_through(text: str, expected: str) -> None:
@@ -40,6 +48,21 @@ def test_nothing_that_a_terminal_acts_on_gets_through(text: str, expected: str) 
 
 def test_a_long_text_is_cut_and_the_cut_is_marked() -> None:
     assert visible("a" * 300, 10) == "a" * 10 + "…"
+
+
+def test_of_two_values_that_look_the_same_it_is_written_what_differs() -> None:
+    assert shown_pair("caf\u00e9", "cafe\u0301") == ('"caf\\xe9"', '"cafe\\u0301"')
+    assert shown_pair("\uff11", "1") == ('"\\uff11"', '"1"')
+    assert shown_pair("grün", "grau") == ('"grün"', '"grau"')
+    assert shown_pair(1, "1") == ("1", '"1"')
+    assert shown_pair("é", "é") == ('"é"', '"é"')
+
+
+def test_of_two_long_values_is_shown_where_they_part() -> None:
+    left, right = shown_pair("x" * 500 + "one", "x" * 500 + "other", 40)
+    assert (left, right) == ("…" + "x" * 11 + 'one"', "…" + "x" * 11 + 'other"')
+    assert shown_pair("x" * 30, "x" * 31, 40) == (f'"{"x" * 30}"', f'"{"x" * 31}"')
+    assert shown_pair(["a" * 100], None, 20) == ('["' + "a" * 18 + "…", "null")
 
 
 def test_a_long_path_keeps_its_end_and_loses_namespaces_first() -> None:
@@ -54,6 +77,7 @@ def test_a_long_path_keeps_its_end_and_loses_namespaces_first() -> None:
 def test_whatever_is_shown_is_one_line_of_printable_characters(text: str) -> None:
     assert all(character.isprintable() for character in visible(text))
     assert all(character.isprintable() for character in shown(text))
+    assert all(character.isprintable() for side in shown_pair(text, text[::-1], 20) for character in side)
 
 
 def test_hostile_content_stays_text_on_the_terminal() -> None:

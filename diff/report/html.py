@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from diff.explain import words
 from diff.findings import Finding
-from diff.report.escape import shown, visible
+from diff.report.escape import shown_pair, visible
 from diff.report.model import CandidateReport, Report
 
 __all__ = ["as_html"]
@@ -28,9 +28,9 @@ h1{font-size:1.6rem;margin:0}h2{font-size:1.2rem;margin:2rem 0 .5rem}h3{font-siz
 table{border-collapse:collapse;width:100%;font-size:.92em}th,td{text-align:left;padding:.25rem 1.4rem .25rem 0;
 border-bottom:1px solid var(--line);vertical-align:top}th{color:var(--dim);font-weight:500}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-code{font:.92em ui-monospace,monospace;word-break:break-all}
+code{font:.92em ui-monospace,monospace;word-break:break-all;unicode-bidi:isolate}
 details{border:1px solid var(--line);border-radius:.4rem;margin:.4rem 0;padding:.4rem .8rem}summary{cursor:pointer}
-table.small{width:auto}li,td,p,h2{overflow-wrap:anywhere}details:target{outline:2px solid var(--blue)}
+table.small{width:auto}li,td,p,h2,summary{overflow-wrap:anywhere}details:target{outline:2px solid var(--blue)}
 .promote,.faster{color:var(--green)}.hold,.slower,.breaking{color:var(--red)}
 .inconclusive,.behavioural{color:var(--amber)}.cosmetic{color:var(--blue)}.dim{color:var(--dim)}.tag{font-weight:600}
 """.strip()
@@ -173,15 +173,17 @@ def _finding(finding: Finding, anchor: str) -> str:
         f'<span class="tag {finding.severity}">{finding.severity}</span> {_text(route)} '
         f"<code>{_text(finding.path)}</code> {finding.kind}, {finding.count} of {finding.pairs}{follows}"
     )
-    rows = [
-        (
-            f"<code>{_text(sample.exchange)}</code>",
-            f"<code>{_text(sample.path)}</code>",
-            "<i>absent</i>" if finding.kind == "extra" else f"<code>{html.escape(shown(sample.left, 400))}</code>",
-            "<i>absent</i>" if finding.kind == "missing" else f"<code>{html.escape(shown(sample.right, 400))}</code>",
+    rows = []
+    for sample in finding.samples:
+        left, right = (f"<code>{html.escape(side)}</code>" for side in shown_pair(sample.left, sample.right, 400))
+        rows.append(
+            (
+                f"<code>{_text(sample.exchange)}</code>",
+                f"<code>{_text(sample.path)}</code>",
+                "<i>absent</i>" if finding.kind == "extra" else left,
+                "<i>absent</i>" if finding.kind == "missing" else right,
+            )
         )
-        for sample in finding.samples
-    ]
     lines = [
         f"{_text(finding.from_class)} &rarr; {_text(finding.to_class)}; {_text(finding.severity_reason)}; "
         f"{finding.share:.2%} of production ({finding.share_low:.2%} to {finding.share_high:.2%}); id {finding.id}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from diff.findings import Finding
-from diff.report.escape import shown, visible
+from diff.report.escape import shown_pair, visible
 from diff.report.model import CandidateReport, Report
 
 __all__ = ["as_junit"]
@@ -43,7 +43,7 @@ def _suite(name: str, candidate: CandidateReport) -> ElementTree.Element:
         failure = ElementTree.SubElement(case, "failure", message=_message(finding), type=finding.severity)
         failure.text = "\n".join(
             f"{visible(sample.exchange)} {visible(sample.path)}: "
-            f"{shown(sample.left, 200)} -> {shown(sample.right, 200)}"
+            f"{' -> '.join(shown_pair(sample.left, sample.right, 200))}"
             for sample in finding.samples
         )
     for row in candidate.timing:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from diff.explain import words
-from diff.report.escape import shown, visible
+from diff.report.escape import shown_pair, visible
 from diff.report.model import CandidateReport, Report
 
 __all__ = ["as_markdown"]
@@ -45,8 +45,9 @@ def _candidate(name: str, candidate: CandidateReport) -> list[str]:
             sample = ""
             if finding.samples:
                 first = finding.samples[0]
-                left = "absent" if finding.kind == "extra" else _code(shown(first.left, 60))
-                right = "absent" if finding.kind == "missing" else _code(shown(first.right, 60))
+                left, right = map(_code, shown_pair(first.left, first.right, 60))
+                left = "absent" if finding.kind == "extra" else left
+                right = "absent" if finding.kind == "missing" else right
                 sample = f"{left} → {right}"
             route = f"{len(finding.routes)} routes" if finding.routes else _code(finding.route)
             remark = "; ".join(

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from diff.explain import words
 from diff.findings import Finding
-from diff.report.escape import shown, visible, visible_path
+from diff.report.escape import shown_pair, visible, visible_path
 from diff.report.model import CandidateReport, Report
 from diff.verdict import Verdict
 
@@ -126,8 +126,9 @@ def _print_finding(console: Console, number: int, finding: Finding, follow: list
     _print_indented(console, f"{change}; {size}, {share}; {finding.severity_reason}", 6)
     if finding.samples:
         sample = finding.samples[0]
-        left = "(absent)" if finding.kind == "extra" else shown(sample.left, 60)
-        right = "(absent)" if finding.kind == "missing" else shown(sample.right, 60)
+        left, right = shown_pair(sample.left, sample.right, 60)
+        left = "(absent)" if finding.kind == "extra" else left
+        right = "(absent)" if finding.kind == "missing" else right
         _print_indented(console, f"e.g. {visible(sample.exchange, 60)}: {left} -> {right}", 6)
     for one in finding.explained_by[:1]:
         _print_indented(
