@@ -22,6 +22,8 @@ from capture.exchange import Exchange
 from capture.log.reader import open_log
 from capture.sources.packets.ring import filter_for, is_chosen, kernel_filter, threshold
 from tests.support.accounts import assert_conserved
+from tests.support.packets import Talk
+from tests.support.torture import write_pcap
 
 ROOT = Path(__file__).parents[1]
 KEY = {"UNDERSTUDY_CAPTURE_REDACTION_KEY": "0123456789abcdef" * 2}
@@ -117,6 +119,24 @@ def test_files_are_captured_into_a_log(corpora: Path, tmp_path: Path) -> None:
     assert {exchange.source for exchange in exchanges} == {"sniff"}
 
 
+def test_captures_of_one_direction_each_are_read_as_one_and_without_that_it_is_advised(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    talk = Talk().open().client(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n").server(answer).close()
+    files = [tmp_path / "forth.pcap", tmp_path / "back.pcap"]
+    for file, way in zip(files, (talk.forth, talk.back), strict=True):
+        write_pcap(file, [segment for segment in talk.segments if segment.flow == way])
+    done = run("--pcap", *files, "--log", tmp_path / "apart", "--redact", "off")
+    assert done.returncode == 0
+    assert "then --merge reads them as one" in done.stderr
+    assert assert_conserved(done.stdout.strip()).kept == 0
+    done = run("--pcap", *files, "--merge", "--log", tmp_path / "log", "--redact", "off")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert assert_conserved(done.stdout.strip()).kept == 1
+    (exchange,) = exchanges_of(tmp_path / "log")
+    assert exchange.response is not None
+    assert exchange.response.body == b"ok"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -128,6 +148,7 @@ def test_files_are_captured_into_a_log(corpora: Path, tmp_path: Path) -> None:
         (["--pcap", "none.pcap"], 2, "none.pcap: cannot be read: No such file or directory"),
         (["--pcap", "x", "--workers", "2"], 2, "--workers and --sample-connections are for --interface"),
         (["--interface", "lo", "--port", "0"], 2, "--port"),
+        (["--interface", "lo", "--port", "80", "--merge"], 2, "--merge is for the files of --pcap"),
     ],
 )
 def test_wrong_use_gets_one_clear_line(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:

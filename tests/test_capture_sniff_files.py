@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 
 from capture.errors import BadInput
 from capture.exchange import Exchange
-from capture.sources.packets.files import read_frames
+from capture.sources.packets.files import merged, read_frames
 from capture.sources.sniff import Reader, read_capture
-from tests.support.packets import Collector
+from tests.support import pcapng
+from tests.support.packets import Collector, Talk
+from tests.support.torture import frame_of
 
 _OTHERWISE = {
     "chunked-request-extension-trailers.pcap": "lines end with bare line feeds: flagged, not guessed at",
@@ -186,6 +189,17 @@ def test_a_torn_capture_is_read_up_to_the_tear(corpora: Path, tmp_path: Path) ->
     assert "torn or damaged behind packet" in damaged[0]
 
 
+def test_every_torn_file_of_many_is_said(corpora: Path, tmp_path: Path) -> None:
+    data = (corpora / "pcap/keepalive-37-head-split.pcapng").read_bytes()
+    paths = [tmp_path / f"{n}.pcapng" for n in range(5)]
+    for path in paths:
+        path.write_bytes(data[:-6])
+    damaged: list[str] = []
+    read_capture(paths, Collector(), damaged=damaged.append)
+    assert [line.partition(": ")[0] for line in damaged] == list(map(str, paths))
+    assert len({line.partition(": ")[2] for line in damaged}) == 1
+
+
 @pytest.mark.parametrize("data", [b"", b"\xa1\xb2\xc3\xd4", b"GET / HTTP/1.1\r\n\r\n", b"\x1f\x8bxx", b"\n\r\r\n" * 9])
 def test_what_is_not_a_capture_is_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.pcap"
@@ -240,3 +254,130 @@ def test_a_file_without_times_is_read(tmp_path: Path, corpora: Path) -> None:
     path = tmp_path / "x.pcapng"
     path.write_bytes(b"".join(blocks))
     assert len(read(path).exchanges) == 1
+
+
+def _frames(port: int) -> list[bytes]:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    talk = Talk(port).open().client(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % port).server(answer).close()
+    return [frame_of(segment) for segment in talk.segments]
+
+
+def _at(path: Path) -> list[tuple[str, int]]:
+    """Target and second of every exchange; nothing else may be counted, and nothing be called damaged."""
+    collector = Collector()
+    read_capture([path], collector, damaged=pytest.fail)
+    assert collector.counts.kept == collector.counts.seen
+    return [(e.request.target, e.times.request_start // 1_000_000_000) for e in collector.exchanges]
+
+
+def test_each_section_of_a_file_has_its_own_interfaces_and_byte_order(tmp_path: Path) -> None:
+    """As `cat` of two files makes one: the numbers of the interfaces begin again."""
+    path = tmp_path / "a.pcapng"
+    written = pcapng.section("<") + pcapng.interface("<", 1)
+    for frame in _frames(1001):
+        written += pcapng.packet("<", 0, 1_700_000_000 * 10**6, frame)
+    written += pcapng.section(">") + pcapng.interface(">", 101, pcapng.option(">", 9, b"\x09"))
+    for frame in _frames(1002):
+        written += pcapng.packet(">", 0, 1_700_000_005 * 10**9, frame[14:])
+    path.write_bytes(written)
+    assert _at(path) == [("/1001", 1_700_000_000), ("/1002", 1_700_000_005)]
+
+
+def test_times_count_from_the_offset_that_the_interface_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    written = pcapng.section("<")
+    for offset_s in (1_700_000_000, -10):
+        written += pcapng.interface("<", 1, pcapng.option("<", 14, struct.pack("<q", offset_s)))
+    for number, port in enumerate((1001, 1002)):
+        for frame in _frames(port):
+            written += pcapng.packet("<", number, 17 * 10**6, frame)
+    path.write_bytes(written)
+    assert _at(path) == [("/1001", 1_700_000_017), ("/1002", 7)]
+
+
+def test_secrets_of_tls_and_blocks_of_other_kinds_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    keys = struct.pack("<II", 0x544C534B, 5) + b"hello" + bytes(3) + pcapng.option("<", 1, b"keys")
+    written = pcapng.section("<") + pcapng.block("<", 10, keys)
+    written += pcapng.block("<", 10, struct.pack("<II", 0x57474B4C, 4) + b"wire")
+    written += pcapng.interface("<", 1, pcapng.option("<", 2, b"lo") + pcapng.option("<", 1, b"a comment"))
+    written += pcapng.block("<", 4, struct.pack("<HH", 1, 6) + b"\x0a\0\0\1a\0" + bytes(6))
+    written += pcapng.block("<", 0xBAD, struct.pack("<I", 32473) + b"custom")
+    for frame in _frames(1001):
+        written += pcapng.packet("<", 0, 1_700_000_000 * 10**6, frame)
+    path.write_bytes(written + pcapng.block("<", 5, struct.pack("<III", 0, 0, 0)))
+    assert _at(path) == [("/1001", 1_700_000_000)]
+
+
+def _both_ways(port: int, seconds: int) -> list[tuple[int, bytes, bool]]:
+    """One exchange as (time in us, frame, whether the client sent it)."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    talk = Talk(port).open().client(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % port).server(answer).close()
+    return [
+        (seconds * 10**6 + number, frame_of(segment), segment.flow == talk.forth)
+        for number, segment in enumerate(talk.segments)
+    ]
+
+
+def _written(path: Path, packets: list[tuple[int, bytes, bool]]) -> Path:
+    written = pcapng.section("<") + pcapng.interface("<", 1)
+    path.write_bytes(written + b"".join(pcapng.packet("<", 0, at, frame) for at, frame, _ in packets))
+    return path
+
+
+def test_a_connection_goes_on_in_the_file_that_begins_where_the_last_one_ended(tmp_path: Path) -> None:
+    """As captures are when they are rotated by size or time."""
+    packets = _both_ways(1001, 1_700_000_000)
+    for cut in range(1, len(packets)):
+        parts = (packets[:cut], packets[cut:])
+        paths = [_written(tmp_path / f"{n}.pcapng", part) for n, part in enumerate(parts)]
+        collector = Collector()
+        read_capture(paths, collector)
+        assert (collector.counts.seen, collector.counts.kept) == (1, 1), cut
+
+
+def test_files_of_other_times_are_read_each_on_its_own(tmp_path: Path) -> None:
+    twice = [_written(tmp_path / "a.pcapng", _both_ways(1001, 1_700_000_000))] * 2
+    later = [twice[0], _written(tmp_path / "b.pcapng", _both_ways(1001, 1_700_009_000))]
+    for paths in (twice, later, later[::-1]):
+        collector = Collector()
+        read_capture(paths, collector)
+        assert (collector.counts.seen, collector.counts.kept) == (2, 2)
+
+
+def test_files_of_one_direction_each_are_one_capture_when_merged(tmp_path: Path) -> None:
+    packets = sorted(packet for n in range(20) for packet in _both_ways(1001 + n, 1_700_000_000 + n % 7))
+    forth = _written(tmp_path / "forth.pcapng", [packet for packet in packets if packet[2]])
+    back = _written(tmp_path / "back.pcapng", [packet for packet in packets if not packet[2]])
+    for paths in ([forth, back], [back, forth]):
+        collector = Collector()
+        reader = read_capture(paths, collector, merge=True)
+        assert (collector.counts.seen, collector.counts.kept) == (20, 20)
+        assert reader.frames == len(packets)
+
+
+def test_damage_to_one_of_the_merged_files_is_said_once_and_the_others_are_read(tmp_path: Path) -> None:
+    whole = _written(tmp_path / "a.pcapng", _both_ways(1001, 1_700_000_000))
+    torn = _written(tmp_path / "b.pcapng", _both_ways(1002, 1_700_000_000))
+    torn.write_bytes(torn.read_bytes() + b"\x06\0\0\0\x40\0\0\0")
+    damaged: list[str] = []
+    collector = Collector()
+    read_capture([torn, whole], collector, merge=True, damaged=damaged.append)
+    assert collector.counts.kept == 2
+    assert len(damaged) == 1
+    assert damaged[0].startswith(f"{torn}: torn or damaged behind packet")
+
+
+def test_merged_files_are_open_only_while_their_time_has_come(tmp_path: Path) -> None:
+    """However many there are of a rotated capture."""
+    paths = [_written(tmp_path / f"{n}.pcapng", _both_ways(1001 + n, 1_700_000_000 + n)) for n in range(30)]
+    open_at_once = []
+    for _ in merged(paths[::-1], pytest.fail):
+        files = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_link(fd)]
+        open_at_once.append(sum(file.startswith(str(tmp_path)) for file in files))
+    assert len(open_at_once) == 30 * len(_both_ways(1001, 0))
+    assert max(open_at_once) <= 2
+
+
+def _is_link(fd: str) -> bool:
+    return os.path.islink(f"/proc/self/fd/{fd}")

@@ -24,7 +24,7 @@ from capture.log.writer import LogWriter
 from capture.options import CaptureSettings
 from capture.pipeline import Pipeline, pipeline_from_config, with_redaction_key
 from capture.sources.packets.connections import Connections
-from capture.sources.packets.files import read_frames
+from capture.sources.packets.files import merged, read_frames
 from capture.sources.packets.follow import Counted, Followed, Recorder
 from capture.sources.packets.ip import Decoder, Segment
 from capture.sources.packets.link import ETHERNET, LINK_TYPES, ip_offset
@@ -36,6 +36,8 @@ _S = 1_000_000_000
 _IDLE_S = 3 * RETIRE_MS / 1000  # longer than the kernel keeps a packet in an open block
 _FULL_WAIT_S = 0.005
 _STATISTICS_NS = _S
+_GOES_ON_NS = 60 * _S
+"""A file that begins within this of the end of the one before may be its continuation."""
 _GC_THRESHOLD = 50_000
 _PLAIN = struct.Struct(">12xHBxHxxHxBxx8s4sIIBB")  # Ethernet, IPv4 without options, TCP up to its flags
 
@@ -123,21 +125,31 @@ def read_capture(
     ports: Collection[int] = (),
     body_bytes_max: int = 1 << 20,
     damaged: Callable[[str], None] | None = None,
+    merge: bool = False,
 ) -> Reader:
-    """Read capture files one after the other into a recorder, each on its own. Raises BadInput, UsageError.
+    """Read capture files one after the other into a recorder. Raises BadInput, UsageError.
 
-    damaged: called with one line for each file that is torn; what comes before the damage is read.
+    Each is read on its own, but where one begins when the last one ended, as a rotated capture does: there connections
+    go on. merge: they are parts of one capture, and all are read as one in the order of time. damaged: called with one
+    line for each file that is torn; what comes before the damage is read.
     """
     reader = Reader(recorder, body_bytes_max, ports)
-    for path in paths:
-        for link_type, data, at_ns, _ in read_frames(path, damaged or (lambda line: None)):
+    say = damaged or (lambda line: None)
+    for frames in [merged(paths, say)] if merge else [read_frames(path, say) for path in paths]:
+        first = True
+        for link_type, data, at_ns, _ in frames:
+            if first and not 0 <= at_ns - reader.last_ns <= _GOES_ON_NS:
+                reader.close()
+            first = False
             reader.frame(link_type, data, at_ns)
-        reader.close()
+    reader.close()
     return reader
 
 
-def sniff_files(paths: Sequence[Path], settings: CaptureSettings, ports: Collection[int] = ()) -> SniffReport:
-    """Capture the exchanges of pcap and pcapng files into a log, as fast as the log takes them."""
+def sniff_files(
+    paths: Sequence[Path], settings: CaptureSettings, ports: Collection[int] = (), *, merge: bool = False
+) -> SniffReport:
+    """Capture the exchanges of pcap and pcapng files into a log, as fast as the log takes them; see `read_capture`."""
     meta = {"source": "sniff", "files": [path.name for path in paths]}
     with _Recording(settings, meta, patient=True) as recording:
         report = SniffReport(recording.pipeline.counts)
@@ -147,6 +159,7 @@ def sniff_files(paths: Sequence[Path], settings: CaptureSettings, ports: Collect
             ports=ports,
             body_bytes_max=settings.capture.body_bytes_max,
             damaged=report.damaged.append,
+            merge=merge,
         )
         reader.report(report)
     return report

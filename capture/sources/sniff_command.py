@@ -39,6 +39,11 @@ def _is_value(word: str) -> bool:
     help="Read pcap or pcapng files, plain or gzipped, instead of an interface.",
 )
 @click.option(
+    "--merge",
+    is_flag=True,
+    help="The files of --pcap are parts of one capture, as of one direction each: read all in order of time.",
+)
+@click.option(
     "--sample-connections",
     "connections",
     type=click.FloatRange(0, 1, min_open=True),
@@ -75,9 +80,13 @@ def sniff(ctx: click.Context, /, **arguments: Any) -> None:
         raise UsageError(f"--interface {interface}: give --port N of the servers to listen to")
     if files and (arguments["workers"] > 1 or arguments["connections"] < 1):
         raise UsageError("--workers and --sample-connections are for --interface; files are read whole, by one process")
+    if interface and arguments["merge"]:
+        raise UsageError("--merge is for the files of --pcap")
     settings = capture_settings(settings_of(ctx), arguments)
     if files:
-        report = sniff_files(files, settings, ports)
+        report = sniff_files(files, settings, ports, merge=arguments["merge"])
+        if len(files) > 1 and not arguments["merge"] and report.counts.shed["no_request"]:
+            _warn("answers without their requests: are the files parts of one capture? then --merge reads them as one")
     else:
         report = sniff_interface(
             interface,
@@ -95,14 +104,14 @@ def sniff(ctx: click.Context, /, **arguments: Any) -> None:
 def _notes(report: SniffReport) -> None:
     """What is not an exchange but should be known, on stderr."""
     for line in report.damaged:
-        click.echo(f"understudy: {line}", err=True)
+        _warn(line)
     if report.kernel_drops:
         advice = "see --sample-connections, --ring-mb and --workers"
-        click.echo(f"understudy: the kernel dropped {report.kernel_drops} packets; {advice}", err=True)
+        _warn(f"the kernel dropped {report.kernel_drops} packets; {advice}")
     if report.unread:
-        click.echo(f"understudy: {report.unread} packets were left unread, since a second signal came", err=True)
+        _warn(f"{report.unread} packets were left unread, since a second signal came")
     if report.frames and report.segments == 0:
-        click.echo(f"understudy: none of {report.frames} frames is of TCP that can be read", err=True)
+        _warn(f"none of {report.frames} frames is of TCP that can be read")
     for reason, what in (
         ("link_type", "frames of a link type that is not read"),
         ("cut", "segments cut short by the capture's length limit"),
@@ -110,7 +119,11 @@ def _notes(report: SniffReport) -> None:
         ("malformed", "malformed packets"),
     ):
         if report.left.get(reason):
-            click.echo(f"understudy: {report.left[reason]} {what}", err=True)
+            _warn(f"{report.left[reason]} {what}")
+
+
+def _warn(line: str) -> None:
+    click.echo(f"understudy: {line}", err=True)
 
 
 def _say(line: str) -> None:

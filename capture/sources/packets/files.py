@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import logging
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from capture.errors import BadInput, UsageError
 
-__all__ = ["Frame", "read_frames"]
+__all__ = ["Frame", "merged", "read_frames"]
 
 _FRAME_BYTES_MAX = 1 << 18
+_BATCH_FRAMES = 64
 _PCAP_HEAD_BYTES = 24
 _PCAP_PACKET_BYTES = 16
 _INTERFACE = 1
+_SECRETS = 10
+_TIME_OFFSET = 14
 _S = 1_000_000_000
 
 
@@ -41,22 +47,60 @@ def read_frames(path: Path, damaged: Callable[[str], None]) -> Iterator[Frame]:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     warnings: list[str] = []
     count = 0
-    with file, _collected(warnings):  # scapy leaves files open that it refuses, so it is given one
+    with file:  # scapy leaves files open that it refuses, so it is given one
         try:
-            reader = scapy_utils.RawPcapReader(file)
+            with _collected(warnings):
+                reader = scapy_utils.RawPcapReader(file)
         except (scapy_utils.Scapy_Exception, EOFError, OSError, ValueError):
             raise BadInput(
                 f"{path}: not a pcap or pcapng capture file; editcap of Wireshark makes one of other formats"
             ) from None
         frames = _pcapng_frames(reader) if hasattr(reader, "interfaces") else _pcap_frames(reader)
-        try:
-            for frame in frames:
+        while batch := _batch(frames, warnings, scapy_utils.Scapy_Exception):
+            for frame in batch:
                 yield frame
                 count += 1
-        except (scapy_utils.Scapy_Exception, ValueError, OverflowError, MemoryError) as error:
-            warnings.append(str(error))
     if warnings:
         damaged(f"{path}: torn or damaged behind packet {count}: {warnings[0]}")
+
+
+def _batch(frames: Iterator[Frame], warnings: list[str], refusal: type[Exception]) -> list[Frame]:
+    """The next frames, none at the end. What scapy says meanwhile is collected, though other files are open too."""
+    batch: list[Frame] = []
+    with _collected(warnings):
+        try:
+            batch.extend(itertools.islice(frames, _BATCH_FRAMES))
+        except (refusal, ValueError, OverflowError, MemoryError) as error:
+            warnings.append(str(error))
+    return batch
+
+
+def merged(paths: Sequence[Path], damaged: Callable[[str], None]) -> Iterator[Frame]:
+    """The frames of several files in the order of time, as far as each is in order itself; see `read_frames`.
+
+    A file is open only from its first frame's time to its last one's, so that a capture may be cut into any number.
+    """
+    begins = [(next((frame.at_ns for frame in read_frames(path, _unsaid)), None), n) for n, path in enumerate(paths)]
+    ahead = sorted(((at_ns or 0, n) for at_ns, n in begins), reverse=True)
+    open_now: list[tuple[int, int, Frame, Iterator[Frame]]] = []
+    while ahead or open_now:
+        while ahead and (not open_now or ahead[-1][0] <= open_now[0][0]):
+            n = ahead.pop()[1]
+            frames = read_frames(paths[n], damaged)
+            if (frame := next(frames, None)) is not None:
+                heapq.heappush(open_now, (frame.at_ns, n, frame, frames))
+        if not open_now:
+            continue
+        _, n, frame, frames = open_now[0]
+        yield frame
+        if (following := next(frames, None)) is not None:
+            heapq.heapreplace(open_now, (following.at_ns, n, following, frames))
+        else:
+            heapq.heappop(open_now)
+
+
+def _unsaid(line: str) -> None:
+    """Damage is said when the file is read."""
 
 
 def _scapy() -> Any:
@@ -93,24 +137,50 @@ def _until_end() -> Iterator[None]:
             raise ValueError(str(error)) from None
 
 
+class _Ticks(NamedTuple):
+    """What an interface's times count. per_s: ticks in a second; offset_s: seconds since the epoch to add."""
+
+    per_s: int
+    offset_s: int
+
+
 def _pcapng_frames(reader: Any) -> Iterator[Frame]:
     at_ns = 0
-    read_interface = reader.blocktypes[_INTERFACE]
-
-    def interface(block: bytes, size: int) -> None:
-        """No limit of a packet's length is written as 0, which scapy takes for the limit of simple packets."""
-        read_interface(block, size)
-        link_type, limit, *rest = reader.interfaces[-1]
-        reader.interfaces[-1] = (link_type, limit or _FRAME_BYTES_MAX, *rest)
-
-    reader.blocktypes[_INTERFACE] = interface
+    _mend(reader)
     with _until_end():
         while True:
             data, meta = reader._read_packet(_FRAME_BYTES_MAX)
             if meta.tshigh is not None:  # a simple packet block has no time of its own
                 ticks = (meta.tshigh << 32) | meta.tslow
-                at_ns = ticks * _S // max(1, meta.tsresol)
+                at_ns = ticks * _S // max(1, meta.tsresol.per_s) + meta.tsresol.offset_s * _S
             yield Frame(meta.linktype, data, at_ns, max(meta.wirelen, len(data)))
+
+
+def _mend(reader: Any) -> None:
+    """Let scapy read what it passes over: sections with interfaces of their own, and offsets of their times.
+
+    Each frame's `tsresol` becomes `_Ticks`, which scapy only hands on. Secrets are not read: it would complain of them,
+    or keep them.
+    """
+    read_section, read_interface = reader._read_block_shb, reader.blocktypes[_INTERFACE]
+
+    def section() -> None:
+        reader.interfaces.clear()
+        reader.process_information.clear()
+        read_section()
+
+    def interface(block: bytes, size: int) -> None:
+        read_interface(block, size)
+        link_type, limit, options = reader.interfaces[-1]
+        offset = reader._read_options(block[8:]).get(_TIME_OFFSET, b"")
+        offset_s = struct.unpack(reader.endian + "q", offset)[0] if len(offset) == 8 else 0
+        options["tsresol"] = _Ticks(options["tsresol"], offset_s)
+        # No limit of a packet's length is written as 0, which scapy takes for the limit of simple packets.
+        reader.interfaces[-1] = (link_type, limit or _FRAME_BYTES_MAX, options)
+
+    reader._read_block_shb = section
+    reader.blocktypes[_INTERFACE] = interface
+    del reader.blocktypes[_SECRETS]
 
 
 class _Collect(logging.Handler):
@@ -126,9 +196,10 @@ class _Collect(logging.Handler):
 def _collected(messages: list[str]) -> Iterator[None]:
     """scapy says through logging what is wrong with a file; take it as data, and keep it off the terminal."""
     log = logging.getLogger("scapy.runtime")
-    handler, propagate, others = _Collect(messages), log.propagate, log.handlers[:]
-    log.handlers, log.propagate = [handler], False
+    before = log.handlers, log.filters, log.propagate
+    # Its filter holds back what it has said before, which here would be the damage of another file.
+    log.handlers, log.filters, log.propagate = [_Collect(messages)], [], False
     try:
         yield
     finally:
-        log.handlers, log.propagate = others, propagate
+        log.handlers, log.filters, log.propagate = before
