@@ -381,6 +381,35 @@ def test_after_a_gap_in_a_head_reading_goes_on_at_the_next_sure_start() -> None:
     ]
 
 
+def test_what_the_server_said_in_the_middle_of_a_request_may_be_lost_and_the_answer_is_still_its_own() -> None:
+    """As an interim answer that the client waited for."""
+    observer = ConnectionObserver(lambda request, at_ns: 1)
+    out = observer.client_bytes(POST[:-2], 1)
+    out += observer.gap("server", 25, 2)
+    out += observer.client_bytes(POST[-2:], 3)
+    out += observer.server_bytes(OK, 4)
+    out += observer.client_bytes(GET, 5)
+    out += observer.server_bytes(OK, 6)
+    assert [(e.request.method, e.incomplete_reason) for e in exchanges(out)] == [("POST", None), ("GET", None)]
+
+
+def test_an_answer_that_was_lost_in_the_middle_of_its_request_is_a_gap_and_the_request_is_whole() -> None:
+    for behind in (b"", POST):
+        observer = ConnectionObserver(lambda request, at_ns: 1)
+        out = observer.client_bytes(POST[:-2], 1)
+        out += observer.gap("server", 100, 2)
+        out += observer.client_bytes(POST[-2:], 3)
+        if behind:
+            out += observer.gap("server", 100, 4)
+            out += observer.client_bytes(behind, 5)
+            out += observer.server_bytes(OK, 6)
+        out += observer.close(7)
+        first, *rest = exchanges(out)
+        assert (first.incomplete_reason, first.request.body) == ("gap", POST.rpartition(b"\r\n")[2])
+        assert [exchange.complete for exchange in rest] == [True] * bool(behind)
+        assert len(out) == 1 + bool(behind)
+
+
 # --- the vectors of another parser
 
 _EXPECTED_OTHERWISE = {

@@ -166,6 +166,20 @@ def test_a_lost_request_is_counted_by_its_answer() -> None:
     assert dict(collector.counts.shed) == {"no_request": 1}
 
 
+def test_holes_are_given_up_on_a_clock_that_was_set_back() -> None:
+    collector = Collector()
+    table = follow_all(collector)
+    for segment in talk(port=2000).segments:
+        table.segment(segment, 9_000_000 * S)
+    segments = talk().segments
+    del segments[5]
+    for number, segment in enumerate(segments[:8]):
+        table.segment(segment, number)
+    assert [exchange.request.target for exchange in collector.exchanges][3:] == ["/0"]
+    table.segment(segments[7], 2 * S)
+    assert [exchange.request.target for exchange in collector.exchanges][3:] == ["/0", "/2"]
+
+
 def test_a_hole_that_was_acknowledged_is_given_up_after_a_moment() -> None:
     collector = Collector()
     table = follow_all(collector)

@@ -102,6 +102,19 @@ def test_requests_of_other_sizes_that_were_lost_in_a_row_count_once() -> None:
     assert (collector.counts.seen, dict(collector.counts.shed)) == (3, {"gap": 1})
 
 
+def test_an_upload_of_which_only_the_client_was_captured_is_one_exchange_with_its_body() -> None:
+    """The client waited for an interim answer, or was answered before it had sent everything."""
+    head = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n"
+    made = Talk().open()
+    for _ in range(3):
+        made.client(head).server(b"HTTP/1.1 100 Continue\r\n\r\n").client(bytes(9000), 3000).server(OK % 0)
+    for end in (made.next[0], made.close().next[0]):
+        asked = [segment for segment in made.segments if segment.flow == made.forth and segment.seq < end]
+        collector, _ = read(asked)
+        assert (collector.counts.seen, dict(collector.counts.incomplete)) == (3, {"gap": 3})
+        assert [exchange.request.body_bytes for exchange in collector.exchanges] == [9000] * 3
+
+
 def test_an_acknowledgement_of_what_cannot_have_been_sent_is_not_believed() -> None:
     made = Talk().open().client(GET % 0).server(OK % 0).client(GET % 1).server(OK % 1)
     for place in (4, 5):

@@ -120,6 +120,7 @@ class Http1Observer:
     def _over(self, unended: str, cut: str, unanswered: str) -> list[Observed]:
         requests, responses = self._requests, self._responses
         responses.cut(cut)
+        unanswered = "gap" if responses.lost else unanswered
         responses.stop()
         requests.stop_body()
         self._flights.flush(unanswered, unended)
@@ -133,9 +134,17 @@ class Http1Observer:
         if reader_off:
             return []
         passed = requests.gap(missing_bytes, at_ns) if from_client else responses.gap(missing_bytes)
-        if not passed:
+        if not passed and not from_client and self._only_asking:
+            responses.lose()  # of an interim answer, or of one that did not wait for the end: the request goes on
+        elif not passed:
             self._lose(asked_whole=not from_client and requests.between)
         return self._flights.take()
+
+    @property
+    def _only_asking(self) -> bool:
+        """True where one request is being read, no other waits, and nothing of its answer has come."""
+        flights = self._flights
+        return len(flights.waiting) == 1 and flights.waiting[0] is flights.reading and not self._responses.begun
 
     def _lose(self, *, asked_whole: bool = False) -> None:
         """It is not known any more where messages begin: end what is under way, and look for a sure start of both.

@@ -30,6 +30,8 @@ _IDLE_NS: Final = 600 * _S
 _LINGER_NS: Final = 30 * _S
 _CHECK_NS: Final = _S // 10
 _SWEEP_NS: Final = 5 * _S
+_SET_BACK_NS: Final = 60 * _S
+"""A segment that is so much earlier than the last look was not overtaken: the clock was set back."""
 _FAR_MAX: Final = 8
 
 _ENDS: Final = SYN | FIN | RST
@@ -102,7 +104,7 @@ class Connections:
         self._connections_max = connections_max
         self._table: dict[bytes, _Half] = {}
         self._stalled: dict[_Connection, None] = {}
-        self._check_at_ns = self._sweep_at_ns = 0
+        self._checked_ns = self._check_at_ns = self._sweep_at_ns = 0
 
     def segment(self, segment: Segment, at_ns: int) -> None:
         """One TCP segment was captured at this time."""
@@ -139,7 +141,7 @@ class Connections:
                         self._drain(conn, at_ns)
         else:
             self._unusual(half, segment, at_ns)
-        if at_ns >= self._check_at_ns:
+        if not self._checked_ns <= at_ns < self._check_at_ns:
             self.check(at_ns)
 
     # --- beginning
@@ -393,6 +395,7 @@ class Connections:
     def check(self, at_ns: int) -> None:
         """Time has passed: give up holes that will not be filled, and connections that have gone quiet."""
         self._check_at_ns = at_ns + _CHECK_NS
+        self._checked_ns = at_ns - _SET_BACK_NS
         held = 0
         for conn in list(self._stalled):
             if not self._look(conn, at_ns):
@@ -404,7 +407,7 @@ class Connections:
             held -= conn.client.stream.held_bytes + conn.server.stream.held_bytes
             while self._give_up_hole(conn, at_ns):
                 pass
-        if at_ns >= self._sweep_at_ns:
+        if not self._sweep_at_ns - _SWEEP_NS <= at_ns < self._sweep_at_ns:
             self._sweep_at_ns = at_ns + _SWEEP_NS
             self._sweep(at_ns, _IDLE_NS, _LINGER_NS)
 
