@@ -88,6 +88,8 @@ def perform_in_workers(task: ShareTask) -> tuple[list[dict[str, Any]], RunFailed
                 elif worker.attempt < _ATTEMPTS_MAX and not ending:
                     now = Clock().now_ns()
                     running.append(_Worker(task, worker.index, count, now + _LEAD_NS, worker.attempt + 1))
+                elif ending and worker.process.exitcode in (-signal.SIGTERM, -signal.SIGINT):
+                    error = error or RunFailed("ended by SIGTERM")  # before it had begun
                 else:
                     status = worker.process.exitcode
                     error = RunFailed(f"the process of share {worker.index + 1} of {count} died (status {status})")

@@ -23,11 +23,11 @@ KEY = "cd" * 32
 
 def wait_until(condition: Callable[[], bool]) -> None:
     pause = threading.Event()
-    for _ in range(6000):
+    for _ in range(18_000):
         if condition():
             return
         pause.wait(0.005)
-    raise AssertionError("waited thirty seconds in vain")
+    raise AssertionError("waited ninety seconds in vain")
 
 
 def test_a_busy_writer_leaves_segments_that_were_rewritten_behind_it(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def gcs_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield "gs://logs/shop/eu"
     server.shutdown()
     server.server_close()
-    serving.join()
+    serving.join(30)
 
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):

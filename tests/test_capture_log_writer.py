@@ -215,7 +215,7 @@ def test_many_threads_may_put_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
     writer.close(Conservation())
     assert accepted == [500] * 4
     with open_log(tmp_path) as log:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from capture.conservation import Conservation
 from capture.exchange import Exchange
 from capture.log.reader import open_log
 from capture.sources.packets.ring import filter_for, is_chosen, kernel_filter, threshold
@@ -98,7 +99,7 @@ def sniffing(log: Path, port: int, *more: str, stderr: int | None = None) -> Ite
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=30)
 
 
 def stop(process: subprocess.Popen[str]) -> str:
@@ -181,6 +182,23 @@ def test_a_live_interface_gives_every_exchange_once(tmp_path: Path, workers: str
 
 @live
 @pytest.mark.net
+def test_sniffers_whose_first_process_was_killed_seal_their_log_and_end(tmp_path: Path) -> None:
+    with service() as port, sniffing(tmp_path / "log", port, "--workers", "2", stderr=subprocess.PIPE) as process:
+        for _ in range(8):
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            client.request("GET", "/10")
+            assert len(client.getresponse().read()) == 10
+            client.close()
+        process.kill()
+        out, err = process.communicate(timeout=30)  # the pipes end with the last process that holds them
+    assert out == ""
+    assert err.count("ended because the first process was killed; the log is whole\n") == 2
+    assert len(exchanges_of(tmp_path / "log")) == 8
+    assert not list((tmp_path / "log").glob("*.open")), "every segment is sealed"
+
+
+@live
+@pytest.mark.net
 @pytest.mark.parametrize("share", ["1.0", "0.5"])
 def test_ipv6_is_captured_live(tmp_path: Path, share: str) -> None:
     chosen = 0
@@ -236,12 +254,22 @@ def test_a_sniffer_that_is_kept_from_the_processor_for_a_while_loses_nothing(tmp
 @pytest.mark.net
 @pytest.mark.parametrize("share", ["1.0", "0.3"])
 def test_what_the_kernel_dropped_is_counted_in_exchanges_not_in_packets(tmp_path: Path, share: str) -> None:
+    # Of exchanges in a row without any packet the sizes tell how many they were, if the kernel drops in one go. On a
+    # busy machine it may drop twice, and then fewer are known; never more.
+    for attempt in range(6):
+        counts, served = dropped_in_the_kernel(tmp_path / f"log{attempt}", share)
+        assert counts.kept < counts.seen <= served
+        if counts.seen == served:
+            return
+    raise AssertionError(f"{served} were served, and {counts.line()} were counted")
+
+
+def dropped_in_the_kernel(log: Path, share: str) -> tuple[Conservation, int]:
+    """What a sniffer counts that stood still meanwhile, and how many exchanges there were."""
     served = 0
     with (
         service() as port,
-        sniffing(
-            tmp_path / "log", port, "--ring-mb", "1", "--sample-connections", share, stderr=subprocess.PIPE
-        ) as process,
+        sniffing(log, port, "--ring-mb", "1", "--sample-connections", share, stderr=subprocess.PIPE) as process,
     ):
         clients = [http.client.HTTPConnection("127.0.0.1", port, timeout=10) for _ in range(4)]
 
@@ -262,11 +290,9 @@ def test_what_the_kernel_dropped_is_counted_in_exchanges_not_in_packets(tmp_path
             client.close()
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
-    counts = assert_conserved(out.strip())
     assert "the kernel dropped" in err
-    assert counts.seen == served
-    assert counts.kept < served
     assert "kernel_drop" not in out
+    return assert_conserved(out.strip()), served
 
 
 def wait_until_read(process: subprocess.Popen[str]) -> None:

@@ -166,7 +166,7 @@ def _source(log: Path, ready: str, *words: str) -> Iterator[tuple[str, Callable[
         yield line.removeprefix(ready).strip(), stop
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=_WAIT_S)
 
 
 def _may_sniff() -> bool:

@@ -17,7 +17,7 @@ from tests.support.rude import exchange, get, rude_server
 
 pytestmark = pytest.mark.net
 
-LIMITS = Limits(timeout_ns=500_000_000, first_byte_timeout_ns=250_000_000, body_bytes_max=300_000)
+LIMITS = Limits(timeout_ns=3_000_000_000, first_byte_timeout_ns=1_500_000_000, body_bytes_max=300_000)
 
 
 async def perform_all(port: int, requests: Sequence[Request], limits: Limits = LIMITS) -> list[Job]:

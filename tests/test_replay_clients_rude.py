@@ -31,7 +31,7 @@ from tests.support.rude import get
 pytestmark = pytest.mark.net
 
 LIMITS = Limits(
-    timeout_ns=600_000_000, first_byte_timeout_ns=300_000_000, connect_timeout_ns=2_000_000_000,
+    timeout_ns=3_000_000_000, first_byte_timeout_ns=1_500_000_000, connect_timeout_ns=2_000_000_000,
     body_bytes_max=5000, head_bytes_max=8000,
 )  # fmt: skip
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -14,7 +14,9 @@ from tests.support.rude import Rude, get, rude_server
 
 pytestmark = pytest.mark.net
 
-LIMITS = Limits(timeout_ns=500_000_000, first_byte_timeout_ns=250_000_000, body_bytes_max=2000, head_bytes_max=10_000)
+LIMITS = Limits(
+    timeout_ns=3_000_000_000, first_byte_timeout_ns=1_500_000_000, body_bytes_max=2000, head_bytes_max=10_000
+)
 
 
 async def perform(endpoint: Endpoint, *targets: str) -> list[Job]:

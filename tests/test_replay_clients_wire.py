@@ -18,7 +18,9 @@ from tests.support.rude import get, perform_all, rude_server
 
 pytestmark = pytest.mark.net
 
-LIMITS = Limits(timeout_ns=400_000_000, first_byte_timeout_ns=200_000_000, body_bytes_max=2000, head_bytes_max=10_000)
+LIMITS = Limits(
+    timeout_ns=3_000_000_000, first_byte_timeout_ns=1_500_000_000, body_bytes_max=2000, head_bytes_max=10_000
+)
 
 
 @pytest.fixture(params=["asyncio", "uvloop", "uvloop without epoll"])

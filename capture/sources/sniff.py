@@ -209,7 +209,7 @@ def _sniff(live: _Live, on_sniffing: Callable[[], None], fanout: int | None) -> 
         pipeline = recording.pipeline
         reader = Reader(pipeline, settings.capture.body_bytes_max, ports, connections)
         report = SniffReport(pipeline.counts)
-        stop = _Stop()
+        stop = _Stop(None if fanout is None else os.getppid())
         link_type = ring.link_type
         clock = Clock()
         gc.collect()
@@ -245,9 +245,13 @@ def _sniff(live: _Live, on_sniffing: Callable[[], None], fanout: int | None) -> 
 
 
 class _Stop:
-    """SIGTERM and SIGINT ask to stop; what is in the ring by then is still read. Another one ends at once."""
+    """SIGTERM and SIGINT ask to stop; what is in the ring by then is still read. Another one ends at once.
 
-    def __init__(self) -> None:
+    parent: the process whose end asks as well, since nobody would stop this one then.
+    """
+
+    def __init__(self, parent: int | None) -> None:
+        self._parent = parent
         self._asked = 0
         self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -256,7 +260,7 @@ class _Stop:
 
     @property
     def asked(self) -> bool:
-        return self._asked > 0
+        return self._asked > 0 or (self._parent is not None and os.getppid() != self._parent)
 
     @property
     def at_once(self) -> bool:
@@ -321,7 +325,8 @@ def _share(live: _Live, on_sniffing: Callable[[], None], workers: int) -> SniffR
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.close(reading)
+            for theirs in (reading, *children.values()):
+                os.close(theirs)
             code = 1
             try:
                 code = _child(live, group, writing)
@@ -379,5 +384,10 @@ def _child(live: _Live, group: int, writing: int) -> int:
             print(f"understudy: {error}", file=sys.stderr)  # noqa: T201 - a process of its own has no other way
             return 1
         values = dataclasses.asdict(report) | {"counts": report.counts.as_dict()}
-        pipe.write(json.dumps(values))
+        try:
+            pipe.write(json.dumps(values))
+            pipe.flush()
+        except BrokenPipeError:
+            print("understudy: ended because the first process was killed; the log is whole", file=sys.stderr)  # noqa: T201
+            os.dup2(os.open(os.devnull, os.O_WRONLY), writing)
     return 0
