@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 __all__ = ["RELATIVE_ERROR", "Histogram"]
 
@@ -35,6 +35,13 @@ class Histogram:
         """Count one value; a negative one counts as 0."""
         pending = self._pending
         pending.append(value)
+        if len(pending) >= _PENDING_MAX:
+            self._fold()
+
+    def extend(self, values: Iterable[int]) -> None:
+        """Count several values."""
+        pending = self._pending
+        pending.extend(values)
         if len(pending) >= _PENDING_MAX:
             self._fold()
 

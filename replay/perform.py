@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from capture.clock import Clock
+from replay.ahead import Ahead
 from replay.alarm import Alarm
 from replay.bind import Binder
 from replay.clients.base import Job
@@ -20,7 +21,7 @@ from replay.histogram import Histogram
 from replay.hook import HookFailed
 from replay.outcome import Failure, Outcome, Performance
 from replay.pace import Closed, Pace
-from replay.pair import Pair, mix, orders_of
+from replay.pair import Pair, orders_of
 from replay.plan import Planned
 from replay.schedule import Schedule
 from replay.stage import Options, Stage, all_broken
@@ -60,7 +61,6 @@ class Performer:
         self.lateness = Histogram()
         self.own_lateness = Histogram()
         self.loop_lag = Histogram()
-        self.exhausted = False
         self.stopped = ""
         self._stopped_ns = 0
         self._abandoned = False
@@ -73,17 +73,13 @@ class Performer:
         self.supplies = Supplies(len(stages), options.supplies_bytes_max, options.sessions_max, injected)
         self._composer = Composer(stages, options.run_id, self.supplies, random.Random())
         self._pace = pace
-        self._schedule = Schedule(pace, 0)
         self._options = options
         self._now_ns = clock.now_ns
         self._record = record
-        self._binder = binder
         self._clear = clear
-        self._performed = done
-        self._mine = mine
-        self._orders = orders_of(len(stages), random.Random(options.seed))
-        self._plan: Iterator[tuple[int, Planned]] = iter(())
-        self._next: Pair | None = None
+        orders = orders_of(len(stages), random.Random(options.seed))
+        self._ahead = Ahead(orders, options, self._composer, self._skip, clock.now_ns)
+        self._ahead.binder, self._ahead.performed, self._ahead.mine = binder, done, mine
         self._waiting = Waiting(len(stages))
         self._active = 0
         self._in_flight_max = pace.in_flight if isinstance(pace, Closed) else None
@@ -95,7 +91,6 @@ class Performer:
         self._alarm: Alarm | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._done: asyncio.Future[None] | None = None
-        self._error: BaseException | None = None
 
     @property
     def splits(self) -> int:
@@ -140,12 +135,11 @@ class Performer:
         """
         loop = self._loop = asyncio.get_running_loop()
         # The first read opens and decodes more than one exchange; the schedule begins after it.
-        self._plan = chain(list(islice(plan, 1)), plan)
-        self._next = None
+        plan = chain(list(islice(plan, 1)), plan)
         self._broken = all_broken(self.stages)
         self._done = loop.create_future()
         self.started_ns = self._now_ns() if start_ns is None else start_ns
-        self._schedule = Schedule(self._pace, self.started_ns)
+        self._ahead.open(plan, None if self._in_flight_max is not None else Schedule(self._pace, self.started_ns))
         await asyncio.sleep((self.started_ns - self._now_ns()) / 1e9)
         cpu, wall = time.thread_time_ns(), time.monotonic_ns()
         ticker = loop.create_task(self._tick())
@@ -165,8 +159,8 @@ class Performer:
             self._alarm.close()
         self.wall_ns = time.monotonic_ns() - wall
         self.busy_share = (time.thread_time_ns() - cpu) / max(self.wall_ns, 1)
-        if self._error is not None:
-            raise self._error
+        if self._ahead.error is not None:
+            raise self._ahead.error
 
     # -- the pump: what may begin now, begins -----------------------------------------------------------------------
 
@@ -189,13 +183,15 @@ class Performer:
             self._done.set_result(None)
 
     def _over(self) -> bool:
-        if self._active or not (self.exhausted or self.stopped):
+        if self._active:
             return False
-        return bool(self.stopped) or not len(self._waiting)
+        ahead = self._ahead
+        return bool(self.stopped) or (ahead.exhausted and not ahead.pairs and not self._waiting.pairs)
 
     def _pump_once(self) -> bool:
         """True where there may be more to begin at once."""
-        ready = self._waiting.ready
+        ready, ahead = self._waiting.ready, self._ahead
+        pairs = ahead.pairs
         clear: bool | None = None
         for _ in range(_SLICE):
             if ready:
@@ -203,79 +199,42 @@ class Performer:
                 if not self.stopped or pair.begun is not None:
                     self._begin(pair)
                 continue
-            if self.stopped or self.exhausted:
+            if self.stopped or (ahead.exhausted and not pairs):
                 return False
             if clear is None:
                 clear = self._clear()
             if not clear:
                 return False
-            if self._next is None:
-                self._plan_next()
-            elif not self._admit(self._next):
+            if not pairs:
+                ahead.fill()
+            elif not self._admit(pairs[0]):
                 return False
         return True
 
-    def _plan_next(self) -> None:
-        """Read the next of the plan, and make all of it that can be made before it is due."""
-        try:
-            iteration, planned = next(self._plan)
-        except StopIteration:
-            self.exhausted = True
-            return
-        except Exception as error:  # noqa: BLE001  kept, and raised by perform() once what is in flight is done
-            self._error = error
-            self.exhausted = True
-            return
-        schedule = self._schedule
-        if self._mine is not None and not self._mine(planned):
-            schedule.pass_by(iteration, planned)
-            return
-        links = () if self._binder is None else self._binder.note(planned, iteration)
-        if self._performed is not None:
-            if (iteration, planned.position) in self._performed:
-                return
-            if self._performed.any and planned.skipped is None:
-                schedule.begin_at(iteration, planned)
-        if planned.skipped is not None:
-            schedule.pass_by(iteration, planned)
-            self._skip(planned, iteration, planned.skipped)
-            return
-        pair = Pair(planned, iteration, len(self.stages), self._order(iteration, planned.position))
-        pair.links = links
-        pair.supplying = self._binder is not None and self._binder.supplying
-        if self._in_flight_max is None:
-            pair.due_ns = pair.ready_ns = schedule.next_ns(iteration, planned)
-        self._composer.plan(pair)
-        self._next = pair
-
-    def _order(self, iteration: int, position: int) -> tuple[int, ...]:
-        orders = self._orders
-        return orders[0] if len(orders) == 1 else orders[mix(self._options.seed, iteration, position) % len(orders)]
-
     def _admit(self, pair: Pair) -> bool:
-        """Take the planned pair in where it is due and there is room; False where it is not."""
+        """Take the first of the pairs that were read in where it is due and there is room; False where it is not."""
         options, waiting = self._options, self._waiting
-        if len(waiting) >= options.waiting_max or waiting.held_bytes >= options.held_bytes_max:
+        if len(waiting.pairs) >= options.waiting_max or waiting.held_bytes >= options.held_bytes_max:
             return False
-        if self._in_flight_max is not None:
-            if self._active >= self._in_flight_max:
-                return False
-            if options.duration_ns is not None and self._now_ns() - self.started_ns >= options.duration_ns:
-                self.exhausted = True
-                return False
-        else:
+        closed = self._in_flight_max
+        if closed is None:
             now = self._now_ns()
             if options.duration_ns is not None and max(pair.due_ns, now) - self.started_ns >= options.duration_ns:
-                self.exhausted = True
+                self._ahead.end()
                 return False
             if pair.due_ns > now:
                 assert self._alarm is not None
                 self._alarm.set(pair.due_ns - now)
                 return False
-        self._next = None
+        elif self._active >= closed:
+            return False
+        elif options.duration_ns is not None and self._now_ns() - self.started_ns >= options.duration_ns:
+            self._ahead.end()
+            return False
+        self._ahead.pairs.popleft()
         if waiting.admit(pair):
             self._begin(pair)
-        elif self._in_flight_max is not None:
+        elif closed is not None:
             pair.due_ns = pair.ready_ns = self._now_ns()
         return True
 
@@ -324,8 +283,14 @@ class Performer:
                 stage.client.perform(job)
                 return
         now = self._now_ns()
-        outcome = Outcome(stage.name, stage.role, pair.due_ns, None, None, now, None, failure, order, attempts=0)
-        self._take(pair, index, outcome)
+        pair.outcomes[index] = outcome = Outcome(
+            stage.name, stage.role, pair.due_ns, None, None, now, None, failure, order, attempts=0
+        )
+        self._failed(stage, failure)
+        self._pass_on(pair, index, outcome)
+        pair.left -= 1
+        if not pair.left:
+            self._finish(pair)
 
     def _land(self, job: Job) -> None:
         """A client is done with a job; all of one turn of the loop are taken together, after it."""
@@ -338,37 +303,44 @@ class Performer:
         landed, self._landed = self._landed, []
         if self._abandoned:
             return
-        stages = self.stages
+        stages, late, ended = self.stages, [], []
         for job in landed:
             pair, index, order, bindings, traceparent = job.context
             stage = stages[index]
-            outcome = Outcome(
-                stage.name, stage.role, pair.due_ns, job.sent_ns, job.first_byte_ns, job.end_ns,
-                job.response, job.failure, order, job.reused, job.attempts, job.sent_bytes, job.received_bytes,
+            sent_ns, failure = job.sent_ns, job.failure
+            due_ns = pair.due_ns
+            pair.outcomes[index] = outcome = Outcome(
+                stage.name, stage.role, due_ns, sent_ns, job.first_byte_ns, job.end_ns,
+                job.response, failure, order, job.reused, job.attempts, job.sent_bytes, job.received_bytes,
                 bindings, traceparent,
             )  # fmt: skip
-            self._take(pair, index, outcome)
+            if sent_ns is not None:
+                late.append(sent_ns - due_ns)
+            if failure is None:
+                stage.answered += 1
+                stage.row = 0
+            else:
+                self._failed(stage, failure)
+            if pair.supplying or pair.dependents is not None:
+                self._pass_on(pair, index, outcome)
+            pair.left = left = pair.left - 1
+            if not left:
+                ended.append(pair)
+        self.lateness.extend(late)
+        for pair in ended:
+            self._finish(pair)
         self._wake()
 
-    def _take(self, pair: Pair, index: int, outcome: Outcome) -> None:
-        """Note what one build did, and let go what waited for it."""
-        stage = self.stages[index]
-        if outcome.failure is None:
-            stage.answered += 1
-            stage.row = 0
-        else:
-            stage.count_failure(outcome.failure, self._options.breaker_failures)
-            self._broken = self._broken or (stage.breaker is not None and all_broken(self.stages))
-        if outcome.sent_ns is not None:
-            self.lateness.add(outcome.sent_ns - pair.due_ns)
-        pair.outcomes[index] = outcome
-        pair.left -= 1
+    def _failed(self, stage: Stage, failure: Failure) -> None:
+        stage.count_failure(failure, self._options.breaker_failures)
+        self._broken = self._broken or (stage.breaker is not None and all_broken(self.stages))
+
+    def _pass_on(self, pair: Pair, index: int, outcome: Outcome) -> None:
+        """Keep what one build answered for later requests, and let go what waited for it."""
         if pair.supplying:
             self.supplies.keep(pair.planned.exchange, pair.planned.position, pair.iteration, index, outcome)
         if pair.dependents is not None:
             self._waiting.release(pair, index, self._now_ns())
-        if not pair.left:
-            self._finish(pair)
 
     def _finish(self, pair: Pair) -> None:
         self._active -= 1

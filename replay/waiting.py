@@ -10,13 +10,13 @@ __all__ = ["Waiting"]
 
 
 class Waiting:
-    """The pairs under way, by key. ready: those that may begin, or go on, now; the caller takes them from there.
+    """pairs: those under way, by key. ready: those that may begin, or go on, now; the caller takes them from there.
 
     split: those that some builds are ready for and others are not. held_bytes: what all of them hold. splits,
     held_back_ns: how often a build went on without another, and after how long at most.
     """
 
-    __slots__ = ("_builds", "_pairs", "_split", "held_back_ns", "held_bytes", "ready", "splits")
+    __slots__ = ("_builds", "_split", "held_back_ns", "held_bytes", "pairs", "ready", "splits")
 
     def __init__(self, builds: int) -> None:
         self.ready: deque[Pair] = deque()
@@ -24,15 +24,12 @@ class Waiting:
         self.splits = 0
         self.held_back_ns = 0
         self._builds = builds
-        self._pairs: dict[tuple[int, int], Pair] = {}
+        self.pairs: dict[tuple[int, int], Pair] = {}
         self._split: dict[tuple[int, int], Pair] = {}
-
-    def __len__(self) -> int:
-        return len(self._pairs)
 
     def admit(self, pair: Pair) -> bool:
         """Take a pair in, in plan order; True where it waits for nothing."""
-        pairs = self._pairs
+        pairs = self.pairs
         iteration = pair.iteration
         pairs[pair.key] = pair
         self.held_bytes += pair.bytes
@@ -88,7 +85,7 @@ class Waiting:
 
     def forget(self, pair: Pair) -> None:
         """`pair` is finished."""
-        del self._pairs[pair.key]
+        del self.pairs[pair.key]
         if self._split:
             self._split.pop(pair.key, None)
         self.held_bytes -= pair.bytes

@@ -28,6 +28,13 @@ def test_a_quantile_is_within_the_stated_error(values: list[int], share: float) 
 
 
 @given(VALUES, VALUES)
+def test_several_values_at_once_are_counted_as_one_by_one(first: list[int], then: list[int]) -> None:
+    histogram = filled(first)
+    histogram.extend(then)
+    assert histogram.buckets() == filled(first + then).buckets()
+
+
+@given(VALUES, VALUES)
 def test_merging_is_the_same_as_counting_together(left: list[int], right: list[int]) -> None:
     merged = filled(left)
     merged.merge(Histogram.from_buckets(filled(right).buckets()))

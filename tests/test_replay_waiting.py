@@ -50,7 +50,7 @@ def test_what_waits_for_a_pair_that_is_not_sent_is_let_go() -> None:
     waiting.release_all(first, 3)
     assert list(waiting.ready) == [second]
     waiting.forget(second)
-    assert len(waiting) == 0
+    assert not waiting.pairs
     assert waiting.held_bytes == 0
 
 
