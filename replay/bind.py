@@ -32,6 +32,13 @@ _PARTS_CACHED_MAX = 256
 
 _FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
 _NOT_A_WORD = re.compile(r"[^a-z0-9]")
+_CONDITIONS = {
+    "if-match": "etag",
+    "if-none-match": "etag",
+    "if-modified-since": "last-modified",
+    "if-unmodified-since": "last-modified",
+}
+"""Headers that carry what a response called otherwise (RFC 9110 section 13.1)."""
 _GENERIC = frozenset(
     ("id", "key", "uuid", "guid", "value", "href", "url", "self", "ref", "number", "no", "data", "result")
 )
@@ -330,7 +337,8 @@ def _latest(sets: Sequence[tuple[Source, int]], start: int) -> list[Source]:
 @lru_cache(maxsize=4096)
 def _words(name: str) -> frozenset[str]:
     """A name as it compares: lower case, letters and digits, singular, without a trailing "id"."""
-    plain = _NOT_A_WORD.sub("", name.lower().removeprefix("x-"))
+    lower = name.lower()
+    plain = _NOT_A_WORD.sub("", _CONDITIONS.get(lower, lower).removeprefix("x-"))
     if not plain:
         return frozenset()
     forms = {plain}

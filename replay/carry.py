@@ -10,10 +10,10 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 from capture.exchange import Request, header
 from replay.coding import decode_body, encode_body
 from replay.inside import put_inside
-from replay.json_splice import splice_json
+from replay.json_leaves import is_row, json_leaves, looks_like_json
+from replay.json_splice import splice_json, splice_row
 from replay.place import Place, Step
 from replay.row import bearing
-from replay.supply import json_leaves, looks_like_json
 from replay.xml_leaves import looks_like_xml, splice_xml, xml_leaves
 
 __all__ = ["carried_values", "replace_values"]
@@ -108,7 +108,7 @@ def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
         for place, start, end in _parts(body, header(request.headers, "content-type") or ""):
             yield place, body[start:end].decode("utf-8", "replace")
     elif looks_like_json(kind, body):
-        yield from json_leaves(body)
+        yield from json_leaves(body, kind)
     elif looks_like_xml(kind, body):
         for leaf in xml_leaves(body):
             if leaf.start >= 0:
@@ -246,9 +246,11 @@ def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tup
     if decoded is None:
         return body
     if "json" in by_kind:
-        text = decoded.decode("utf-8", "surrogateescape")
         paths = {place.path: new for place, (_, new) in by_kind["json"].items()}
-        changed = splice_json(text, paths).encode("utf-8", "surrogateescape")
+        if is_row((header(request.headers, "content-type") or "").lower(), decoded):
+            changed = splice_row(decoded, paths)
+        else:
+            changed = splice_json(decoded.decode("utf-8", "surrogateescape"), paths).encode("utf-8", "surrogateescape")
     elif "xml" in by_kind:
         changed = splice_xml(decoded, {place: new for place, (_, new) in by_kind["xml"].items()})
     elif "form" in by_kind:

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote_plus
 
-from replay.json_splice import splice_json
+from replay.json_leaves import is_row, json_leaves
+from replay.json_splice import splice_json, splice_row
 from replay.place import Step
-from replay.supply import json_leaves, unpacked
+from replay.supply import unpacked
 
 __all__ = ["parts_inside", "put_inside"]
 
@@ -127,7 +128,10 @@ def _basic(value: str, items: list[tuple[tuple[Step, ...], str, str]]) -> str | 
 
 
 def _json(value: str, items: list[tuple[tuple[Step, ...], str, str]]) -> str | None:
-    return splice_json(value, {path: new for path, _, new in items})
+    values = {path: new for path, _, new in items}
+    if is_row("", data := value.encode("utf-8", "surrogateescape")):
+        return splice_row(data, values).decode("utf-8", "surrogateescape")
+    return splice_json(value, values)
 
 
 def _base64(value: str, items: list[tuple[tuple[Step, ...], str, str]]) -> str | None:

@@ -1,4 +1,4 @@
-"""Other values at some places of a JSON text, every other byte as it was."""
+"""Other values at some places of a JSON text, or of a row of them, every other byte as it was."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 
+from replay.json_leaves import row_spans
 from replay.place import Step
 
-__all__ = ["splice_json"]
+__all__ = ["splice_json", "splice_row"]
 
 _TOKEN = re.compile(r'[ \t\r\n]*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n{}\[\],:"]+)', re.DOTALL)
 _NUMBER = re.compile(r"-?\d{1,30}\Z")
@@ -26,6 +27,18 @@ def splice_json(text: str, values: Mapping[tuple[Step, ...], str]) -> str:
         token = new if text[start] != '"' and _NUMBER.match(new) else json.dumps(new)
         text = text[:start] + token + text[end:]
     return text
+
+
+def splice_row(body: bytes, values: Mapping[tuple[Step, ...], str]) -> bytes:
+    """A row of JSON texts (NDJSON, RFC 7464) with other values; the first step of a path is the number of the text."""
+    by_text: dict[Step, dict[tuple[Step, ...], str]] = {}
+    for (number, *path), value in values.items():
+        by_text.setdefault(number, {})[tuple(path)] = value
+    for number, (start, end) in reversed(list(enumerate(row_spans(body)))):
+        if number in by_text:
+            text = splice_json(body[start:end].decode("utf-8", "surrogateescape"), by_text[number])
+            body = body[:start] + text.encode("utf-8", "surrogateescape") + body[end:]
+    return body
 
 
 def _spans(text: str, wanted: Mapping[tuple[Step, ...], str]) -> dict[tuple[Step, ...], tuple[int, int]]:

@@ -8,13 +8,17 @@ __all__ = ["Place", "Step", "shape_of"]
 
 Step: TypeAlias = str | int
 
+_LISTS = frozenset(("json", "xml", "html", "script", "event"))
+
 
 class Place(NamedTuple):
-    """One place. kind: "path", "query", "header", "cookie", "json", "form", "part", "xml", "html", "text".
+    """One place. kind: "path", "query", "header", "cookie", "json", "form", "part", "xml", "html", "script", "event" or
+    "text".
 
     path: the keys below it: (2,) for a path's third segment, ("page", 0) for the first query field of that name,
     ("x-token", 0) for a header, ("items", 3, "id") for a JSON leaf, ("List", "Item", 2) for the text of an XML element,
-    ("input", "csrf", 0) for HTML. inner: where inside that value, when it is itself a URL, a JWT, base64 or several
+    ("input", "csrf", 0) for HTML, ("state", 0) for what a script calls so, (2, "data") for the third
+    server-sent event. inner: where inside that value, when it is itself a URL, a JWT, base64 or several
     words: ("path", 1), ("query", "id", 0), ("jwt", "sub"); in a request also ("at", 4), the part that begins there.
     """
 
@@ -38,11 +42,17 @@ class Place(NamedTuple):
     def names(self) -> tuple[str, ...]:
         """The words that say what the value is, nearest first: its key, then what is around it."""
         words = [step for step in (*self.path, *self.inner) if isinstance(step, str)]
+        if self.kind == "html":
+            words = [word.removeprefix("data-") for word in words]
         return tuple(reversed(words))
 
 
 def shape_of(place: Place) -> Place:
     """The place with every index of a list taken out, so that alike elements have the same shape."""
-    if place.kind not in ("json", "xml") or not any(isinstance(step, int) for step in place.path):
+    if place.kind not in _LISTS:
         return place
-    return Place(place.kind, tuple("*" if isinstance(step, int) else step for step in place.path), place.inner)
+    path = tuple("*" if isinstance(step, int) else step for step in place.path)
+    inner = place.inner
+    if inner[:1] == ("json",):
+        inner = tuple("*" if isinstance(step, int) else step for step in inner)
+    return place if path == place.path and inner == place.inner else Place(place.kind, path, inner)

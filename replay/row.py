@@ -31,7 +31,7 @@ _PLAIN = (
     "host user-agent accept accept-encoding accept-language accept-charset connection keep-alive content-length"
     " content-type content-encoding transfer-encoding cache-control pragma date dnt origin referer te trailer upgrade"
     " upgrade-insecure-requests via x-forwarded-for x-forwarded-proto x-forwarded-host forwarded expect range"
-    " if-modified-since if-unmodified-since traceparent tracestate baggage sec-fetch-site sec-fetch-mode sec-fetch-dest"
+    " traceparent tracestate baggage sec-fetch-site sec-fetch-mode sec-fetch-dest"
     " sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform priority max-forwards cookie"
 )
 _PLAIN_HEADERS = frozenset(_PLAIN.split())

@@ -10,20 +10,21 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import msgspec
-
 from capture.exchange import Response, header
 from replay.coding import decode_body
-from replay.place import Place, Step
+from replay.event_leaves import event_leaves
+from replay.html_leaves import html_leaves
+from replay.json_leaves import document_leaves, json_leaves, looks_like_json
+from replay.place import Place
+from replay.script_leaves import script_leaves
 from replay.xml_leaves import looks_like_xml, xml_leaves
 
-__all__ = ["LEAVES_MAX", "json_leaves", "jwt_claims", "looks_like_json", "supplied_values", "unpacked"]
+__all__ = ["LEAVES_MAX", "jwt_claims", "supplied_values", "unpacked"]
 
 LEAVES_MAX = 5000
 """Values looked at in one response; what lies beyond is not bound."""
 
 _BODY_MAX = 4 << 20
-_DEPTH_MAX = 64
 _TEXT_MAX = 4096
 _VALUE_MAX = 8192
 _PLAIN_LENGTH = 8
@@ -33,7 +34,7 @@ _PLAIN = (
     "date server connection keep-alive transfer-encoding content-length content-type content-encoding content-language"
     " cache-control expires age vary via pragma allow accept-ranges content-range set-cookie trailer upgrade warning"
     " retry-after strict-transport-security content-security-policy x-content-type-options x-frame-options"
-    " x-xss-protection referrer-policy permissions-policy alt-svc server-timing last-modified"
+    " x-xss-protection referrer-policy permissions-policy alt-svc server-timing"
 )
 _PLAIN_HEADERS = frozenset(_PLAIN.split())
 _WORD = re.compile(r"[A-Za-z0-9_-]{8,}")
@@ -77,8 +78,16 @@ def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
     if body is None or len(body) > _BODY_MAX:
         return
     kind = (header(response.headers, "content-type") or "").lower()
-    if looks_like_json(kind, body):
-        for place, value in json_leaves(body):
+    yield from _body(kind, body)
+
+
+def _body(kind: str, body: bytes) -> Iterator[tuple[Place, str]]:
+    """Of a decoded body, by its Content-Type in lower case and by how it begins."""
+    if "event-stream" in kind:
+        for place, value in event_leaves(body):
+            yield from _expand(place, value)
+    elif looks_like_json(kind, body):
+        for place, value in json_leaves(body, kind):
             if len(value) <= _PLAIN_LENGTH and value[:1] not in _BEGINS_MORE:
                 yield place, value
             else:
@@ -87,43 +96,14 @@ def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
         for leaf in leaves:
             yield from _expand(leaf.place, leaf.text.strip())
     elif "html" in kind:
-        yield from _html(body)
+        for field in html_leaves(body):
+            yield from _url(field.place, field.value) if field.is_link else _expand(field.place, field.value)
+    elif "javascript" in kind or "ecmascript" in kind:
+        for part in script_leaves(body.decode("utf-8", "replace")):
+            place = Place("script", (part.name, part.nth), () if part.path is None else ("json", *part.path))
+            yield from ((place, part.value),) if place.inner else _expand(place, part.value)
     elif kind.startswith("text/plain") and len(body) <= _TEXT_MAX:
         yield from _expand(Place("text", ()), body.decode("utf-8", "replace").strip())
-
-
-def looks_like_json(content_type: str, body: bytes) -> bool:
-    """By the Content-Type in lower case; or, as services are careless with it, by how the body begins."""
-    return "json" in content_type or body[:32].lstrip()[:1] in (b"{", b"[")
-
-
-def json_leaves(body: bytes) -> Iterator[tuple[Place, str]]:
-    """Strings and integers of a JSON document with their places; nothing where it is not JSON."""
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return
-    yield from _leaves(document, (), 0)
-
-
-def _leaves(value: Any, path: tuple[Step, ...], depth: int) -> Iterator[tuple[Place, str]]:
-    """Of what a JSON decoder made, in document order; one generator for all levels, as this is done for each body."""
-    stack: list[tuple[tuple[Step, ...], Iterator[tuple[Any, Any]]]] = []
-    stack.append((path, iter(((None, value),))))
-    while stack:
-        path, items = stack[-1]
-        for key, item in items:
-            kind = type(item)
-            if kind is str:
-                yield Place("json", path if key is None else (*path, key)), item
-            elif kind is int:
-                yield Place("json", path if key is None else (*path, key)), str(item)
-            elif (kind is dict or kind is list) and depth + len(stack) <= _DEPTH_MAX:
-                inner = iter(item.items()) if kind is dict else iter(enumerate(item))
-                stack.append((path if key is None else (*path, key), inner))
-                break
-        else:
-            stack.pop()
 
 
 def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
@@ -134,7 +114,7 @@ def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
     elif value[:1] == "<" and ">" in value and place.kind == "header":
         yield from _url(place, value[1 : value.index(">")])  # Link: </items?cursor=x>; rel="next" (RFC 8288)
     elif (claims := jwt_claims(value)) is not None:
-        for leaf, text in _leaves(claims, (), 0):
+        for leaf, text in document_leaves(claims):
             yield Place(place.kind, place.path, ("jwt", *leaf.path)), text
     elif place.kind == "header" and (tag := _ETAG.match(value)) is not None:
         yield Place(place.kind, place.path, ("quoted",)), tag[1]
@@ -144,8 +124,8 @@ def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
                 yield Place(place.kind, place.path, ("base64", *leaf.path)), text
         else:
             yield Place(place.kind, place.path, ("base64",)), inside
-    elif value[:1] == "{":
-        for leaf, text in json_leaves(value.encode("utf-8", "replace")):
+    elif value[:1] in ("{", "[") and (leaves := list(json_leaves(value.encode("utf-8", "replace")))):
+        for leaf, text in leaves:
             yield Place(place.kind, place.path, ("json", *leaf.path)), text
     elif 8 < len(value) <= _WORDS_IN_MAX and not value.isalnum():
         words = [word for word in _WORD.findall(value) if word != value and any(c.isdigit() for c in word)]
@@ -170,14 +150,16 @@ def _url(place: Place, value: str) -> Iterator[tuple[Place, str]]:
         parts = urlsplit(value)
     except ValueError:
         return
-    for index, segment in enumerate(parts.path.split("/")[1:]):
+    for index, segment in enumerate(parts.path.removeprefix("/").split("/")):
         if segment:
             yield Place(place.kind, place.path, ("path", index)), unquote(segment)
-    seen: dict[str, int] = {}
-    for name, text in parse_qsl(parts.query, keep_blank_values=True, max_num_fields=None):
-        nth = seen.get(name, 0)
-        seen[name] = nth + 1
-        yield Place(place.kind, place.path, ("query", name, nth)), text
+    # A fragment with fields is how OAuth 2 hands a token to a script (RFC 6749 section 4.2.2).
+    for way, fields in (("query", parts.query), ("fragment", parts.fragment if "=" in parts.fragment else "")):
+        seen: dict[str, int] = {}
+        for name, text in parse_qsl(fields, keep_blank_values=True, max_num_fields=None):
+            nth = seen.get(name, 0)
+            seen[name] = nth + 1
+            yield Place(place.kind, place.path, (way, name, nth)), text
 
 
 def jwt_claims(value: str) -> dict[str, Any] | None:
@@ -190,28 +172,3 @@ def jwt_claims(value: str) -> dict[str, Any] | None:
     except (binascii.Error, ValueError, RecursionError):
         return None
     return claims if isinstance(claims, dict) else None
-
-
-def _html(body: bytes) -> Iterator[tuple[Place, str]]:
-    """Values of fields and buttons, of meta elements that name a token, and what links and forms point to."""
-    from selectolax.lexbor import LexborHTMLParser
-
-    tree = LexborHTMLParser(body)
-    seen: dict[tuple[str, str], int] = {}
-
-    def place(tag: str, name: str) -> Place:
-        nth = seen.get((tag, name), 0)
-        seen[(tag, name)] = nth + 1
-        return Place("html", (tag, name, nth))
-
-    for node in tree.css("input[value], option[value], button[value], meta[name], a[href], form[action]"):
-        attributes = node.attributes
-        name = attributes.get("name") or ""
-        if node.tag in ("input", "option", "button"):
-            yield place(node.tag, name), attributes.get("value") or ""
-        elif node.tag == "meta":
-            if "token" in name.lower() or "csrf" in name.lower():
-                yield place("meta", name), attributes.get("content") or ""
-        else:
-            link = attributes.get("href" if node.tag == "a" else "action") or ""
-            yield from _url(place(node.tag or "", ""), link)

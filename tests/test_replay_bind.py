@@ -37,7 +37,12 @@ def html(body: bytes) -> Response:
     return Response(200, "OK", "HTTP/1.1", (("Content-Type", "text/html; charset=utf-8"),), body, len(body))
 
 
+def of_type(kind: str, body: bytes) -> Response:
+    return Response(200, "OK", "HTTP/1.1", (("Content-Type", kind),), body, len(body))
+
+
 JSON = ("Content-Type", "application/json")
+NDJSON = ("Content-Type", "application/x-ndjson")
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 
@@ -58,6 +63,14 @@ FORM = ("Content-Type", "application/x-www-form-urlencoded")
                 body=b'--B\r\nContent-Disposition: form-data; name="t"\r\n\r\n%b\r\n--B--\r\n' % TOKEN.encode(),
             ),
             "part:t",
+        ),
+        (
+            get("/x", NDJSON, method="POST", body=b'{"index": {}}\n{"doc": {"t": "%b"}}\n' % TOKEN.encode()),
+            "$[1]['doc']['t']",
+        ),
+        (
+            get("/x", JSON, method="POST", body=b'{"index": {}}\n{"doc": {"t": "%b"}}\n' % TOKEN.encode()),
+            "$[1]['doc']['t']",
         ),
     ],
 )
@@ -99,6 +112,38 @@ def _jwt(claims: dict[str, object]) -> str:
                 200, "", "HTTP/1.1", (("Content-Type", "application/xml"),), b'<R><s t="%b"/></R>' % TOKEN.encode()
             ),
             "xml:R:s:0:@t",
+        ),
+        (of_type("application/x-ndjson", b'{"n": 0}\n{"n": 1, "t": "%b"}\n' % TOKEN.encode()), "$[1]['t']"),
+        (of_type("application/x-ndjson", b'{"t": "%b"}\n' % TOKEN.encode()), "$[0]['t']"),
+        (of_type("text/plain", b'{"n": 0}\r\n\r\n{"t": "%b"}' % TOKEN.encode()), "$[1]['t']"),
+        (of_type("application/json-seq", b'\x1e{"n":\n 0}\n\x1e{"t": "%b"}\n' % TOKEN.encode()), "$[1]['t']"),
+        (
+            of_type("text/event-stream", b': hi\n\nid: 1\ndata: {"n": 0}\n\nid: 2\ndata: {"t": "%b"}' % TOKEN.encode()),
+            "event:1:data/json/t",
+        ),
+        (of_type("text/event-stream", b"data: x\r\nid: %b\r\n\r\n" % TOKEN.encode()), "event:0:id"),
+        (of_type("application/javascript", b'/**/cb({"t": "%b"});' % TOKEN.encode()), "script:cb:0/json/t"),
+        (
+            html(b'<script id="state" type="application/json">{"a": [{"t": "%b"}]}</script>' % TOKEN.encode()),
+            "html:script:state:0/json/a/0/t",
+        ),
+        (
+            html(b'<script>window.__STATE__ = {"a": {"t": "%b"}};</script>' % TOKEN.encode()),
+            "html:script:__STATE__:0/json/a/t",
+        ),
+        (html(b"<script>var a = 1, csrf = '%b';</script>" % TOKEN.encode()), "html:script:csrf:0"),
+        (html(b"<script>go({user: {csrf: '%b'}})</script>" % TOKEN.encode()), "html:script:csrf:0"),
+        (html(b'<b data-t="x"></b><b data-t="%b"></b>' % TOKEN.encode()), "html:b:data-t:1"),
+        (html(b'<div data-p=\'{"t": "%b"}\'></div>' % TOKEN.encode()), "html:div:data-p:0/json/t"),
+        (html(b'<button data-url="/carts/%b/go">go</button>' % TOKEN.encode()), "html:button:data-url:0/path/1"),
+        (html(b'<img src="pictures/%b?w=1">' % TOKEN.encode()), "html:img::0/path/1"),
+        (html(b'<a href="?cursor=%b">next</a>' % TOKEN.encode()), "html:a::0/query/cursor/0"),
+        (html(b'<a href="%b/edit">edit</a>' % TOKEN.encode()), "html:a::0/path/0"),
+        (html(b'<textarea name="t">\n%b</textarea>' % TOKEN.encode()), "html:textarea:t:0"),
+        (html(b'<meta http-equiv="refresh" content="0; url=/w/%b">' % TOKEN.encode()), "html:meta:refresh:0/path/1"),
+        (
+            json_response(b"", ("Location", f"https://app/cb#access_token={TOKEN}&x=1"), status=302),
+            "header:location/fragment/access_token/0",
         ),
     ],
 )
@@ -212,6 +257,56 @@ def test_only_what_two_places_do_not_share_by_accident_is_strong(value: str, str
 
 def answered(body: bytes) -> Response:
     return json_response(body)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b'<table><tr data-id="17"><td>17</td></tr></table>',
+        b'<li data-order-id="17">',
+        b'<div data-props=\'{"order": {"id": 17, "count": 1}}\'></div>',
+        b"<script>var orderId = 17;</script>",
+        b'<script>window.__STATE__ = {\'page\': 1, "order": {"id": 17}}</script>',
+        b'<script type="application/json">{"orders": [{"id": 17, "count": 17}]}</script>',
+    ],
+)
+def test_a_short_number_in_a_page_is_bound_by_its_name_alone(page: bytes) -> None:
+    links = links_of(
+        exchange(0, get("/orders"), html(page)),
+        exchange(1, get("/orders/17/edit")),
+        exchange(2, get("/orders?limit=17&top=17")),
+    )
+    assert [place for place, _ in shown(links[1])] == ["path[1]"]
+    assert shown(links[2]) == []
+
+
+@pytest.mark.parametrize(
+    ("supplied", "carried", "value"),
+    [
+        ("Last-Modified", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 GMT"),
+        ("Last-Modified", "If-Unmodified-Since", "Tue, 14 Nov 2023 22:13:20 GMT"),
+        ("ETag", "If-Match", '"3"'),
+        ("ETag", "If-None-Match", 'W/"3-a"'),
+    ],
+)
+def test_a_condition_carries_what_the_response_called_otherwise(supplied: str, carried: str, value: str) -> None:
+    links = links_of(
+        exchange(0, get("/a"), json_response(b"{}", (supplied, value), ("X-Other", value))),
+        exchange(1, get("/a", (carried, value))),
+    )
+    assert shown(links[1]) == [(f"header:{carried.lower()}", f"log-0 header:{supplied.lower()}")]
+
+
+def test_what_a_script_computes_is_no_source_and_harms_nothing() -> None:
+    script = b"<script>" + b'x = {"a": [1, foo("' * 2000 + b"</script>"
+    assert links_of(exchange(0, get("/"), html(script)), exchange(1, get(f"/x?q={TOKEN}")))[1] == ()
+
+
+def test_a_link_that_a_page_still_has_elsewhere_stays() -> None:
+    place = Place("html", ("a", "", 0), ("path", 1))
+    page = b'<a href="/goods/sku-000041">b</a><a href="/goods/sku-000017">a</a>'
+    assert value_answered(html(page), place, "sku-000017") == "sku-000017"
+    assert value_answered(html(page), place, "sku-000018") == "sku-000041"
 
 
 def test_the_value_at_the_same_place_is_taken() -> None:
