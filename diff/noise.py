@@ -9,16 +9,15 @@ there it is the value's class, and whether values repeat, that is compared in th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from diff.facets import Facets, Renamings, lasting_mark
 from diff.odd import Change, Odd, Seen
+from diff.orders import Orders
 
 __all__ = ["ChangeTally", "PathTally"]
 
-_CONTENTS_MAX = 256
 _POSITIONS_MAX = 512
 _GROUPS_A_PATH_MAX = 64
 
@@ -47,14 +46,14 @@ class PathTally:
     level of "is there any difference". changes: by kind and classes, bounded; changes beyond the bound are counted in
     `overflowed`. agreed_differ: requests in which all three disagreed; facets: what can be told of those. untested:
     requests without a witness. positions: the first places in the plan where the candidate alone stood apart.
-    contents_log: log of how improbable it is that two processes agree on the order of these lists by chance.
+    orders: the lists that only the candidate has in another order.
     held: the same as odd for numbers, where each value on which two of the three agreed counts once: a process holds on
     to its gauges (memory in use, load) for a while, and then two processes agree by chance many times in a row.
     """
 
     __slots__ = (
-        "_contents", "agreed_differ", "changes", "contents_log", "count", "facets", "held", "odd", "overflowed",
-        "positions", "untested", "weight", "weight_squared", "witnessed",
+        "agreed_differ", "changes", "count", "facets", "held", "odd", "orders", "overflowed", "positions",
+        "untested", "weight", "weight_squared", "witnessed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -70,9 +69,7 @@ class PathTally:
         self.witnessed = 0
         self.overflowed = 0
         self.positions: list[int] = []
-        self.contents_log = 0.0
-        # Mark of a list's content to its length.
-        self._contents: dict[int, int] = {}
+        self.orders = Orders()
 
     def observe(
         self,
@@ -126,8 +123,7 @@ class PathTally:
             tally = self._tally(change)
             if tally is not None:
                 tally.merge(counts)
-        for mark, length in other._contents.items():
-            self._add_content(mark, length)
+        self.orders.merge(other.orders)
 
     def _observe_path(
         self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int, position: int, renamings: Renamings
@@ -186,14 +182,9 @@ class PathTally:
 
     def _note_order(self, candidate: Sequence[Seen]) -> None:
         for seen in candidate:
-            values = seen.difference.left
-            if seen.change.kind == "order" and isinstance(values, list | tuple):
-                self._add_content(lasting_mark(values), len(values))
-
-    def _add_content(self, mark: int, length: int) -> None:
-        if mark not in self._contents and len(self._contents) < _CONTENTS_MAX:
-            self._contents[mark] = length
-            self.contents_log += math.lgamma(length + 1)
+            current, other = seen.difference.left, seen.difference.right
+            if seen.change.kind == "order" and isinstance(current, list | tuple) and isinstance(other, list | tuple):
+                self.orders.add(current, other)
 
     def _tally(self, change: Change) -> ChangeTally | None:
         tally = self.changes.get(change)

@@ -27,11 +27,13 @@ _TOKEN = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_\-~=]{16,}\Z"
 _PREFIXED = re.compile(r"([A-Za-z]{1,12})[-_](?:\d+|[0-9a-fA-F]{8,}|(?=\w*\d)[A-Za-z0-9]{6,})\Z")
 _SLUG = re.compile(r"[A-Za-z]+(?:[-_][A-Za-z0-9]+)+\Z")
 _LETTER_NUMBER = re.compile(r"[A-Za-z]{1,3}\d{2,}\Z")
+_SHORT_CODE = re.compile(r"[A-Za-z]{1,3}\d\Z")
 _VERSION = re.compile(r"v\d+(?:\.\d+)*\Z")
 _FILE = re.compile(r"(?P<stem>.+)(?P<extension>\.[A-Za-z][A-Za-z0-9]{0,5})\Z")
 
 _FEW_WORDS = 5
 _ANY = "{any}"
+_CODE = "{code}"
 _TAIL = "{tail}"
 
 
@@ -74,7 +76,7 @@ class Routes:
         node, names = self._root, []
         for position, segment in enumerate(segments):
             if node.collapsed or position >= _DEPTH_MAX:
-                kept = placeholder(segment)
+                kept = placeholder(segment) or (_CODE if _is_short_code(segment) else None)
                 names.append(kept if kept is not None else _slug(segment))
                 node = node.children.get(_ANY, _EMPTY)
                 continue
@@ -172,6 +174,8 @@ class RouteLearner:
         waiting = [root]
         while waiting:
             node = waiting.pop()
+            if _CODE in node.children and not node.collapsed:
+                self._adopt_short_codes(node)
             if not node.collapsed and self._is_open(node):
                 self._collapse(node)
             elif not node.collapsed:
@@ -189,6 +193,12 @@ class RouteLearner:
             return len(words) >= (12 if all("{" in name for name in shape) else _FEW_WORDS)
         titles = sum(1 for word in words if word.count("-") + word.count("_") + word.count("%20") + word.count("+"))
         return len(words) >= 12 and titles >= 0.8 * len(words)
+
+    def _adopt_short_codes(self, node: _Node) -> None:
+        """Among b10 and b11, b9 is a code as well."""
+        for word in [name for name in node.children if _is_short_code(name)]:
+            node.aliases[word] = _CODE
+            self._merge(node.children[_CODE], node.children.pop(word))
 
     def _adopt_strangers(self, node: _Node) -> None:
         """A word that was never found, among identifiers, is an identifier of nothing: /products/none is no route."""
@@ -239,12 +249,17 @@ def placeholder(segment: str) -> str | None:
         # Words joined by hyphens: a title where a number or a serial is among them, else a word as any other.
         return "{slug}" if any(part.isdigit() for part in re.split("[-_]", text)) else None
     if _LETTER_NUMBER.match(text):
-        return "{code}"
+        return _CODE
     if _TOKEN.match(text):
         return "{token}"
     if (file := _FILE.match(text)) and (stem := placeholder(file["stem"])):
         return stem + file["extension"]
     return None
+
+
+def _is_short_code(segment: str) -> bool:
+    """True for letters and one digit, which among longer codes are one of them, and elsewhere may be a word."""
+    return bool(_SHORT_CODE.match(segment)) and not _VERSION.match(segment)
 
 
 def _slug(segment: str) -> str:

@@ -38,6 +38,12 @@ def test_words_stay_words() -> None:
     assert names(["/api/v1/users/me", "/api/v2/users/me"]) == ["GET /api/v1/users/me", "GET /api/v2/users/me"]
 
 
+def test_a_code_of_one_digit_among_longer_ones_is_one_of_them() -> None:
+    assert set(names([f"/buckets/b{n}/records" for n in range(12)])) == {"GET /buckets/{code}/records"}
+    assert set(names([f"/buckets/b{n}/records" for n in range(500)])) == {"GET /buckets/{code}/records"}
+    assert names(["/b1", "/b2", "/v1/x10", "/v1/x1"]) == ["GET /b1", "GET /b2", "GET /v1/{code}", "GET /v1/{code}"]
+
+
 def test_many_different_words_at_one_place_are_a_placeholder() -> None:
     targets = [f"/tags/{word}/posts" for word in (f"{a}{b}word" for a in "abcdefghij" for b in "abcdefghij")]
     assert set(names(targets)) == {"GET /tags/{slug}/posts"}
