@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.net, pytest.mark.slow]
 pytest.importorskip("mitmproxy")
 
 _WAIT_S = 40
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _ROOT = Path(__file__).parents[1]
 
 
@@ -239,6 +240,79 @@ def test_http2_without_tls_passes_with_its_trailers(tmp_path: Path) -> None:
     assert record.response.trailers == (("grpc-status", "0"),)
 
 
+@contextlib.contextmanager
+def secure_service(
+    context: ssl.SSLContext, protocols: list[str], make: Callable[[], asyncio.Protocol]
+) -> Iterator[int]:
+    """A service behind TLS that offers these protocols, in a loop and a thread of its own; yields its port."""
+    context.set_alpn_protocols(protocols)
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(loop.create_server(make, "127.0.0.1", 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_WAIT_S)
+        loop.close()
+
+
+class PlainService(asyncio.Protocol):
+    """HTTP/1.1 that answers the same to every request."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi\n")
+
+
+@pytest.mark.parametrize(
+    ("protocols", "make", "version"),
+    [(["h2", "http/1.1"], H2Service, "HTTP/2"), (["http/1.1"], PlainService, "HTTP/1.1")],
+)
+def test_http2_without_tls_reaches_a_service_behind_tls(
+    protocols: list[str],
+    make: Callable[[], asyncio.Protocol],
+    version: str,
+    certificate: Path,
+    tmp_path: Path,
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    trusting = ("--set", f"ssl_verify_upstream_trusted_ca={certificate}")
+    with (
+        secure_service(context, protocols, make) as port,
+        running(tmp_path, f"reverse:https://localhost:{port}@127.0.0.1:0", *trusting) as proxy,
+    ):
+        url = f"http://127.0.0.1:{proxy.port}/pkg.Svc/Call"
+        assert proxy.curl(url, "--http2-prior-knowledge", "-D", "-", "-o", "/dev/null").startswith("HTTP/2 200")
+        record = only_record(proxy)
+    assert record.response is not None
+    assert (record.request.version, record.response.version) == ("HTTP/2", version)
+    assert record.response.body in (b"hi\n", b"\0\0\0\0\2hi")
+
+
+def test_a_raw_tunnel_of_bytes_is_not_read_even_where_it_begins_like_http2(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.settimeout(_WAIT_S)
+        mode = f"reverse:tcp://127.0.0.1:{service.getsockname()[1]}@127.0.0.1:0"
+        with running(tmp_path, mode) as proxy, socket.create_connection(("127.0.0.1", proxy.port), _WAIT_S) as client:
+            client.sendall(_PREFACE)
+            upstream, _ = service.accept()
+            with upstream:
+                upstream.settimeout(_WAIT_S)
+                got = b""
+                while len(got) < len(_PREFACE):
+                    got += upstream.recv(100) or pytest.fail(f"ended after {got!r}")
+            client.close()
+            assert proxy.stop().opaque == 1
+    assert got == _PREFACE
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -278,21 +352,27 @@ def test_without_mitmproxy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.fixture
-def secure(service: int, tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """The same service behind TLS of its own: its port, and the certificate that verifies it."""
+def certificate(tmp_path: Path) -> Path:
+    """A key and its certificate for localhost, in one file."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     path = tmp_path / "service.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", str(path)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return path
+
+
+@pytest.fixture
+def secure(service: int, certificate: Path) -> Iterator[tuple[int, Path]]:
+    """The same service behind TLS of its own: its port, and the certificate that verifies it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
+    context.load_cert_chain(certificate)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield server.server_address[1], path
+    yield server.server_address[1], certificate
     server.shutdown()
     server.server_close()
     thread.join(_WAIT_S)

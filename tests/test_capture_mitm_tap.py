@@ -232,46 +232,6 @@ def test_what_is_not_http_is_opaque_and_not_kept_in_memory() -> None:
     assert pipeline.counts.opaque == 3
 
 
-def test_plaintext_http2_gets_a_layer_of_its_own() -> None:
-    taken: list[Any] = []
-    pipeline = made()[1]
-    tap = MitmTap(pipeline, Clock(), 10, next_h2c=lambda context: taken.append(context) or "h2")
-    for data, tls, expected in (
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", False, "h2"),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", True, None),
-        (b"GET / HTTP/1.1\r\n\r\n", False, None),
-    ):
-        layer = SimpleNamespace(
-            context=SimpleNamespace(client=SimpleNamespace(tls=tls)), data_client=lambda data=data: data, layer=None
-        )
-        tap.next_layer(layer)
-        assert layer.layer == expected
-
-
-def test_a_service_that_speaks_http2_first_and_a_preface_in_pieces_are_waited_for() -> None:
-    tap = MitmTap(made()[1], Clock(), 10, next_h2c=lambda context: "h2")
-    settings = b"\0\0\x06\x04\0\0\0\0\0" + b"\0\x03\0\0\0\x64"
-    for data, greeting, expected in (
-        (b"", settings, None),
-        (b"PRI", b"", None),
-        (b"P", settings, None),
-        (b"POST / H", b"", "http"),
-        (b"PRI * HTTP/2.0\r\n", settings, "h2"),
-        (b"", b"220 mail.example ESMTP\r\n", "http"),
-    ):
-        context = SimpleNamespace(client=SimpleNamespace(tls=False), layers=["reverse", "http", "inner"])
-        layer = SimpleNamespace(
-            context=context,
-            data_client=lambda data=data: data,
-            data_server=lambda greeting=greeting: greeting,
-            layer="http",
-        )
-        tap.next_layer(layer)
-        assert (data, layer.layer) == (data, expected)
-        if expected is None:
-            assert context.layers == ["reverse"]
-
-
 def test_an_upstream_that_fails_before_a_request_was_read_is_counted_once() -> None:
     tap, pipeline, _ = made()
     one = flow("c1")

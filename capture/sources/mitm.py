@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mitmproxy import exceptions, options
-from mitmproxy.proxy import layers, mode_specs
-from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy import mode_specs
 from mitmproxy.tools.dump import DumpMaster
 
 from capture.clock import Clock
 from capture.errors import RunFailed, UsageError
 from capture.pipeline import Pipeline
+from capture.sources.mitm_h2c import PlainHttp2
+from capture.sources.mitm_own_address import OwnAddress
 from capture.sources.mitm_tap import MitmTap
 from capture.sources.recording import Stop
 
@@ -57,7 +58,7 @@ async def serve_mitm(
     on_listening: called with "host:port" for each address once all accept. Raises UsageError for a mode or option that
     mitmproxy does not know, RunFailed where it cannot listen.
     """
-    tap = MitmTap(pipeline, clock, plan.body_bytes_max, next_h2c=_h2c)
+    tap = MitmTap(pipeline, clock, plan.body_bytes_max)
     with _quiet_logs() as logged:
         master = _master(plan, tap)
         running = asyncio.ensure_future(master.run())
@@ -86,7 +87,8 @@ def _master(plan: MitmPlan, tap: MitmTap) -> Any:
         master: Any = DumpMaster(chosen, with_termlog=False, with_dumper=False)
         # It would end the whole process on any error that is logged while starting; we look for ourselves.
         master.addons.remove(master.addons.get("errorcheck"))
-        master.addons.add(tap)
+        server = master.addons.get("proxyserver")
+        master.addons.add(tap, PlainHttp2(), OwnAddress(server.listen_addrs))
         chosen.update(**_TRANSPARENT)
         if plan.options:
             chosen.set(*plan.options)
@@ -130,12 +132,6 @@ async def _drain(master: Any, tap: MitmTap, drain_s: float) -> None:
         async with asyncio.timeout(_LAST_BYTES_S):
             while server.connections:  # noqa: ASYNC110  # connections that clients keep open are closed by the end
                 await asyncio.sleep(_POLL_S)
-
-
-def _h2c(context: Any) -> Any:
-    """The layer for HTTP/2 with prior knowledge on a plaintext connection."""
-    context.client.alpn = context.server.alpn = b"h2"
-    return layers.HttpLayer(context, HTTPMode.transparent)
 
 
 class _Lines(logging.Handler):

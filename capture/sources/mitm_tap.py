@@ -7,8 +7,6 @@ returns the bytes that it was given: what goes wrong here costs a sample, never 
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Callable
 from typing import Any
 
 from capture.clock import Clock
@@ -18,8 +16,6 @@ from capture.sample import Decision
 
 __all__ = ["MitmTap"]
 
-_PREFACE = b"PRI * HTTP/2"
-_SETTINGS = re.compile(rb"\0[\0-\xff]{2}\x04\0\0\0\0\0", re.DOTALL)  # RFC 9113 section 3.4: a server's first frame
 _VERSIONS = {"HTTP/2.0": "HTTP/2", "HTTP/3.0": "HTTP/3"}
 
 
@@ -74,7 +70,6 @@ class MitmTap:
     """Hooks of mitmproxy, by their names. `quiet` is True where no exchange is under way.
 
     body_bytes_max: a longer body is cut. held_bytes_max: copies under way together; beyond it bodies are cut at once.
-    next_h2c: called for a plaintext connection that begins with HTTP/2's preface, returns mitmproxy's layer for it.
     """
 
     def __init__(
@@ -83,14 +78,12 @@ class MitmTap:
         clock: Clock,
         body_bytes_max: int,
         held_bytes_max: int = 64 << 20,
-        next_h2c: Callable[[Any], Any] | None = None,
     ) -> None:
         self.body_bytes_max = body_bytes_max
         self._pipeline = pipeline
         self._now_ns = clock.now_ns
         self._held_bytes = 0
         self._held_bytes_max = held_bytes_max
-        self._next_h2c = next_h2c
         self._flights: dict[str, _Flight] = {}
         self._open: dict[str, set[str]] = {}
         self._numbers = itertools.count(1)
@@ -109,21 +102,6 @@ class MitmTap:
         return True
 
     # ---- hooks
-
-    def next_layer(self, layer: Any) -> None:
-        """HTTP/2 without TLS, which mitmproxy otherwise refuses; gRPC inside a cluster speaks it."""
-        if self._next_h2c is None or layer.context.client.tls:
-            return
-        begun = layer.data_client()[: len(_PREFACE)]
-        if begun == _PREFACE:
-            layer.layer = self._next_h2c(layer.context)
-        elif _PREFACE.startswith(begun) and (begun or _SETTINGS.match(layer.data_server())):
-            # The service may be faster than the client, and the preface may come in pieces. Not decided yet: mitmproxy
-            # asks again with the next bytes, and must find its layers as if it had never chosen one.
-            layers = layer.context.layers
-            if layer.layer in layers:
-                del layers[layers.index(layer.layer) :]
-            layer.layer = None
 
     def client_connected(self, client: Any) -> None:
         self._connections[client.id] = next(self._numbers)
