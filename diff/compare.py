@@ -127,6 +127,9 @@ def _compare_responses(
     lengths = not mine.body and not other.body
     collector.place = "header"
     compare_headers(mine.headers, other.headers, collector, lengths=lengths)
+    kept = [_is_kept(response) for response in (mine, other)]
+    if kept[0] != kept[1]:
+        collector.add(("connection",), "value", *("keep-alive" if one else "close" for one in kept))
     collector.place = "cookie"
     compare_cookies(mine.headers, other.headers, mine_ns, other_ns, collector)
     if mine.trailers != other.trailers:
@@ -134,6 +137,12 @@ def _compare_responses(
         compare_headers(mine.trailers, other.trailers, collector)
     collector.place = "body"
     _compare_response_bodies(mine, other, collector, options)
+
+
+def _is_kept(response: Response) -> bool:
+    """Whether the answer leaves the connection open (RFC 9110, section 7.6.1); versions are not compared."""
+    options = ",".join(headers_named(response.headers, "connection")).lower().replace(" ", "").split(",")
+    return "close" not in options
 
 
 def _compare_response_bodies(mine: Response, other: Response, collector: Collector, options: CompareOptions) -> None:

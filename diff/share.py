@@ -26,6 +26,7 @@ from diff.ledger import Ledger
 from diff.list_learner import NOTHING_LEARNED, LearnedLists
 from diff.odd import Seen, redacted_paths, seen_of
 from diff.report.model import CandidateReport
+from diff.request_ids import RequestIds, ids_in
 from diff.route import Routes
 from diff.rule_path import Documents
 from diff.rules import Rule, RuleBook
@@ -48,7 +49,7 @@ _FACTS_A_SHARE_MIN = 50_000
 class CandidateShare:
     """What is being learned of one candidate."""
 
-    __slots__ = ("cascades", "evidence", "limits", "name", "not_comparable", "rules", "span", "times")
+    __slots__ = ("cascades", "evidence", "ids", "limits", "name", "not_comparable", "rules", "span", "times")
 
     def __init__(
         self, name: str, config: DiffConfig, rules: Sequence[Rule], today: datetime.date, facts_max: int
@@ -56,6 +57,7 @@ class CandidateShare:
         self.name = name
         self.evidence = Evidence(paths_max=config.paths_max, examples_max=config.examples_max, facts_max=facts_max)
         self.cascades = CascadeLedger()
+        self.ids = RequestIds()
         self.rules = RuleBook(rules, name, today)
         self.times: dict[str, RouteTimes] = {}
         self.span = Span()
@@ -80,6 +82,7 @@ class CandidateShare:
         """Forget what only further pairs would need."""
         self.evidence.settle()
         self.cascades.settle()
+        self.ids.settle()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -203,25 +206,9 @@ class _Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "_process",
-        "addresses",
-        "counts_for_timing",
-        "current",
-        "documents",
-        "exchange",
-        "facts",
-        "has_recorded",
-        "one_process",
-        "options",
-        "performance",
-        "reference",
-        "route",
-        "session",
-        "unwitnessed",
-        "weight",
-        "witness_followers",
-        "witness_seen",
-        "witness_swallowed",
+        "_process", "addresses", "counts_for_timing", "current", "documents", "exchange", "facts", "has_recorded",
+        "ids", "one_process", "options", "performance", "reference", "route", "session", "unwitnessed", "weight",
+        "witness_followers", "witness_seen", "witness_swallowed",
     )  # fmt: skip
 
     def __init__(
@@ -250,6 +237,8 @@ class _Pair:
         self.witness_seen: list[Seen] | None = None
         self.witness_swallowed = False
         self.witness_followers: tuple[Difference, ...] = ()
+        answers = [one.response for one in (current, witness) if one is not None and one.response is not None]
+        self.ids = [ids_in(one.headers) for one in answers] if len(answers) == 2 else [{}, {}]
         self.documents = Documents(current.response, None if witness is None else witness.response)
         if witness is not None and current.response is not None:
             comparison = self.compare(witness, options)
@@ -339,10 +328,14 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
     mine, theirs = shared_followers(followers, pair.witness_followers)
     differences += mine
     seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
+    given, given_by_witness = _ids_given(candidate, pair, outcome) if not swallowed else ((), ())
+    seen += given
     seen, explained = candidate.rules.sift(pair.route, seen, Documents(pair.current.response, outcome.response))
     witness, unwitnessed = pair.witness_of(seen)
     if witness is not None and theirs:
         witness = witness + [seen_of(difference, pair.current.end_ns) for difference in theirs]
+    if witness is not None and given_by_witness:
+        witness = [*witness, *given_by_witness]
     if witness:
         witness = candidate.rules.without(pair.route, witness, pair.documents)
     only = frozenset(("status", "outcome")) if swallowed or pair.witness_swallowed else None
@@ -361,6 +354,14 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
     )
     candidate.cascades.note(pair.exchange.id, outcome, apart)
     watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained, options=options))
+
+
+def _ids_given(candidate: CandidateShare, pair: _Pair, outcome: Outcome) -> tuple[Sequence[Seen], Sequence[Seen]]:
+    """What the ids of requests show, which are another in every answer; nothing where there is no witness."""
+    mine, third = pair.ids
+    if not mine or not third or outcome.response is None:
+        return (), ()
+    return candidate.ids.compare(pair.route, mine, ids_in(outcome.response.headers), third, pair.current.end_ns)
 
 
 def _compared(

@@ -86,6 +86,11 @@ def _judgement(
             yield f"      not claimed: {visible(why[key], 300)}"
         elif key not in judged:
             yield "      not judged: explained by a rule, or it follows from a greater difference of this pair"
+    compared = {GroupKey(fate.route, seen_of(difference, mine.end_ns).path) for difference in comparison.differences}
+    for shown in sorted(shown for shown in fate.shown if shown.key not in compared and shown.change is not None):
+        if shown.change is not None and (found := candidate.places.get(shown)) in by_id:
+            change = f"{shown.change.from_class} -> {shown.change.to_class}"
+            yield f"  {visible(shown.key.path)}: {visible(change)}, told from several answers: finding {found}"
     if len(comparison.differences) > _DIFFERENCES_MAX:
         yield f"  and {len(comparison.differences) - _DIFFERENCES_MAX} more differences"
     for path in sorted(fate.options.unordered):

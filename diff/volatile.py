@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FRAMING_HEADERS", "VOLATILE_HEADERS", "VOLATILE_PREFIXES", "is_volatile"]
+__all__ = [
+    "FRAMING_HEADERS",
+    "VOLATILE_HEADERS",
+    "VOLATILE_PREFIXES",
+    "is_request_id",
+    "is_volatile",
+]
 
 FRAMING_HEADERS: Final[frozenset[str]] = frozenset(
     {
@@ -25,37 +31,41 @@ FRAMING_HEADERS: Final[frozenset[str]] = frozenset(
         "content-length",
     }
 )
-"""Not compared at all, neither presence nor value."""
+"""Not compared, neither presence nor value; of Connection only whether the connection ends with the answer."""
 
-VOLATILE_HEADERS: Final[frozenset[str]] = frozenset(
+_REQUEST_IDS: Final[frozenset[str]] = frozenset(
     {
-        "age",
-        "date",
+        "cf-ray",
         "request-id",
-        "traceparent",
-        "tracestate",
+        "x-amz-cf-id",
         "x-amz-id-2",
         "x-amz-request-id",
         "x-amzn-requestid",
         "x-amzn-trace-id",
-        "x-amz-cf-id",
-        "x-cloud-trace-context",
         "x-correlation-id",
-        "x-datadog-trace-id",
-        "x-envoy-upstream-service-time",
         "x-github-request-id",
         "x-ms-request-id",
-        "x-process-time",
         "x-request-id",
-        "x-request-start",
-        "x-response-time",
-        "x-runtime",
-        "x-timer",
         "x-trace-id",
-        "cf-ray",
-        "server-timing",
     }
 )
+"""Ids that a service makes for each request or hands back: volatile; `diff/request_ids.py` looks whether they are."""
+
+VOLATILE_HEADERS: Final[frozenset[str]] = _REQUEST_IDS | {
+    "age",
+    "date",
+    "server-timing",
+    "traceparent",
+    "tracestate",
+    "x-cloud-trace-context",
+    "x-datadog-trace-id",
+    "x-envoy-upstream-service-time",
+    "x-process-time",
+    "x-request-start",
+    "x-response-time",
+    "x-runtime",
+    "x-timer",
+}
 """Another value every time: presence, and being empty or not, are compared; the value is not. Of Server-Timing the
 names of the metrics are compared as well."""
 
@@ -65,3 +75,8 @@ VOLATILE_PREFIXES: Final[tuple[str, ...]] = ("x-b3-",)
 def is_volatile(name: str) -> bool:
     """True for the lower-case name of a header whose value is another one every time."""
     return name in VOLATILE_HEADERS or name.startswith(VOLATILE_PREFIXES)
+
+
+def is_request_id(name: str) -> bool:
+    """True for the lower-case name of a header with an id that is one request's own."""
+    return name in _REQUEST_IDS

@@ -228,3 +228,17 @@ def test_no_outcome_raises(left: bytes, right: bytes, coding: str) -> None:
     headers: Headers = (("Content-Encoding", coding), ("Content-Type", "application/json"))
     there = compare_outcomes(answered(left, headers), answered(right, headers))
     assert there.verdict == compare_outcomes(answered(right, headers), answered(left, headers)).verdict
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ((("Connection", "keep-alive"), ("Keep-Alive", "timeout=5")), True),
+        ((("connection", "Upgrade, Close"),), False),
+        ((("Connection", "close"),), False),
+    ],
+)
+def test_of_the_connection_it_counts_whether_it_is_closed_after_the_answer(headers: Headers, kept: bool) -> None:
+    differences = compare_outcomes(answered(b"x", JSON), answered(b"x", (*headers, *JSON))).differences
+    expected = () if kept else (Difference("header", ("connection",), "value", "keep-alive", "close"),)
+    assert differences == expected

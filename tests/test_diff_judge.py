@@ -8,7 +8,7 @@ import pytest
 from diff.report.json import as_json
 from diff.report.model import Report
 from replay.outcome import Binding, Failure, Performance
-from tests.support.defects import DEFECTS, Planted, on, put, status
+from tests.support.defects import DEFECTS, Planted, header, on, put, status
 from tests.support.judging import judged
 from tests.support.service import Answer, Call, run
 
@@ -251,3 +251,18 @@ def test_a_value_that_differs_in_all_of_very_few_pairs_is_never_promoted(request
     report = judged(run(3, requests=requests, rare=0, defect=defect, reference=False), reference=False)
     assert (report.verdict, told(report)) == ("inconclusive", [])
     assert any("too few to be sure" in reason for reason in report.reasons)
+
+
+def test_a_request_id_that_is_the_same_in_every_answer_is_one_finding() -> None:
+    report = judged(
+        run(1, requests=400, defect=header("/search", "X-Request-Id", "0e8400e2-9b41-4d16-a716-446655440000"))
+    )
+    (finding,) = report.candidates["candidate"].findings
+    assert (finding.path, finding.kind) == ("header:x-request-id", "value")
+    assert (finding.from_class, finding.to_class) == ("uuid, varying", "uuid, repeating")
+
+
+def test_a_connection_that_ends_with_every_answer_is_one_finding() -> None:
+    report = judged(run(1, requests=400, defect=header("*", "Connection", "close")))
+    (finding,) = report.candidates["candidate"].findings
+    assert (finding.path, finding.kind, finding.count) == ("header:connection", "value", 400)
