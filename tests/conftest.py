@@ -59,8 +59,9 @@ class FailuresAtOnce:
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Leave the exit status where .ci/run finds it: 1 is the only one for a whole run with failed tests."""
-        if self.config.cache is not None:
-            self.config.cache.set("run/exitstatus", int(exitstatus))
+        cache = getattr(self.config, "cache", None)
+        if cache is not None:
+            cache.set("run/exitstatus", int(exitstatus))
 
 
 @pytest.hookimpl(trylast=True)
