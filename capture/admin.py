@@ -259,6 +259,7 @@ def _labelled(state: dict[str, Any]) -> Iterator[str]:
     for name, key, label, text in (
         ("understudy_capture_errors_total", "capture_errors", "reason", "Errors inside capture; the traffic went on."),
         ("understudy_capture_stops_total", "guard_stops", "reason", "How often a budget stopped capture."),
+        ("understudy_log_lost_total", "log_lost", "reason", "Records that the log had taken, and then could not keep."),
         ("understudy_log_errors_total", "log_errors", "error", "Writes that the disk refused."),
     ):
         yield from _head(name, "counter", text)

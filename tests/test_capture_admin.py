@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
 import urllib.error
@@ -16,32 +15,10 @@ import pytest
 from capture.admin import render_metrics
 from capture.sources.relay.status import BOUNDS_NS, LatencyHistogram, merge
 from tests.support import nginx
+from tests.support.metrics import parse
 from tests.support.relay import RelayProcess, relay_process
 
 KEY = {"UNDERSTUDY_CAPTURE_REDACTION_KEY": "00112233445566778899aabbccddeeff"}
-
-_SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (-?[0-9.e+-]+|\+Inf|NaN)')
-
-
-def parse(text: str) -> dict[str, float]:
-    """Samples of a Prometheus text by name and labels; AssertionError for a line that is not of the format."""
-    samples: dict[str, float] = {}
-    typed: set[str] = set()
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            _, _, name, kind = line.split(" ")
-            assert kind in ("counter", "gauge", "histogram")
-            assert name not in typed, f"{name} is typed twice"
-            typed.add(name)
-        elif not line.startswith("# HELP "):
-            match = _SAMPLE.fullmatch(line)
-            assert match is not None, line
-            base = re.sub(r"_(bucket|sum|count)$", "", match[1])
-            assert match[1] in typed or base in typed, f"{match[1]} has no TYPE"
-            key = match[1] + (f"{{{match[2]}}}" if match[2] else "")
-            assert key not in samples, f"{key} twice"
-            samples[key] = float(match[3])
-    return samples
 
 
 def state(**values: Any) -> dict[str, Any]:
@@ -77,6 +54,12 @@ def test_a_histogram_is_cumulative_and_in_seconds() -> None:
     assert samples['understudy_added_latency_seconds_bucket{le="+Inf"}'] == 5
     assert samples["understudy_added_latency_seconds_count"] == 5
     assert samples["understudy_added_latency_seconds_sum"] == pytest.approx(9.030015)
+
+
+def test_what_the_log_had_taken_and_lost_stands_beside_the_fates_and_takes_nothing_from_them() -> None:
+    samples = parse(render_metrics(state(log_lost={"worker_died": 2})))
+    assert samples['understudy_log_lost_total{reason="worker_died"}'] == 2
+    assert samples['understudy_exchanges_total{fate="kept"}'] == 5
 
 
 def test_a_label_value_is_escaped() -> None:

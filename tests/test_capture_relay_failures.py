@@ -20,8 +20,9 @@ import pytest
 
 from capture.log.reader import open_log
 from tests.support import nginx
+from tests.support.metrics import parse
 from tests.support.relay import ROOT, RelayProcess, relay_process
-from tests.test_capture_admin import KEY, admin_of, get, parse
+from tests.test_capture_admin import KEY, admin_of, get
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 

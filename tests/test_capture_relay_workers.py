@@ -13,8 +13,9 @@ import pytest
 
 from capture.log.reader import open_log
 from tests.support import nginx
+from tests.support.metrics import counters, parse
 from tests.support.relay import RelayProcess, relay_process
-from tests.test_capture_admin import KEY, admin_of, get, parse
+from tests.test_capture_admin import KEY, admin_of, get
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
@@ -104,3 +105,33 @@ def test_workers_end_where_their_parent_was_killed(tmp_path: Path) -> None:
                 os.close(descriptor)
     with open_log(tmp_path / "log") as log:
         assert len(list(log.exchanges())) == 5
+
+
+def test_no_counter_falls_while_workers_serve_and_one_is_killed(tmp_path: Path) -> None:
+    """A counter that falls is a restart to Prometheus, which then takes its whole value for news."""
+    with (
+        nginx.serve(site(tmp_path)) as port,
+        relay_process(
+            f"127.0.0.1:{port}", tmp_path / "log", *ARGUMENTS, environ={**KEY, "UNDERSTUDY_LOG_FLUSH_MS": "600000"}
+        ) as relay,
+    ):
+        admin = admin_of(relay)
+        ask(relay, 40)
+        metrics_until(admin, 'understudy_exchanges_total{fate="kept"}', 40)
+        before = counters(get(f"{admin}/metrics")[1])
+        assert before["understudy_log_records_total"] == 0, "nothing of this is on the disk yet"
+        os.kill(children(relay)[0], signal.SIGKILL)
+        end = time.monotonic() + 30
+        lost = 0.0
+        while not lost:
+            assert time.monotonic() < end
+            after = counters(get(f"{admin}/metrics")[1])
+            assert [name for name, value in before.items() if after.get(name, -1) < value] == []
+            lost = after.get('understudy_log_lost_total{reason="worker_died"}', 0)
+            before = after
+        ask(relay, 20)
+        counts = relay.stop()
+    assert counts.kept == 60 - lost
+    assert counts.shed["worker_died"] == lost
+    with open_log(tmp_path / "log") as log:
+        assert len(list(log.exchanges())) == counts.kept

@@ -161,6 +161,7 @@ class RecordWriter(Generic[T]):
         self.segments_sealed: list[Path] = []
         self.sealed_as_written: list[Path] = []
         self.bytes_written = 0
+        self.records_written = 0
         try:
             remove_leftovers(directory)
             self._open()
@@ -290,6 +291,7 @@ class RecordWriter(Generic[T]):
             )
         )  # fmt: skip
         self.bytes_written += len(data)
+        self.records_written += head.records
 
     def _spend(self, size: int) -> None:
         self._budget.used += size

@@ -42,7 +42,8 @@ _GONE = (errno.ENOENT, errno.ESTALE, errno.EBADF)
 
 @dataclass(frozen=True, slots=True)
 class LogStats:
-    """A snapshot. queued_bytes: about; errors: failed writes by errno name; failing: the reason, None while well."""
+    """A snapshot. queued_bytes: about; written: records of blocks that are in a file; lost: as LogWriter's; errors:
+    failed writes by errno name; failing: the reason, None while well."""
 
     queued: int
     queued_bytes: int
@@ -51,6 +52,7 @@ class LogStats:
     refused: int
     segments: int
     pruned: int
+    lost: dict[str, int]
     errors: dict[str, int]
     failing: str | None
 
@@ -103,7 +105,6 @@ class LogWriter:
         self._queued_bytes = 0
         self._taken_bytes = 0
         self._refused = 0
-        self._written = 0
         self._failing: str | None = None
         self._errors: Counter[str] = Counter()
         self._closing = False
@@ -183,11 +184,12 @@ class LogWriter:
         return LogStats(
             queued=len(self._queue) + self._records.pending,
             queued_bytes=max(0, self._queued_bytes - self._taken_bytes),
-            written=self._written,
+            written=self._records.records_written,
             written_bytes=self._records.bytes_written,
             refused=self._refused,
             segments=len(self._records.segments_sealed),
             pruned=self._records.pruned,
+            lost=dict(self.lost),
             errors=dict(self._errors),
             failing=self._failing,
         )
@@ -288,16 +290,13 @@ class LogWriter:
             for _ in range(min(len(queue), _BATCH)):
                 exchange, size = queue.popleft()
                 self._taken_bytes += size
-                self._written += 1
                 try:
                     records.write(exchange, exchange.times.request_start)
                 except RecordTooLarge:
-                    self._written -= 1
                     self.lost["too_large"] += 1
                 except (TypeError, ValueError, OverflowError):
                     # A record that MessagePack cannot say (a lone surrogate, an integer over 64 bits) is the source's
                     # mistake: it costs that record, counted, and not the log.
-                    self._written -= 1
                     self.lost["unencodable"] += 1
             if time.monotonic() >= deadline:
                 return
@@ -332,7 +331,6 @@ class LogWriter:
 
     def _give_up(self) -> None:
         lost = self._records.abandon()
-        self._written -= lost
         if lost:
             self.lost[self._failing or "log_error"] += lost
 

@@ -223,7 +223,7 @@ class Worker:
         """Plain values for the metrics and for the sum over several processes; see `admin.render_metrics`."""
         counters, log = self.relay.counters, self._writer.stats()
         return {
-            "counts": settled(self._pipeline.counts, self._writer).as_dict(),
+            "counts": self._pipeline.counts.as_dict(),
             "in_flight": self._pipeline.in_flight,
             **{name: getattr(counters, name) for name in counters.__slots__},
             "bypassed": self._capture.bypassed,
@@ -242,7 +242,8 @@ class Worker:
             "log_bytes": log.written_bytes,
             "log_segments": log.segments,
             "log_pruned": log.pruned,
-            "log_errors": dict(log.errors),
+            "log_lost": log.lost,
+            "log_errors": log.errors,
             "log_failing": int(log.failing is not None),
             "rss_bytes": rss_bytes(),
             "workers": 1,

@@ -21,6 +21,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ _LINE_BYTES_MAX = 1 << 20
 _START_S = 60.0
 _SEAL_S = 30.0
 _LENGTH = struct.Struct("!I")
+_OF_THE_LIVING = ("active", "in_flight", "queue_records", "queue_bytes", "rss_bytes", "workers", "guard_off")
 _CODE = "from capture.sources.relay.workers import worker_main; worker_main()"
 
 
@@ -220,17 +222,14 @@ class Fleet:
         except TimeoutError:
             process.kill()
         state, member.state = member.state, None
-        counts = member.final
-        member.final = None
-        if counts is None and state is not None:
-            counts = _as_died(state)
-        if counts is not None:
-            self._counts.merge(counts)
+        final, member.final = member.final, None
         if state is not None:
-            gone = dict.fromkeys(("active", "in_flight", "queue_records", "queue_bytes", "rss_bytes", "workers"), 0)
-            assert counts is not None
-            self._buried.append({**state, **gone, "counts": counts.as_dict(), "guard_off": 0, "guard_reasons": {}})
+            state = _at_death(state) if final is None else _at_end(state, final)
+            self._buried.append({**state, **dict.fromkeys(_OF_THE_LIVING, 0), "guard_reasons": {}})
             self._buried[:] = [merge(self._buried)]
+            final = final or _settled(state)
+        if final is not None:
+            self._counts.merge(final)
         if not self._stopping and member.error is None:
             say("a worker died and is started again", logging.ERROR, worker=member.number, status=process.returncode)
 
@@ -269,14 +268,32 @@ class Fleet:
             member.error = kinds.get(message["kind"], RunFailed)(message["error"])
 
 
-def _as_died(state: dict[str, Any]) -> Conservation:
-    """The last known counts of a worker that left no final ones; what waited or was under way is lost."""
-    counts = Conservation.from_dict(state["counts"])
+def _at_death(state: dict[str, Any]) -> dict[str, Any]:
+    """The last known state of a worker that left no final counts; what waited or was under way is lost."""
+    counts, lost = Conservation.from_dict(state["counts"]), Counter(state["log_lost"])
+    if state["in_flight"]:
+        counts.shed["worker_died"] += state["in_flight"]
     waiting = min(state["queue_records"], counts.kept)
-    counts.kept -= waiting
-    lost = state["in_flight"] + waiting
-    if lost:
-        counts.shed["worker_died"] += lost
+    if waiting:
+        lost["worker_died"] += waiting
+    return {**state, "counts": counts.as_dict(), "log_lost": dict(lost)}
+
+
+def _at_end(state: dict[str, Any], final: Conservation) -> dict[str, Any]:
+    """The last state with the final counts, from which the log's losses have been taken: here they stand beside."""
+    counts = Conservation.from_dict(final.as_dict())
+    for reason, n in state["log_lost"].items():
+        counts.kept += n
+        counts.shed[reason] -= n
+    return {**state, "counts": counts.as_dict()}
+
+
+def _settled(state: dict[str, Any]) -> Conservation:
+    """The counts of a state; what the log accepted and lost is shed."""
+    counts = Conservation.from_dict(state["counts"])
+    for reason, n in state["log_lost"].items():
+        counts.kept -= n
+        counts.shed[reason] += n
     return counts
 
 
