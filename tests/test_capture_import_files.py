@@ -384,6 +384,31 @@ def test_an_access_log_gives_its_gets_and_heads_and_says_why_not_the_others(tmp_
 
 
 @pytest.mark.parametrize(
+    ("front", "client", "host"),
+    [
+        ("203.0.113.9 - -", "203.0.113.9", ()),
+        ("2001:db8::1 - frank", "2001:db8::1", ()),
+        ("203.0.113.9 - John van Doe", "203.0.113.9", ()),
+        ('203.0.113.9 - ""', "203.0.113.9", ()),
+        ("shop.example:8080 203.0.113.9 - -", "203.0.113.9", (("Host", "shop.example"),)),
+        ("shop.example 203.0.113.9 - John Doe", "203.0.113.9", (("Host", "shop.example"),)),
+        ("203.0.113.9, 10.0.0.1,10.0.0.2 - -", "203.0.113.9", ()),
+        ("- - -", "-", ()),
+    ],
+)
+def test_the_client_of_an_access_log_is_found_beside_names_with_spaces_hosts_and_proxies(
+    tmp_path: Path, front: str, client: str, host: tuple[tuple[str, str], ...]
+) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(f'{front} [10/Oct/2026:13:55:36 -0700] "GET /a HTTP/2.0" 200 5 "-" "-"\n')
+    assert recognise(path) == "access"
+    (found,) = access.read(path)
+    assert isinstance(found, Found)
+    assert (found.client, found.exchange.request.headers) == (client, host)
+    assert found.exchange.request.version == "HTTP/2"
+
+
+@pytest.mark.parametrize(
     "content", [b"", b"hello", b"{}", b"[1]", b"\x00" * 100, b'{"a": {"log": 1}}', b"<html>", b"1:x"]
 )
 def test_what_is_none_of_these_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:

@@ -1,6 +1,9 @@
 """Access logs of nginx and Apache in the common and combined formats: GET and HEAD only, as bodies are not in them.
 
 203.0.113.9 - - [10/Oct/2026:13:55:36 -0700] "GET /a?b HTTP/1.1" 200 2326 "https://shop.example/" "Mozilla/5.0"
+
+In front of it may stand the server's name (vhost_combined), and behind the client the proxies that it came through
+(X-Forwarded-For as the first field). The user's name may hold spaces.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ from pathlib import Path
 
 from capture.exchange import Exchange, Request, Response, Times
 from capture.log.importers.found import Found, Skipped, lines_of
+from capture.log.importers.wire import version_of
 
 __all__ = ["read", "recognise"]
 
 _LINE = re.compile(
-    rb"(?:(?P<host>\S+?)(?::\d+)? )?(?P<client>\S+) \S+ (?P<user>\S+) \[(?P<time>[^\]]{20,40})\] "
+    rb"(?:(?P<host>[^\s,]+?)(?::\d+)? (?!- ))?(?P<client>[^\s,]+)(?:, ?[^\s,]+)* \S+ (?P<user>\S.*?) "
+    rb"\[(?P<time>[^\]]{20,40})\] "
     rb'"(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<bytes>\d+|-)'
     rb'(?: "(?P<referer>(?:[^"\\]|\\.)*)" "(?P<agent>(?:[^"\\]|\\.)*)")?(?: .*)?'
 )
@@ -91,8 +96,9 @@ def _exchange(found: re.Match[bytes], request: re.Match[bytes], at_ns: int) -> E
         value = _unescaped(found[group] or b"-")
         if value not in (b"-", b""):
             headers.append((name, value.decode("latin-1")))
-    sent = Request(request[1].decode("ascii"), request[2].decode("latin-1"), request[3].decode("ascii"), tuple(headers))
+    version = version_of(request[3].decode("ascii"))
+    sent = Request(request[1].decode("ascii"), request[2].decode("latin-1"), version, tuple(headers))
     size = int(found["bytes"]) if found["bytes"] != b"-" else 0
-    response = Response(int(found["status"]), "", request[3].decode("ascii"), (), None, size)
+    response = Response(int(found["status"]), "", version, (), None, size)
     notes = ("access log: headers and bodies are not in it",)
     return Exchange("", "", "access", 1.0, sent, response, Times(at_ns), None, (), -1, host, "http", notes)
