@@ -74,14 +74,22 @@ def test_what_no_network_saw_is_skipped_with_its_reason(tmp_path: Path) -> None:
         entry("blob:https://shop.example/1"),
         entry("chrome-extension://abc/x.js"),
         entry(_fromCache="memory"),
+        entry(response___transferSize=0, response__bodySize=-166),
+        entry(_wasFulfilled=True),
+        entry(_wasAborted=True, response__status=-1),
+        entry(response___transferSize=0, response__status=101),
+        entry(response___transferSize=0, response__status=0),
         entry(),
     )
-    assert len(taken) == 1
+    assert len(taken) == 3
     assert [(item.place, item.code) for item in skipped] == [
         ("entry 0", "data_url"),
         ("entry 1", "blob_url"),
         ("entry 2", "chrome_extension_url"),
         ("entry 3", "cache_hit"),
+        ("entry 4", "cache_hit"),
+        ("entry 5", "mocked"),
+        ("entry 6", "aborted"),
     ]
 
 
@@ -184,6 +192,63 @@ def test_request_bodies_of_a_har(tmp_path: Path, data: Any, headers: Any, body: 
     made = entry(request__postData=data, request__headers=headers, request__method="POST")
     ((found,), _) = read_har(tmp_path, made)
     assert found.request.body == body
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        ({"request__headers": [{"name": "Content-Length", "value": "288"}]}, 288),
+        ({"request__bodySize": 6, "request__postData": {"mimeType": "application/octet-stream", "text": ""}}, 6),
+        ({"request__bodySize": -1, "request__headers": [{"name": "Content-Type", "value": "multipart/form-data"}]}, 0),
+        ({"request__headers": [{"name": "Transfer-Encoding", "value": "chunked"}]}, 0),
+    ],
+)
+def test_a_request_body_that_was_sent_and_not_exported_is_unknown_not_empty(
+    tmp_path: Path, changes: dict[str, Any], size: int
+) -> None:
+    ((found,), _) = read_har(tmp_path, entry(request__method="POST", **changes))
+    assert (found.request.body, found.request.body_bytes) == (None, size)
+    assert found.notes == ("har: the request body was not exported",)
+
+
+def test_a_body_of_no_text_that_was_exported_as_latin_1_gets_its_bytes_back(tmp_path: Path) -> None:
+    """As browsers and mitmproxy write bytes that are no UTF-8."""
+    raw = bytes(range(256))
+    text = raw.decode("latin-1")
+    for kind, size, exported in (
+        ("application/octet-stream", 256, raw),
+        ("application/octet-stream", -1, raw),
+        ("application/octet-stream", 384, text.encode()),
+        ("application/json", 256, text.encode()),
+    ):
+        ((found,), _) = read_har(
+            tmp_path,
+            entry(
+                request__method="POST",
+                request__postData={"mimeType": kind, "text": text},
+                request__bodySize=size,
+                response__content={"mimeType": kind, "text": text, "size": size},
+            ),
+        )
+        assert found.response is not None
+        assert (found.request.body, found.response.body) == (exported, exported), (kind, size)
+    ((found,), _) = read_har(
+        tmp_path,
+        entry(
+            response__headers=[{"name": "Content-Length", "value": "4"}],
+            response__content={"mimeType": "text/plain", "text": "caf\u00e9"},
+        ),
+    )
+    assert found.response is not None
+    assert found.response.body == b"caf\xe9"
+
+
+def test_an_answer_that_a_browser_says_broke_off_is_incomplete(tmp_path: Path) -> None:
+    for name in ("response___failureText", "response___error"):
+        ((found,), _) = read_har(tmp_path, entry(**{name: "net::ERR_CONTENT_LENGTH_MISMATCH"}))
+        assert found.response is not None
+        assert (found.response.status, found.incomplete_reason) == (200, "response_cut")
+        assert found.notes == ("har: net::ERR_CONTENT_LENGTH_MISMATCH",)
 
 
 def test_a_har_with_lone_surrogates_and_bytes_that_are_no_utf_8_is_read(tmp_path: Path) -> None:

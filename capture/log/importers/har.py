@@ -22,7 +22,7 @@ from capture.clock import parse_rfc3339
 from capture.errors import BadInput
 from capture.exchange import Exchange, Headers, Request, Response, Times, header
 from capture.log.importers.found import Found, Skipped, as_utf8, whole
-from capture.log.importers.wire import address_of, encoded, version_of, wire_text, with_host, without
+from capture.log.importers.wire import address_of, bytes_of, version_of, wire_text, with_host, without
 
 __all__ = ["exchange_of_entry", "read", "recognise"]
 
@@ -121,8 +121,8 @@ def exchange_of_entry(entry: Any) -> Exchange:
     scheme = url.partition(":")[0].lower()
     if scheme in ("data", "blob", "about", "file", "chrome", "chrome-extension", "moz-extension", "javascript"):
         raise _NotNetwork(f"{scheme.replace('-', '_')}_url", f"{url[:40]!r} was not fetched over the network")
-    if entry.get("_fromCache") or answer.get("_fromCache"):
-        raise _NotNetwork("cache_hit", f"{url[:80]!r} came from the browser's cache")
+    status = answer.get("status")
+    _was_on_the_network(entry, answer, status, url)
     address = address_of(url)
     notes: list[str] = []
     start_ns = _started(entry)
@@ -137,10 +137,14 @@ def exchange_of_entry(entry: Any) -> Exchange:
         body,
         body_bytes,
     )
-    status = answer.get("status")
     response = None
+    reason = None
     if isinstance(status, int | float) and not isinstance(status, bool) and 100 <= int(status) <= 999:
         response = _response(int(status), answer, notes)
+        failure = answer.get("_failureText") or answer.get("_error")
+        if failure:
+            reason = "response_cut"
+            notes.append(f"har: {str(failure)[:100]}")
     connection = str(entry.get("connection") or "")
     return Exchange(
         "",
@@ -150,13 +154,24 @@ def exchange_of_entry(entry: Any) -> Exchange:
         request,
         response,
         _times(entry, start_ns, response is not None),
-        None if response is not None else "no_response",
+        reason if response is not None else "no_response",
         (),
         int(connection) if connection.isdecimal() and len(connection) < 16 else -1,
         address.server,
         address.scheme,
         tuple(notes),
     )
+
+
+def _was_on_the_network(entry: Any, answer: Any, status: Any, url: str) -> None:
+    """Raises _NotNetwork. Not a byte was transferred of an answer from a cache, whether its entry says so or not."""
+    if entry.get("_wasFulfilled"):
+        raise _NotNetwork("mocked", f"{url[:80]!r} was answered by the test that recorded it")
+    if entry.get("_wasAborted"):
+        raise _NotNetwork("aborted", f"{url[:80]!r} was stopped before it was sent")
+    untransferred = answer.get("_transferSize") == 0 and isinstance(status, int | float) and status >= 200
+    if entry.get("_fromCache") or answer.get("_fromCache") or untransferred:
+        raise _NotNetwork("cache_hit", f"{url[:80]!r} came from the browser's cache")
 
 
 def _method(value: Any) -> str:
@@ -189,45 +204,45 @@ def _headers(listed: Any) -> tuple[Headers, str]:
 
 
 def _sent_body(sent: Any, headers: Headers, notes: list[str]) -> tuple[bytes | None, int]:
+    """(body, length); None for a body that was sent and is not in the export."""
     data = sent.get("postData")
-    declared = sent.get("bodySize")
-    size = int(declared) if isinstance(declared, int | float) and declared > 0 else 0
-    if not isinstance(data, dict):
-        return (b"", 0) if size == 0 else (None, size)
-    text, kind = data.get("text"), data.get("mimeType")
+    data = data if isinstance(data, dict) else {}
+    text, kind, params = data.get("text"), data.get("mimeType"), data.get("params")
     content_type = header(headers, "content-type") or (kind if isinstance(kind, str) else None)
+    length = _declared(headers)
+    exported = _size(sent.get("bodySize"))
     if isinstance(text, str) and text:
         if data.get("encoding") == "base64" or data.get("_encoding") == "base64":
             body = _unbase64(text)
         else:
-            body = encoded(text, content_type)
-            length = header(headers, "content-length")
-            if length is not None and length.isdecimal() and int(length) != len(body):
-                body = _as_declared(text, int(length), body, notes)
+            body = bytes_of(text, content_type, length, exported)
+            if length is not None and length != len(body):
+                notes.append(f"har: the request body has {len(body)} bytes in the export, {length} were declared")
         return body, len(body)
-    params = data.get("params")
     if isinstance(params, list) and params:
         if "multipart" in (content_type or ""):
             notes.append("har: the multipart body was exported as its fields only")
-            return None, size
+            return None, length or exported or 0
         body = "&".join(
             f"{quote_plus(str(item.get('name') or ''))}={quote_plus(str(item.get('value') or ''))}" for item in params
         ).encode()
         notes.append("har: the form body was put together from its fields")
         return body, len(body)
+    chunked = header(headers, "transfer-encoding") is not None
+    if length or exported or chunked or (exported is None and "multipart" in (content_type or "")):
+        notes.append("har: the request body was not exported")
+        return None, length or exported or 0
     return b"", 0
 
 
-def _as_declared(text: str, length: int, body: bytes, notes: list[str]) -> bytes:
-    """Browsers decode a body that is no text as Latin-1; the length that was sent tells."""
-    try:
-        raw = text.encode("latin-1")
-    except UnicodeEncodeError:
-        raw = b""
-    if len(raw) == length:
-        return raw
-    notes.append(f"har: the request body has {len(body)} bytes in the export, {length} were declared")
-    return body
+def _declared(headers: Headers) -> int | None:
+    length = header(headers, "content-length")
+    return int(length) if length is not None and length.isdecimal() and len(length) < 16 else None
+
+
+def _size(value: Any) -> int | None:
+    """A size as HAR writes it; None where it says that it is not known."""
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e15 else None
 
 
 def _unbase64(text: str) -> bytes:
@@ -243,10 +258,14 @@ def _response(status: int, answer: Any, notes: list[str]) -> Response:
     content = content if isinstance(content, dict) else {}
     kind = header(headers, "content-type") or content.get("mimeType")
     text = content.get("text")
+    coding = header(headers, "content-encoding")
     body: bytes | None = None
     if isinstance(text, str):
-        body = _unbase64(text) if content.get("encoding") == "base64" else encoded(text, str(kind or ""))
-    coding = header(headers, "content-encoding")
+        if content.get("encoding") == "base64":
+            body = _unbase64(text)
+        else:
+            length = _declared(headers) if coding is None else None
+            body = bytes_of(text, str(kind or ""), length, _size(content.get("size")))
     if body is not None and coding is not None:
         headers = without(headers, "content-encoding", "content-length")
         notes.append(f"har: the body is as after content decoding; Content-Encoding: {coding[:40]} was taken out")

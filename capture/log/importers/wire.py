@@ -7,13 +7,24 @@ from urllib.parse import quote, urlsplit
 
 from capture.exchange import Headers, header
 
-__all__ = ["Address", "address_of", "charset_of", "encoded", "version_of", "wire_text", "with_host", "without"]
+__all__ = [
+    "Address",
+    "address_of",
+    "bytes_of",
+    "charset_of",
+    "encoded",
+    "version_of",
+    "wire_text",
+    "with_host",
+    "without",
+]
 
 _VERSIONS = {
     "h2": "HTTP/2", "http/2": "HTTP/2", "http/2.0": "HTTP/2", "h3": "HTTP/3", "http/3": "HTTP/3", "http/3.0": "HTTP/3",
     "http/1.0": "HTTP/1.0", "http/1.1": "HTTP/1.1", "h2c": "HTTP/2", "h3-29": "HTTP/3", "quic": "HTTP/3",
 }  # fmt: skip
 _CHARSET = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_TEXT = re.compile(r"^text/|json|xml|script|form|multipart|graphql|yaml|csv", re.IGNORECASE)
 _URL_SAFE = "!#$%&'()*+,-./:;=?@[]_~\"<>\\^`{|}"
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -78,6 +89,30 @@ def encoded(text: str, content_type: str | None) -> bytes:
         except (LookupError, UnicodeEncodeError, ValueError):
             pass
     return text.encode("utf-8", "surrogatepass")
+
+
+def bytes_of(text: str, content_type: str | None, length: int | None, size: int | None) -> bytes:
+    """Text as `encoded` says, but as Latin-1 where bytes that are no text were exported so.
+
+    length: as declared on the wire, size: as the export says, None where they do not. Some tools count characters, so
+    a size decides only for types that are no text; without one, the bytes of these are taken as Latin-1.
+    """
+    body = encoded(text, content_type)
+    if length is not None:
+        taken = len(body) == length or len(text) != length
+    else:
+        taken = len(body) == size or not _no_text(content_type)
+    if taken or text.isascii():
+        return body
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return body
+
+
+def _no_text(content_type: str | None) -> bool:
+    kind = (content_type or "").partition(";")[0].strip()
+    return bool(kind) and _TEXT.search(kind) is None
 
 
 def without(headers: Headers, *names: str) -> Headers:
