@@ -8,6 +8,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable
+from html import unescape
 from urllib.parse import quote, quote_plus, unquote
 
 import brotli
@@ -756,3 +757,37 @@ def test_words_and_numbers_behind_reset_stay_readable() -> None:
 def test_a_header_with_json_that_holds_no_secret_stays() -> None:
     value = '{"page": 2, "of": [3, 4]}'
     assert through(asked("/", ("X-Page", value))).request.headers == (("X-Page", value),)
+
+
+_CURSOR = (
+    base64.urlsafe_b64encode(b'{"last":{"n":101},"offset":4,"nonce":"page-a60e556a"}').decode().replace("=", "%3D")
+)
+
+
+@pytest.mark.parametrize("token", [S, _CURSOR], ids=["a word", "base64 of JSON"])
+@pytest.mark.parametrize("name", ["token", "_token", "page_token", "signature"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        lambda address: answered(("Link", f'<{address}>; rel="next", </a?token=x>; rel="first"')),
+        lambda address: answered(("Next-Page", f"http://shop.example{address}")),
+        lambda address: answered(("Location", address)),
+        lambda address: answered(JSON, body={"next": f"http://shop.example{address}"}),
+        lambda address: answered(("Content-Type", "text/html"), body=f'<a href="{address}">on</a>'),
+    ],
+    ids=["Link", "a header of its own", "Location", "JSON", "HTML"],
+)
+def test_the_token_of_a_link_has_the_pseudonym_that_it_has_where_the_link_is_followed(
+    page: Callable[[str], Response], name: str, token: str
+) -> None:
+    address = f"/things?limit=3&{name}={token}"
+    followed = through(asked(address)).request.target
+    assert token not in followed
+    response = through(asked("/things"), page(address)).response
+    assert response is not None
+    texts = [unescape((response.body or b"").decode()), *(value for _, value in response.headers)]
+    assert any(followed in text for text in texts)
+    assert not any(token in text for text in texts)
+    if response.headers[0][0] == "Link":
+        assert response.headers[0][1].startswith(f'<{followed}>; rel="next", </a?token=')
+        assert response.headers[0][1].endswith('>; rel="first"')

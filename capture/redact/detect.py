@@ -149,7 +149,8 @@ def scan(text: str, names: Names, enabled: Callable[[str], bool]) -> list[Hit]:
     taken = bytearray()
     finders = [finder(text) for kind, finder in _FINDERS if enabled(kind)]
     if "=" in text and enabled("query"):
-        finders.append(_pairs(text, names))
+        # Before what is looked into or found in part: as in a request's target, the whole value has one pseudonym.
+        finders.insert(sum(enabled(kind) for kind in _WHOLE), _pairs(text, names))
     for finder in finders:
         for hit in finder:
             if not taken:
@@ -311,3 +312,5 @@ _FINDERS: tuple[tuple[str, Detector], ...] = (
     ("email", _emails),
     ("path_token", path_tokens),
 )
+_WHOLE = ("private_key", "jwt")
+"""The first of these, whose finds are replaced as a whole wherever they stand."""

@@ -25,6 +25,8 @@ HARMLESS_VALUE = re.compile(
 """A header value in which nothing can be a secret, unless its name says that it is one: short, hexadecimal digits
 without room for the number of a card, a UUID, an address."""
 _LONG_PROTOCOL = re.compile(r"(?=[^\s,]*\d)(?=[^\s,]*[A-Za-z])[^\s,]{12,}")
+_LINK_TARGET = re.compile(r"(?<=<)[^<>]*\?[^<>]*(?=>)")
+"""Of a Link header, which may have several (RFC 8288 section 3)."""
 _CODED = re.compile(r"[%+{]")
 _SHORT_PARTS = re.compile(
     r"(?:/[\w.-]{0,12})*(?:\?[\w.-]{0,12}(?:=[\w.-]{0,12})?(?:&[\w.-]{0,12}(?:=[\w.-]{0,12})?)*)?", re.ASCII
@@ -69,15 +71,22 @@ def redact_header(name: str, value: str, found: Found) -> str:
         return found.replace(value, place)
     if lower in PLAIN_HEADERS:
         return value
-    if lower in LOCATION_HEADERS and "?" in value:
-        address, mark, query = value.partition("?")
-        query, sign, fragment = query.partition("#")
-        value = address + mark + redact_form(query, found, "query", place) + sign + fragment
+    if lower == "link":
+        value = _LINK_TARGET.sub(lambda match: _address(match.group(), place, found), value)
+    elif lower in LOCATION_HEADERS and "?" in value:
+        value = _address(value, place, found)
     if value[0] in "{[" and '"' in value:
         return redact_json(value, found, place)
     if HARMLESS_VALUE.fullmatch(value) is None and _may_hold(value):
         return found.scrub(value, place)
     return value
+
+
+def _address(address: str, place: str, found: Found) -> str:
+    """An address whose query fields count by name; the rest of it as it is."""
+    before, mark, query = address.partition("?")
+    query, sign, fragment = query.partition("#")
+    return before + mark + redact_form(query, found, "query", place) + sign + fragment
 
 
 def _may_hold(value: str) -> bool:
