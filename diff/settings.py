@@ -22,6 +22,7 @@ class DiffConfig:
     bytes; differences listed for one pair.
     rules: a file beside the configuration with more [[ignore]], [[tolerate]] and [[expect]] tables.
     workers: processes that judge a large run together, 0 for one on each core; the report does not depend on it.
+    pairs_min: a run of which fewer pairs could be compared is inconclusive.
     unseen_max: a replay that leaves a larger chance of unseen behaviour than this is inconclusive; 1.0 never is.
     """
 
@@ -39,6 +40,7 @@ class DiffConfig:
     body_bytes_max: int = 16 << 20
     differences_max: int = 10_000
     rules: str | None = None
+    pairs_min: int = 1
     unseen_max: float = 1.0
     workers: int = 0
 
@@ -49,7 +51,7 @@ class DiffConfig:
         for name in ("slower_share", "slower_ms"):
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        for name in ("examples_max", "paths_max", "body_bytes_max", "differences_max"):
+        for name in ("examples_max", "paths_max", "pairs_min", "body_bytes_max", "differences_max"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.workers < 0:

@@ -20,8 +20,10 @@ from diff.values import is_volatile
 __all__ = ["EVERY_ROUTE", "Decided", "Doubt", "decide"]
 
 EVERY_ROUTE = "*"
+_MORE = "replay more of this route, or the same several times (--loop 8)"
 _SEVERE_STATUS = "45"
 _NOISY_WEIGHT = 100
+_ELEMENTS_MIN = 3
 _NUMBERS = frozenset({"int", "float", "text:int", "text:float"})
 _FACETS_OF_CHANCE = frozenset({"form", "spread", "step"})
 _FACETS = ("repeats", "renamed", "form", "shift", "spread", "step", "one way")
@@ -264,7 +266,7 @@ def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence) -> Doubt:
         f"{odd.candidate} of {route.pairs} pairs, never in the current build alone: too few to tell from chance; "
         f"a change in more than {excluded:.1%} of pairs is excluded"
     )
-    return Doubt(key, change.kind, tally.count, why, _grave(key, tally, change, route.pairs))
+    return Doubt(key, change.kind, tally.count, why, _grave(key, tally, change, evidence))
 
 
 def _noise(tally: PathTally, pairs: int) -> str:
@@ -291,22 +293,35 @@ def _without_witness(key: GroupKey, tally: PathTally, change: Change) -> Doubt:
     return Doubt(key, change.kind, tally.count, why, f"{key.route} {key.path}: {why}")
 
 
-def _grave(key: GroupKey, tally: PathTally, change: Change, pairs: int) -> str | None:
+def _grave(key: GroupKey, tally: PathTally, change: Change, evidence: Evidence) -> str | None:
     """Why so rare a difference still forbids to promote; None for what may be left aside."""
+    pairs = evidence.routes[key.route].pairs
     where = f"{key.route} {key.path}: {change.kind} {change.from_class} -> {change.to_class}"
     seen = f"in {tally.odd.candidate} of {pairs} pairs, on the candidate alone"
     if key.path == "status" and change.to_class[:1] in _SEVERE_STATUS:
-        return f"{where} {seen}; too rare to be sure: replay more of this route"
+        return f"{where} {seen}; too rare to be sure: {_MORE}"
+    if key.path.endswith("[*]") and tally.odd.candidate < min(_ELEMENTS_MIN, pairs):
+        # Who is in a list depends on what others wrote a moment ago, and of three builds one is always the first.
+        return None
     if change.kind in ("missing", "extra", "type") and not is_volatile(change.from_class):
-        return f"{where} {seen}; too rare to be sure: replay more of this route"
+        return f"{where} {seen}; too rare to be sure: {_MORE}"
     if change.kind == "value" and change.from_class != change.to_class and not key.path.startswith("header:"):
-        return f"{where} {seen}; too rare to be sure: replay more of this route"
-    # Of one or two pairs all that can be said is that they differ; in a body, and not by a value that is always new.
-    least = 1 if key.path.startswith("$") and not is_volatile(change.from_class) else 3
+        return f"{where} {seen}; too rare to be sure: {_MORE}"
+    # Of one or two pairs all that can be said is that they differ; not by a value that is always new, and in a header
+    # or a cookie only where it is not noisy on another route.
+    is_still = key.path.startswith("$") or not _is_noisy_elsewhere(key, evidence)
+    least = 1 if is_still and not is_volatile(change.from_class) and not change.from_class.startswith("etag") else 3
     if change.from_class in _NUMBERS:
         # Durations and loads are small numbers, on which two processes agree by chance now and then.
         least = max(least, 2)
     if change.kind == "value" and least <= tally.odd.candidate == pairs:
         told = f"in all {pairs} pairs" if pairs > 1 else "in the only pair"
-        return f"{where} {told}; too few to be sure: replay more of this route"
+        return f"{where} {told}; too few to be sure: {_MORE}"
     return None
+
+
+def _is_noisy_elsewhere(key: GroupKey, evidence: Evidence) -> bool:
+    """True where the current build differs from itself, or is the odd one, at the same path of some route."""
+    return any(
+        other.path == key.path and (tally.witnessed or tally.odd.current) for other, tally in evidence.paths.items()
+    )

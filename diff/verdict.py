@@ -11,6 +11,7 @@ from diff.findings import Finding
 from diff.ledger import Ledger, Totals
 from diff.settings import DiffConfig
 from diff.significance import Doubt
+from diff.statistics import clopper_pearson
 from diff.timing import TimingRow
 
 __all__ = ["EXIT_CODES", "Circumstances", "Verdict", "judge_candidate", "worst"]
@@ -68,7 +69,10 @@ def judge_candidate(
     if missing:
         return "inconclusive", missing + remarks
     compared = totals.same + totals.noisy + totals.expected
-    sure = f"{name}: {compared} pairs compared, no change of behaviour was found"
+    sure = (
+        f"{name}: {_pairs(compared)} compared, no change of behaviour was found; one in more than "
+        f"{clopper_pearson(0, compared, 0.9)[1]:.1%} of requests is excluded"
+    )
     return "promote", [sure, *remarks]
 
 
@@ -128,6 +132,8 @@ def _missing(
     compared = totals.same + totals.expected + totals.noisy + totals.different
     if ledger.sent and not compared:
         reasons.append(f"{name}: none of {ledger.sent} pairs could be compared")
+    elif compared < config.pairs_min:
+        reasons.append(f"{name}: {_pairs(compared)} compared, fewer than pairs_min = {config.pairs_min}")
     grave = [doubt.grave for doubt in doubts if doubt.grave is not None]
     reasons += [f"{name}: {text}" for text in grave[:_TOLD_MAX]]
     if len(grave) > _TOLD_MAX:
@@ -142,6 +148,10 @@ def _missing(
             f"{coverage.unseen_probability:.1%}, more than unseen_max = {config.unseen_max:.1%}"
         )
     return reasons
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"
 
 
 def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[str]:

@@ -39,7 +39,10 @@ def test_a_content_type_that_says_something_decides(content_type: str, kind: str
     assert kind_of(content_type, b"\x00anything") == kind
 
 
-@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/octet-stream", "nonsense;;"])
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "", "text/plain", "application/octet-stream", "application/x-amz-json-1.1", "model/odd", "nonsense;;"],
+)
 @pytest.mark.parametrize(
     ("body", "kind"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import msgspec
 import pytest
@@ -266,3 +267,30 @@ def test_a_connection_that_ends_with_every_answer_is_one_finding() -> None:
     report = judged(run(1, requests=400, defect=header("*", "Connection", "close")))
     (finding,) = report.candidates["candidate"].findings
     assert (finding.path, finding.kind, finding.count) == ("header:connection", "value", 400)
+
+
+def test_a_header_that_changed_in_the_only_pairs_of_a_route_is_never_promoted_and_decided_by_repeating_them() -> None:
+    once = run(1, requests=60, rare=1, defect=header("/rare/report", "Server", "shop/2"))
+    report = judged(once)
+    assert (report.verdict, told(report)) == ("inconclusive", [])
+    assert any("header:server" in reason and "--loop 8" in reason for reason in report.reasons)
+    often = [
+        msgspec.structs.replace(one, position=one.position + 60 * loop, iteration=loop)
+        for loop in range(8)
+        for one in once
+    ]
+    report = judged(often, timing=False)
+    assert (report.verdict, told(report)) == ("hold", [("GET /rare/report", "header:server", "value")])
+
+
+def test_one_element_more_in_one_pair_of_many_is_promoted_and_in_three_it_is_not() -> None:
+    numbers = [one.position for one in run(1, requests=400) if one.exchange.request.target.startswith("/search")]
+    for count, verdict in ((1, "promote"), (2, "promote"), (3, "inconclusive")):
+        some = frozenset(numbers[:count])
+
+        def one_more(call: Call, body: Any) -> None:
+            body["hits"] = [*body["hits"], {"sku": "SKU9999", "name": "just made"}]
+
+        defect = on("/search", one_more, when=lambda call, some=some: call.number in some)  # type: ignore[misc]
+        report = judged(run(1, requests=400, defect=defect))
+        assert (report.verdict, told(report)) == (verdict, []), (count, report.reasons)

@@ -101,6 +101,16 @@ def test_a_run_that_covers_too_little_is_inconclusive_where_a_bound_is_set() -> 
     assert "more than unseen_max" in reasons
 
 
+def test_a_promotion_says_what_it_excludes_and_may_ask_for_a_minimum_of_pairs() -> None:
+    assert "1 pair compared" in judged(ledger(1))[1]
+    assert "one in more than 95.0% of requests is excluded" in judged(ledger(1))[1]
+    assert "one in more than 3.0% of requests is excluded" in judged(ledger(100))[1]
+    assert judged(ledger(100), pairs_min=100)[0] == "promote"
+    verdict, reasons = judged(ledger(99), pairs_min=100)
+    assert verdict == "inconclusive"
+    assert "next: 99 pairs compared, fewer than pairs_min = 100" in reasons
+
+
 def test_without_a_reference_the_reasons_say_what_cannot_be_told() -> None:
     verdict, reasons = judged(ledger(), reference=None)
     assert verdict == "promote"

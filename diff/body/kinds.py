@@ -82,6 +82,7 @@ _SUFFIXES: Final[dict[str, Kind]] = {
     "+msgpack": "msgpack",
     "+yaml": "text",
 }
+_BINARY: Final = ("image/", "audio/", "video/", "font/")
 _SAYS_LITTLE: Final = frozenset({"", "text/plain", "application/octet-stream", "binary/octet-stream", "text/x-json"})
 
 
@@ -104,7 +105,8 @@ def _declared(content_type: str | None) -> Kind | None:
             return kind
     if media_type.startswith("text/"):
         return "text"
-    return "binary"
+    # Of what is not known the content decides: application/x-amz-json-1.1 is JSON, and says so in no way of its own.
+    return "binary" if media_type.startswith(_BINARY) else None
 
 
 def kind_of(content_type: str | None, body: bytes) -> Kind:
