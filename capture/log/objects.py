@@ -14,8 +14,7 @@ from typing import Any
 
 from capture.errors import BadInput, RunFailed, UsageError
 from capture.log.appender import SEALED_SUFFIX
-from capture.log.source import ByteSource
-from capture.log.store import StoredSegment
+from capture.log.source import ByteSource, StoredSegment
 
 __all__ = ["ObjectSource", "ObjectStore"]
 

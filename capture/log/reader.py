@@ -24,8 +24,8 @@ from capture.log.format import FormatError, NewerVersion
 from capture.log.merge import Slice, merge
 from capture.log.scan import Damage, SegmentReader, read_header
 from capture.log.shape import Shape, shape_of
-from capture.log.source import ByteSource, Replaced
-from capture.log.store import LocalStore, SingleFile, Store, StoredSegment, open_store
+from capture.log.source import ByteSource, Replaced, StoredSegment
+from capture.log.store import LocalStore, SingleFile, Store, open_store
 from capture.log.writer import EXCHANGE_KIND
 
 __all__ = ["Damage", "Log", "SegmentInfo", "open_log", "open_segment", "open_segment_file", "read_records"]

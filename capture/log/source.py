@@ -1,12 +1,29 @@
-"""Where the bytes of a segment come from: a file that may still grow, or a range of an object in a store."""
+"""A segment as it lies somewhere, and its bytes: of a file that may still grow, or a range of an object in a store."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["ByteSource", "FileSource", "MemorySource", "Replaced"]
+from capture.log.appender import OPEN_SUFFIX, SEALED_SUFFIX
+
+__all__ = ["ByteSource", "FileSource", "MemorySource", "Replaced", "StoredSegment"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSegment:
+    """One segment file. name: file name; live: its writer is at work on this machine."""
+
+    name: str
+    size: int
+    live: bool
+
+    @property
+    def segment(self) -> str:
+        """The segment's id, as its file name says."""
+        return self.name.removesuffix(OPEN_SUFFIX).removesuffix(SEALED_SUFFIX)
 
 
 class Replaced(Exception):

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from capture.errors import BadInput
 from capture.log.appender import OPEN_SUFFIX, SEALED_SUFFIX, is_locked
 from capture.log.budget import segment_files
-from capture.log.source import ByteSource, FileSource
+from capture.log.source import ByteSource, FileSource, StoredSegment
 
-__all__ = ["LocalStore", "SingleFile", "Store", "StoredSegment", "is_url", "location_of", "open_store"]
+__all__ = ["LocalStore", "SingleFile", "Store", "is_url", "location_of", "open_store"]
 
 _URL = re.compile(r"(s3a?|gs|az|adl|azure|abfss?|https?|memory|file):/+", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSegment:
-    """One segment file. name: file name; live: its writer is at work on this machine."""
-
-    name: str
-    size: int
-    live: bool
-
-    @property
-    def segment(self) -> str:
-        """The segment's id, as its file name says."""
-        return self.name.removesuffix(OPEN_SUFFIX).removesuffix(SEALED_SUFFIX)
 
 
 class Store(Protocol):
