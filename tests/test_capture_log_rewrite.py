@@ -142,7 +142,7 @@ def test_a_segment_that_would_not_be_smaller_stays_as_it_is(tmp_path: Path) -> N
 
 def test_the_process_takes_the_key_on_its_standard_input_and_says_why_it_left_a_segment(tmp_path: Path) -> None:
     path = write_log(tmp_path, exchanges(40), each=4, key=KEY)
-    command = [sys.executable, "-m", "capture.log.rewrite", "--idle", str(path)]
+    command = [sys.executable, "-m", "capture.log.rewrite", str(path)]
     refused = subprocess.run(command, input="", capture_output=True, text=True, timeout=60)
     assert refused.returncode == 4
     assert "the log is encrypted with key" in refused.stderr
