@@ -43,6 +43,18 @@ def test_every_exchange_reads_back_from_its_line(exchange: Exchange) -> None:
     assert exchange_of(line) == exchange
 
 
+def test_a_line_holds_nothing_that_a_terminal_would_obey_or_hide() -> None:
+    """Code points 128 to 159 are controls, in UTF-8 too; others turn the direction of what follows."""
+    loud = "".join(map(chr, [*range(0x20), *range(0x80, 0xA0), 0x61C, *range(0x2028, 0x202F), 0x200E, 0x200F, 0x2066]))
+    headers = (("X", bytes(range(256)).decode("latin-1")),)
+    exchange = Exchange("1", "s", "har", 1.0, Request("GET", "/", "HTTP/1.1", headers), None, Times(1), notes=(loud,))
+    line = line_of(exchange)
+    text = line.decode().removesuffix("\n")
+    assert not set(loud) & set(text)
+    assert "\xa0" in text
+    assert exchange_of(line) == exchange
+
+
 def test_little_is_needed_of_a_line_that_was_written_by_hand() -> None:
     found = exchange_of(b'{"request": {"method": "GET", "target": "/"}, "at": "2026-01-31T12:00:00Z", "more": 1}')
     assert found == Exchange(

@@ -19,6 +19,7 @@ from capture.config import build
 from capture.errors import BadInput, Damaged, UsageError
 from capture.exchange import Exchange
 from capture.log.reader import Log, SegmentInfo, open_log
+from capture.log.text import quiet_json
 from capture.settings import LogConfig
 
 __all__ = ["log"]
@@ -80,7 +81,7 @@ def _opened(directory: str, log_key_file: Path | None) -> Iterator[Log]:
 
 def print_json(value: Any) -> None:
     """One document on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    sys.stdout.write(quiet_json(msgspec.json.format(msgspec.json.encode(value), indent=2)).decode() + "\n")
 
 
 def _state(info: SegmentInfo) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from capture.clock import parse_rfc3339, rfc3339
 from capture.exchange import Exchange, Headers, Request, Response, Times
+from capture.log.text import quiet_json
 
 __all__ = ["LineError", "exchange_of", "line_of", "object_of"]
 
@@ -73,7 +74,7 @@ def object_of(exchange: Exchange) -> dict[str, Any]:
 
 def line_of(exchange: Exchange) -> bytes:
     """The line, with its line feed. It is UTF-8; a header byte above 127 stands as the code point that it maps to."""
-    return _ENCODER.encode(object_of(exchange)) + b"\n"
+    return quiet_json(_ENCODER.encode(object_of(exchange))) + b"\n"
 
 
 class _Message(msgspec.Struct):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-__all__ = ["bytes_text", "print_table", "printable", "time_text"]
+__all__ = ["bytes_text", "print_table", "printable", "quiet_json", "time_text"]
+
+_LOUD = re.compile(rb"\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]")
 
 
 def printable(text: str, length_max: int = 500) -> str:
@@ -14,6 +17,18 @@ def printable(text: str, length_max: int = 500) -> str:
     cut = len(text) - length_max
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text[:length_max])
     return f"{safe}... ({cut} more)" if cut > 0 else safe
+
+
+def quiet_json(data: bytes) -> bytes:
+    """The same JSON in UTF-8, with \\u escapes for what terminals obey or hide: C1 controls and turns of direction.
+
+    Its encoder has escaped the other controls.
+    """
+    return data if data.isascii() else _LOUD.sub(_escaped, data)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 def bytes_text(size: float) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from capture.clock import rfc3339
 from capture.exchange import Exchange, Headers, Request, Response, header
+from capture.log.text import quiet_json
 from capture.redact.coding import codings_of, decode
 
 __all__ = ["entry_of", "url_of", "write"]
@@ -161,7 +162,7 @@ def write(exchanges: Iterable[Exchange], left_out: Counter[str]) -> Iterator[byt
     for number, exchange in enumerate(exchanges):
         _count(exchange.request, left_out)
         _count(exchange.response, left_out)
-        yield (b",\n" if number else b"") + _ENCODER.encode(entry_of(exchange))
+        yield (b",\n" if number else b"") + quiet_json(_ENCODER.encode(entry_of(exchange)))
     yield b"\n]}}\n"
 
 
