@@ -193,6 +193,24 @@ def test_a_request_under_way_is_answered_before_the_end(service: int, tmp_path: 
         assert assert_conserved(out.strip().splitlines()[-1]).kept == 1
 
 
+def test_a_second_signal_does_not_wait_for_what_is_under_way(service: int, tmp_path: Path) -> None:
+    mode = f"reverse:http://127.0.0.1:{service}@127.0.0.1:0"
+    with (
+        running(tmp_path, mode, "--drain-seconds", "600") as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), _WAIT_S) as client,
+    ):
+        client.settimeout(_WAIT_S)
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: shop\r\n\r\n")
+        assert Service.began.wait(_WAIT_S)
+        proxy.process.send_signal(signal.SIGTERM)
+        with pytest.raises(OSError):  # noqa: PT012  # until the listener is gone
+            while True:
+                socket.create_connection(("127.0.0.1", proxy.port), 1).close()
+        counts = proxy.stop()
+    # Beside it, at most the connections that were being made when it ended.
+    assert (counts.kept, set(counts.shed)) == (0, {"drain"})
+
+
 class H2Service(asyncio.Protocol):
     """HTTP/2 without TLS: every request gets a body and a trailer, as gRPC does."""
 

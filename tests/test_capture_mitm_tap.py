@@ -232,12 +232,21 @@ def test_what_is_not_http_is_opaque_and_not_kept_in_memory() -> None:
     assert pipeline.counts.opaque == 3
 
 
+def test_an_attempt_to_connect_that_the_end_cut_short_is_not_the_upstreams_failure() -> None:
+    tap, pipeline, _ = made()
+    server = SimpleNamespace(error="connection cancelled")
+    tap.server_connect_error(SimpleNamespace(client=SimpleNamespace(id="c1"), server=server))
+    assert pipeline.counts.shed == {"drain": 1}
+
+
 def test_an_upstream_that_fails_before_a_request_was_read_is_counted_once() -> None:
     tap, pipeline, _ = made()
     one = flow("c1")
     tap.requestheaders(one)
     for client in ("c1", "c2"):
-        tap.server_connect_error(SimpleNamespace(client=SimpleNamespace(id=client)))
+        tap.server_connect_error(
+            SimpleNamespace(client=SimpleNamespace(id=client), server=SimpleNamespace(error="refused"))
+        )
     assert pipeline.counts.shed == {"upstream_failed": 1}
     assert not tap.quiet
     tap.client_disconnected(one.client_conn)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import select
 import signal
+import socket
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from capture.log.reader import open_log
+from capture.options import CaptureSettings
+from capture.settings import CaptureConfig, GuardConfig, LogConfig, RedactConfig
+from capture.sources.relay.address import Address
+from capture.sources.relay.run import RelayRun
+from capture.sources.relay.server import RelayOptions
+from capture.sources.relay.workers import Fleet
 from tests.support import nginx
 from tests.support.metrics import counters, parse
 from tests.support.relay import RelayProcess, relay_process
@@ -105,6 +116,49 @@ def test_workers_end_where_their_parent_was_killed(tmp_path: Path) -> None:
                 os.close(descriptor)
     with open_log(tmp_path / "log") as log:
         assert len(list(log.exchanges())) == 5
+
+
+def test_a_second_signal_ends_all_workers_at_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        upstream = "{}:{}".format(*listener.getsockname())
+        with (
+            relay_process(upstream, tmp_path / "log", *ARGUMENTS, "--drain-seconds", "600", environ=KEY) as relay,
+            contextlib.ExitStack() as held,
+        ):
+            admin = admin_of(relay)
+            for _ in range(8):
+                client = held.enter_context(socket.create_connection(("127.0.0.1", relay.port), timeout=10))
+                client.sendall(b"GET /slow HTTP/1.1\r\nHost: shop\r\n\r\n")
+                served, _ = listener.accept()
+                held.enter_context(served)
+                served.settimeout(10)
+                assert served.recv(1000)
+            relay.process.send_signal(signal.SIGTERM)
+            metrics_until(admin, "understudy_draining", 1)
+            counts = relay.stop(signal.SIGINT)
+    assert (counts.seen, sum(counts.incomplete.values())) == (8, 8)
+
+
+def test_a_worker_that_was_told_to_stop_is_not_told_again_by_what_it_said_before(tmp_path: Path) -> None:
+    """To a worker a second signal says: do not wait for what is under way."""
+    where = Address("127.0.0.1", 1)
+    run = RelayRun(
+        RelayOptions(where, where),
+        CaptureSettings(tmp_path, CaptureConfig(), RedactConfig(), LogConfig()),
+        GuardConfig(),
+        25.0,
+    )
+    fleet = Fleet(run, [[]], "text")
+    (member,) = fleet._members
+    fleet._ready = [asyncio.Event()]
+    told: list[int] = []
+    member.process = cast(Any, SimpleNamespace(poll=lambda: None, send_signal=told.append))
+    fleet._stop()
+    fleet._hear(member, {"state": {"draining": 0}, "revision": 0})
+    assert told == [signal.SIGTERM]
+    fleet._stop()
+    assert told == [signal.SIGTERM] * 2
 
 
 def test_no_counter_falls_while_workers_serve_and_one_is_killed(tmp_path: Path) -> None:

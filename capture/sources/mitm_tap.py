@@ -16,6 +16,7 @@ from capture.sample import Decision
 
 __all__ = ["MitmTap"]
 
+_CANCELLED = "connection cancelled"  # mitmproxy's own word for an attempt that its end cut short
 _VERSIONS = {"HTTP/2.0": "HTTP/2", "HTTP/3.0": "HTTP/3"}
 
 
@@ -113,9 +114,9 @@ class MitmTap:
             self._abandon(name, "connection_lost")
 
     def server_connect_error(self, data: Any) -> None:
-        """An upstream that is down before a request was read: mitmproxy makes no flow of what the client sent."""
+        """No connection before a request was read: mitmproxy makes no flow of what the client may have sent."""
         if data.client.id not in self._open:
-            self._pipeline.lost("upstream_failed")
+            self._pipeline.lost("drain" if data.server.error == _CANCELLED else "upstream_failed")
 
     def requestheaders(self, flow: Any) -> None:
         self._open.setdefault(flow.client_conn.id, set()).add(flow.id)

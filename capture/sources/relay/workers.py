@@ -49,7 +49,8 @@ _CODE = "from capture.sources.relay.workers import worker_main; worker_main()"
 class _Member:
     """One place in the fleet. state: the latest of the process that holds it; final: its last word, once it ended.
 
-    revision: number of the last change that it follows.
+    revision: number of the last change that it follows. told: its process was told to stop, and is not told again on
+    our own account: a second signal would cut off what is under way.
     """
 
     number: int
@@ -61,6 +62,7 @@ class _Member:
     writer: asyncio.StreamWriter | None = None
     deaths: int = 0
     revision: int = 0
+    told: bool = False
 
 
 class Fleet:
@@ -130,7 +132,11 @@ class Fleet:
     def _stop(self) -> None:
         self._stopping = True
         for member in self._members:
-            self._signal(member, signal.SIGTERM)
+            self._tell_to_stop(member)
+
+    def _tell_to_stop(self, member: _Member) -> None:
+        member.told = True
+        self._signal(member, signal.SIGTERM)
 
     def _signal(self, member: _Member, number: signal.Signals) -> None:
         if member.process is not None and member.process.poll() is None:
@@ -200,6 +206,7 @@ class Fleet:
     async def _live(self, member: _Member) -> None:
         """One life of one worker."""
         ours, theirs = socket.socketpair()
+        member.told = False
         member.process = self._spawn(member, theirs)
         theirs.close()
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_BYTES_MAX)
@@ -259,8 +266,8 @@ class Fleet:
             member.revision = message["revision"]
             self._heard.set()
             self._ready[member.number].set()
-            if self._stopping and not message["state"]["draining"]:
-                self._signal(member, signal.SIGTERM)
+            if self._stopping and not member.told:
+                self._tell_to_stop(member)
         elif "final" in message:
             member.final = Conservation.from_dict(message["final"])
         elif "error" in message:
