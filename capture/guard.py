@@ -15,6 +15,7 @@ from capture.settings import GuardConfig
 
 __all__ = ["Guard", "Usage"]
 
+_SHARE_MAX = 0.9
 _LEAST_FACTOR = 1 / 64
 _RAISE = 1.25
 _CALM = 0.7
@@ -28,7 +29,8 @@ class Usage:
 
     at_ns: now. capture_ns: processor time that capture has taken since the start, in the loop and in the log's thread.
     rss_bytes: memory of the process, 0 where unknown. free_bytes: free space on the log's disk, None where unknown.
-    late_ns: how much later than planned this tick came.
+    late_ns: how much later than planned this tick came. beside_ns: what of capture_ns another process has taken, which
+    delays nobody here.
     """
 
     at_ns: int
@@ -36,20 +38,37 @@ class Usage:
     rss_bytes: int = 0
     free_bytes: int | None = None
     late_ns: int = 0
+    beside_ns: int = 0
 
 
 class Guard:
     """The state of the budgets of one process. Pure: times and measures are arguments.
 
-    limits: may be replaced at any time. factor: what the configured probability is to be multiplied with, in (0, 1].
+    limits: may be replaced at any time. processes: how many take part in capture. factor: what the configured
+    probability is to be multiplied with, in (0, 1].
     off: why nothing is captured now ("cpu", "memory", "disk_low", "watchdog"), None while it is. share: of one core
     that capture took between the last two ticks. stops: how often capture was stopped, by reason.
     """
 
-    __slots__ = ("_calm_ns", "_last", "_stalls", "_tokens", "_tokens_ns", "factor", "limits", "off", "share", "stops")
+    __slots__ = (
+        "_calm_ns",
+        "_last",
+        "_own_share",
+        "_processes",
+        "_stalls",
+        "_tokens",
+        "_tokens_ns",
+        "factor",
+        "limits",
+        "off",
+        "share",
+        "stops",
+    )
 
-    def __init__(self, limits: GuardConfig) -> None:
+    def __init__(self, limits: GuardConfig, processes: int = 1) -> None:
         self.limits = limits
+        self._processes = processes
+        self._own_share = 0.0
         self.factor = 1.0
         self.off: str | None = None
         self.share = 0.0
@@ -81,11 +100,13 @@ class Guard:
         last, self._last = self._last, usage
         if last is not None and usage.at_ns > last.at_ns:
             self.share = (usage.capture_ns - last.capture_ns) / (usage.at_ns - last.at_ns)
+            self._own_share = self.share - (usage.beside_ns - last.beside_ns) / (usage.at_ns - last.at_ns)
             self._judge(usage)
         return (self.factor, self.off) != before
 
     def _judge(self, usage: Usage) -> None:
         limits = self.limits
+        share_max = limits.cpu_share_max or _SHARE_MAX * self._processes
         self._watch(usage)
         reason = None
         if limits.memory_bytes_max and usage.rss_bytes > limits.memory_bytes_max:
@@ -94,7 +115,7 @@ class Guard:
             reason = "disk_low"
         elif self._stalls >= _STALLS_MAX:
             reason, self._stalls = "watchdog", 0
-        elif self.share > limits.cpu_share_max:
+        elif self.share > share_max:
             self.factor /= 2
             if self.factor < _LEAST_FACTOR:
                 self.factor, reason = _LEAST_FACTOR, "cpu"
@@ -102,12 +123,12 @@ class Guard:
             self._stop(reason, usage.at_ns)
         elif self.off is not None:
             self._resume(usage)
-        elif self.share < _CALM * limits.cpu_share_max:
+        elif self.share < _CALM * share_max:
             self.factor = min(1.0, self.factor * _RAISE)
 
     def _watch(self, usage: Usage) -> None:
         """Count ticks in a row that came too late while capture took most of the time; others' delays are not ours."""
-        if usage.late_ns > self.limits.stall_ms * 1_000_000 and self.share > 0.5:
+        if usage.late_ns > self.limits.stall_ms * 1_000_000 and self._own_share > 0.5:
             self._stalls += 1
         else:
             self._stalls = 0

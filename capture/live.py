@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from capture.clock import rfc3339
@@ -103,17 +103,25 @@ def changed_sampling(now: CaptureConfig, wanted: Mapping[str, Any]) -> CaptureCo
 class Live:
     """The settings of one capturing process as they hold now.
 
-    meta: what else the log's headers say. `apply` and `follow_guard` are called in the thread of the pipeline.
+    meta: what else the log's headers say. redact_elsewhere: told by what is redacted from now on, where not the
+    pipeline does that. `apply` and `follow_guard` are called in the thread of the pipeline.
     """
 
     def __init__(
-        self, start: Change, pipeline: Pipeline, guard: Guard, log: _Log, meta: dict[str, Any] | None = None
+        self,
+        start: Change,
+        pipeline: Pipeline,
+        guard: Guard,
+        log: _Log,
+        meta: dict[str, Any] | None = None,
+        redact_elsewhere: Callable[[CaptureConfig, RedactConfig], None] | None = None,
     ) -> None:
         self.now = start
         self._pipeline = pipeline
         self._guard = guard
         self._log = log
         self._meta = meta or {}
+        self._redact_elsewhere = redact_elsewhere
 
     def apply(self, change: Change) -> None:
         """Let `change` hold from the next request on. Raises UsageError where it cannot be used; nothing changes."""
@@ -129,6 +137,9 @@ class Live:
         # Nothing below fails.
         self.now = change
         self._guard.limits = change.guard
+        if redactor is not None and self._redact_elsewhere is not None:
+            self._redact_elsewhere(capture, change.redact)
+            redactor = None
         self._pipeline.adopt(sampler, redactor)
         self.follow_guard()
         told = described(change)

@@ -18,7 +18,7 @@ from capture.redact import Redactor
 from capture.sample import Decision, Sampler, parse_specs
 from capture.settings import CaptureConfig, RedactConfig
 
-__all__ = ["Pipeline", "Redacts", "pipeline_from_config", "redaction_key", "sampler_of", "with_redaction_key"]
+__all__ = ["AsSeen", "Pipeline", "Redacts", "pipeline_from_config", "redaction_key", "sampler_of", "with_redaction_key"]
 
 _SHORT_KEY = 16
 
@@ -27,6 +27,13 @@ class Redacts(Protocol):
     """What the pipeline needs of a redactor: an exchange without secrets for one with, or an exception."""
 
     def redact(self, exchange: Exchange) -> Exchange: ...
+
+
+class AsSeen:
+    """Leaves exchanges as they are, for a sink that redacts them before anything is written."""
+
+    def redact(self, exchange: Exchange) -> Exchange:
+        return exchange
 
 
 class Pipeline:
@@ -222,12 +229,18 @@ def redaction_key(capture: CaptureConfig) -> bytes:
 
 
 def pipeline_from_config(
-    capture: CaptureConfig, redact: RedactConfig, sink: Callable[[Exchange], str | None]
+    capture: CaptureConfig,
+    redact: RedactConfig,
+    sink: Callable[[Exchange], str | None],
+    redactor: Redacts | None = None,
 ) -> Pipeline:
-    """The pipeline of a command. Raises UsageError for specs and rules that cannot be used."""
+    """The pipeline of a command, with another redactor than the configured one where that is given.
+
+    Raises UsageError for specs and rules that cannot be used.
+    """
     capture = with_redaction_key(capture)
     pseudonyms = Pseudonyms(redaction_key(capture))
-    return Pipeline(sampler_of(capture, pseudonyms), Redactor(redact, pseudonyms), sink)
+    return Pipeline(sampler_of(capture, pseudonyms), redactor or Redactor(redact, pseudonyms), sink)
 
 
 def sampler_of(capture: CaptureConfig, pseudonyms: Pseudonyms) -> Sampler:

@@ -60,7 +60,8 @@ class RedactConfig:
     fields: further names of query, form, JSON and XML fields that are secret, plain or as "json:$.user.name".
     headers: further names of secret headers. decoded_bytes_max: a compressed body is decoded up to this length to be
     searched; one that is longer is not kept. work_max: about how many microseconds one exchange may take; a body that
-    would take longer is not kept, so that no request can hold up the others.
+    would take longer is not kept, so that no request can hold up the others. None: 100,000, and thirty times that
+    where a process of its own redacts.
     """
 
     mode: Literal["off", "default", "strict"] = "default"
@@ -68,12 +69,13 @@ class RedactConfig:
     fields: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     decoded_bytes_max: int = 8 << 20
-    work_max: int = 100_000
+    work_max: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("decoded_bytes_max", "work_max"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, found {value}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class RelayConfig:
     a client offers is taken; the upstream must speak it. upstream_tls: speak TLS to the upstream, verified with
     upstream_ca (else the system's authorities) for the name upstream_name (else its host). messages: form of the lines
     on stderr. admin_changes: the admin address takes changes (PUT) from every address, and not only from this machine.
+    scribe: redact and write the log in a process of its own, one for each worker.
     """
 
     listen: str | None = None
@@ -151,6 +154,7 @@ class RelayConfig:
     upstream_name: str | None = None
     messages: Literal["text", "json"] = "text"
     admin_changes: bool = False
+    scribe: Literal["on", "off"] = "off"
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 256:
@@ -169,14 +173,15 @@ class RelayConfig:
 class GuardConfig:
     """[guard]: what capture may take before it gives way; 0 for no limit where that makes sense.
 
-    exchanges_per_s: captured exchanges a second. memory_bytes_max: resident memory of the process. cpu_share_max: share
-    of one core that capture takes, the log's thread included. free_bytes_min: space to be left on the log's disk.
+    exchanges_per_s: captured exchanges a second. memory_bytes_max: resident memory of the process, that of its scribe
+    included. cpu_share_max: share of one core that capture takes, the log's thread and the scribe included; None: 0.9
+    for each of these processes. free_bytes_min: space to be left on the log's disk.
     stall_ms: the event loop may run that late before the watchdog stops capture. cooldown_s: how long a stop lasts.
     """
 
     exchanges_per_s: float = 0.0
     memory_bytes_max: int = 0
-    cpu_share_max: float = 0.9
+    cpu_share_max: float | None = None
     free_bytes_min: int = 0
     stall_ms: int = 250
     cooldown_s: float = 10.0
@@ -185,7 +190,7 @@ class GuardConfig:
         for name in ("exchanges_per_s", "memory_bytes_max", "free_bytes_min", "cooldown_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, found {getattr(self, name)}")
-        if not 0 < self.cpu_share_max <= 64:
+        if self.cpu_share_max is not None and not 0 < self.cpu_share_max <= 64:
             raise ValueError(f"cpu_share_max must be above 0, found {self.cpu_share_max}")
         if self.stall_ms < 1:
             raise ValueError(f"stall_ms must be at least 1, found {self.stall_ms}")

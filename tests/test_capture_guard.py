@@ -127,3 +127,25 @@ def test_a_tick_tells_whether_anything_changed() -> None:
 def test_budgets_that_make_no_sense_are_refused_by_name(key: str, value: int) -> None:
     with pytest.raises(UsageError, match=rf"\[guard\] {key}: {key} must"):
         build(GuardConfig, "guard", Settings(tables={"guard": {key: value}}))
+
+
+@pytest.mark.parametrize(
+    ("processes", "share", "factor"), [(1, 0.85, 1.0), (1, 1.0, 0.5), (2, 1.7, 1.0), (2, 1.9, 0.5)]
+)
+def test_without_a_limit_each_process_of_capture_may_take_nine_tenths_of_a_core(
+    processes: int, share: float, factor: float
+) -> None:
+    guard = Guard(GuardConfig(), processes)
+    guard.tick(Usage(0, 0))
+    guard.tick(Usage(TICK, int(share * TICK)))
+    assert guard.factor == factor
+
+
+def test_a_loop_that_is_late_while_another_process_captures_is_not_late_because_of_capture() -> None:
+    guard = Guard(GuardConfig(stall_ms=100), 2)
+    for n in range(6):
+        guard.tick(Usage(n * S, n * S, late_ns=S // 2, beside_ns=n * S))
+    assert guard.off is None
+    for n in range(6, 9):
+        guard.tick(Usage(n * S, n * S, late_ns=S // 2, beside_ns=6 * S))
+    assert guard.off == "watchdog"

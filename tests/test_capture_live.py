@@ -124,6 +124,28 @@ def test_a_change_that_cannot_be_used_changes_nothing() -> None:
     assert (running.live.now, running.log.said) == (running.start, [])
 
 
+def test_where_redaction_happens_elsewhere_it_is_told_there_before_the_next_header_and_not_done_here() -> None:
+    running = Capturing()
+    told: list[object] = []
+    live = Live(
+        running.start,
+        running.pipeline,
+        running.guard,
+        running.log,
+        redact_elsewhere=lambda capture, redact: told.append((capture, redact, list(running.log.said))),
+    )
+    rules = RedactConfig(fields=("nick",))
+    live.apply(dataclasses.replace(running.start, redact=rules))
+    assert told == [(CAPTURE, rules, [])]
+    assert len(running.log.said) == 1
+    kept = running.ask()
+    assert kept is not None
+    assert kept.redacted == ()
+    with pytest.raises(UsageError):
+        live.apply(dataclasses.replace(running.start, redact=RedactConfig(keep=("nonsense:x",))))
+    assert len(told) == 1
+
+
 def test_budgets_alone_begin_no_segment() -> None:
     running = Capturing()
     running.live.apply(dataclasses.replace(running.start, guard=GuardConfig(cpu_share_max=0.1)))

@@ -28,7 +28,7 @@ from capture.settings import LogConfig
 if TYPE_CHECKING:
     from capture.log.ship import Shipper, ShipStats
 
-__all__ = ["EXCHANGE_KIND", "LogStats", "LogWriter"]
+__all__ = ["EXCHANGE_KIND", "LogStats", "LogWriter", "spool_of"]
 
 EXCHANGE_KIND = "exchange"
 _HEAD_BYTES = 1500
@@ -61,7 +61,7 @@ def _reason(error: OSError) -> str:
     return "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "log_error"
 
 
-def _spool_of(directory: Path | str, config: LogConfig) -> tuple[Path, str | None]:
+def spool_of(directory: Path | str, config: LogConfig) -> tuple[Path, str | None]:
     """(local directory, object store to copy to or None). A log that is an URL is written to a spool beside."""
     if not is_url(directory):
         return Path(directory), config.ship_to
@@ -96,7 +96,7 @@ class LogWriter:
         *,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.directory, ship_to = _spool_of(directory, config)
+        self.directory, ship_to = spool_of(directory, config)
         self.lost: Counter[str] = Counter()
         self._config = config
         self._counts: Callable[[], Conservation] | None = None

@@ -26,6 +26,7 @@ __all__ = ["Redactor"]
 
 _M = TypeVar("_M", Request, Response)
 
+_WORK_MAX = 100_000
 _WORK_LEFT = 20_000
 """What headers and the other body may still take where one body has spent the budget."""
 _GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -73,7 +74,7 @@ class Redactor:
         self._rules = Rules(config)
         self._pseudonyms = pseudonyms
         self._bytes_max = config.decoded_bytes_max
-        self._work_max = config.work_max
+        self._work_max = _WORK_MAX if config.work_max is None else config.work_max
         self._clean: set[tuple[str, str]] = set()
         self._kinds: dict[str, int] = {}
         self._plain_names: set[str] = set()

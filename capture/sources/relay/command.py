@@ -48,6 +48,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--upstream-ca", type=_PATH, help="PEM file of authorities for it; the system's by default.")
 @click.option("--upstream-name", metavar="NAME", help="Name that its certificate must have; its host by default.")
 @click.option("--admin-changes", is_flag=True, default=None, help="Take PUT /sampling from every address.")
+@click.option("--scribe", type=click.Choice(["on", "off"]), help="Redact and write in a process of its own; off.")
 @click.option("--messages", type=click.Choice(["text", "json"]), help="Form of the lines on stderr; text.")
 @capture_options
 @click.pass_context
@@ -66,7 +67,15 @@ def relay(ctx: click.Context, /, **arguments: Any) -> None:
     captured = capture_settings(settings, arguments)
     captured = dataclasses.replace(captured, capture=with_redaction_key(captured.capture))
     guard = build(GuardConfig, "guard", settings)
-    run = RelayRun(options, captured, guard, config.drain_seconds, reloader(ctx, arguments, captured))
+    run = RelayRun(
+        options,
+        captured,
+        guard,
+        config.drain_seconds,
+        reloader(ctx, arguments, captured),
+        scribe=config.scribe == "on",
+        messages=config.messages,
+    )
     sockets = [bind(options.listen, "--listen", reuse_port=config.workers > 1)]
     _refuse_itself(sockets[0], options.upstream)
     where = options.listen

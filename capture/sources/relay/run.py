@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from capture.clock import Clock
 from capture.conservation import Conservation
@@ -22,9 +22,11 @@ from capture.live import Change, Live, changed_sampling, described, holding
 from capture.log.free_space import FreeSpace
 from capture.log.writer import LogWriter
 from capture.options import CaptureSettings, starting
-from capture.pipeline import Pipeline, pipeline_from_config
+from capture.pipeline import AsSeen, Pipeline, pipeline_from_config
 from capture.settings import GuardConfig
 from capture.sources.relay.messages import say
+from capture.sources.relay.scribe import Scribe
+from capture.sources.relay.scribe_wire import ScribeStart
 from capture.sources.relay.server import Relay, RelayOptions
 from capture.sources.relay.status import LatencyHistogram, log_cpu_ns, rss_bytes, settled
 from capture.sources.relay.tap import Capture
@@ -44,6 +46,7 @@ class RelayRun:
     settings: with the redaction key in them. drain_s: as RelayConfig.drain_seconds. reload: reads the configuration
     again, given the time; raises UnderstudyError where it is wrong, which then changes nothing. worker: its number
     where several share the port. changed: what was changed since the start, for a worker that is started again.
+    scribe: redact and write in another process. messages: form of the lines on stderr.
     """
 
     options: RelayOptions
@@ -53,6 +56,8 @@ class RelayRun:
     reload: Callable[[int], Change] | None = None
     worker: int | None = None
     changed: Change | None = None
+    scribe: bool = False
+    messages: Literal["text", "json"] = "text"
 
     def change_at(self, at_ns: int) -> Change:
         """What holds in a process that begins now."""
@@ -82,13 +87,11 @@ def run_relay(
     clock = Clock()
     start = run.change_at(clock.now_ns())
     meta = {**_meta(run), **described(start)}
-    try:
-        writer = LogWriter(run.settings.log, run.settings.log_config, meta, now_ns=clock.now_ns)
-    except OSError as error:
-        raise RunFailed(f"--log: {run.settings.log}: cannot be written: {error.strerror}") from None
+    writer = _writer(run, start, meta, clock)
     counts: Conservation | None = None
     try:
-        pipeline = pipeline_from_config(start.capture, start.redact, writer.put)
+        redactor = AsSeen() if run.scribe else None
+        pipeline = pipeline_from_config(start.capture, start.redact, writer.put, redactor)
         counts = pipeline.counts
         with asyncio.Runner(loop_factory=new_loop) as runner:
             worker = Worker(run, start, pipeline, writer, clock)
@@ -103,7 +106,20 @@ def run_relay(
     return settled(pipeline.counts, writer)
 
 
-def _close_within(writer: LogWriter, counts: Conservation | None, wait_s: float) -> bool:
+def _writer(run: RelayRun, start: Change, meta: dict[str, Any], clock: Clock) -> LogWriter | Scribe:
+    """The log, written by a thread of this process or by a process of its own. Raises what keeps it from beginning."""
+    settings = run.settings
+    if run.scribe:
+        return Scribe(
+            ScribeStart(str(settings.log), settings.log_config, meta, start.capture, start.redact, run.messages)
+        )
+    try:
+        return LogWriter(settings.log, settings.log_config, meta, now_ns=clock.now_ns)
+    except OSError as error:
+        raise RunFailed(f"--log: {settings.log}: cannot be written: {error.strerror}") from None
+
+
+def _close_within(writer: LogWriter | Scribe, counts: Conservation | None, wait_s: float) -> bool:
     """Seal the log, but never wait for ever for a disk that hangs; False where it did not get there in time."""
     closing = threading.Thread(target=writer.close, args=(counts,), name="understudy-seal", daemon=True)
     closing.start()
@@ -133,10 +149,14 @@ def _meta(run: RelayRun) -> dict[str, Any]:
 class Worker:
     """The relay and the capture of one process, in one event loop."""
 
-    def __init__(self, run: RelayRun, start: Change, pipeline: Pipeline, writer: LogWriter, clock: Clock) -> None:
+    def __init__(
+        self, run: RelayRun, start: Change, pipeline: Pipeline, writer: LogWriter | Scribe, clock: Clock
+    ) -> None:
         self.run = run
-        self.guard = Guard(start.guard)
-        self.live = Live(start, pipeline, self.guard, writer, _meta(run))
+        self._scribe = writer if isinstance(writer, Scribe) else None
+        self.guard = Guard(start.guard, 1 if self._scribe is None else 2)
+        redact = None if self._scribe is None else self._scribe.follow
+        self.live = Live(start, pipeline, self.guard, writer, _meta(run), redact)
         self.reload_failed = False
         self._pipeline = pipeline
         self._writer = writer
@@ -245,14 +265,21 @@ class Worker:
             "log_lost": log.lost,
             "log_errors": log.errors,
             "log_failing": int(log.failing is not None),
-            "rss_bytes": rss_bytes(),
+            "rss_bytes": self._rss_bytes(),
             "workers": 1,
             "added": self._added.state(),
             "lag": self._lag.state(),
         }
 
     def _capture_ns(self) -> int:
-        return self._capture.spent_ns + log_cpu_ns(self._writer)
+        return self._capture.spent_ns + self._beside_ns()
+
+    def _beside_ns(self) -> int:
+        """Processor time that capture took outside the event loop's thread."""
+        return log_cpu_ns() if self._scribe is None else self._scribe.cpu_ns
+
+    def _rss_bytes(self) -> int:
+        return rss_bytes() + (0 if self._scribe is None else self._scribe.rss_bytes)
 
     async def _tick(self) -> None:
         """Measure what capture takes ten times a second, and let the guard decide."""
@@ -268,13 +295,24 @@ class Worker:
             if turn % _SLOW_TICKS == 1:
                 self._copy = Conservation.from_dict(self._pipeline.counts.as_dict())
                 self._tell_log()
-            usage = Usage(self._clock.now_ns(), self._capture_ns(), rss_bytes(), self._free_space.free_bytes, late_ns)
+            usage = self._usage(late_ns)
             off = self.guard.off
             if self.guard.tick(usage):
                 self.live.follow_guard()
                 if self.guard.off != off:
                     message = "capture goes on" if self.guard.off is None else f"capture stopped: {self.guard.off}"
                     say(message, logging.WARNING, core_share=round(self.guard.share, 2), rss_bytes=usage.rss_bytes)
+
+    def _usage(self, late_ns: int) -> Usage:
+        beside_ns = self._beside_ns()
+        return Usage(
+            self._clock.now_ns(),
+            self._capture.spent_ns + beside_ns,
+            self._rss_bytes(),
+            self._free_space.free_bytes,
+            late_ns,
+            beside_ns if self._scribe is not None else 0,
+        )
 
     def _tell_log(self) -> None:
         failing = self._writer.stats().failing

@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from capture.conservation import Conservation
-from capture.log.writer import LogWriter
 
 __all__ = ["BOUNDS_NS", "LatencyHistogram", "log_cpu_ns", "merge", "rss_bytes", "settled"]
 
@@ -25,6 +24,12 @@ BOUNDS_NS = tuple(
 _LARGEST = ("sampling_ratio", "draining", "guard_off", "log_failing", "reload_failed")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STATM = Path("/proc/self/statm")
+
+
+class _Settles(Protocol):
+    """What is wanted of a log; `LogWriter.settle` says what it does."""
+
+    def settle(self, counts: Conservation) -> None: ...
 
 
 class LatencyHistogram:
@@ -45,7 +50,7 @@ class LatencyHistogram:
         self.sum_ns += duration_ns
 
 
-def settled(counts: Conservation, writer: LogWriter) -> Conservation:
+def settled(counts: Conservation, writer: _Settles) -> Conservation:
     """A copy of the counts in which what the log lost after accepting it is shed."""
     copy = Conservation.from_dict(counts.as_dict())
     writer.settle(copy)
@@ -72,7 +77,7 @@ def merge(states: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return total
 
 
-def log_cpu_ns(writer: LogWriter) -> int:
+def log_cpu_ns() -> int:
     """Processor time of the log's thread; 0 where the system does not say."""
     for thread in threading.enumerate():
         if thread.name == "understudy-log" and thread.ident is not None and hasattr(time, "pthread_getcpuclockid"):
