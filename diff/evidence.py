@@ -166,12 +166,14 @@ class Evidence:
         explained: bool,
         only: frozenset[str] | None = None,
         unwitnessed: frozenset[str] = frozenset(),
+        again: frozenset[str] = frozenset(),
     ) -> tuple[list[GroupKey], frozenset[Shown]]:
         """Count one pair that could be compared.
 
         candidate, witness: differences to the current build; witness None where there is none. explained: a rule took
         some of the candidate's differences. only: where the rest of a response was swallowed by a greater difference,
-        the paths that may still be judged. unwitnessed: paths at which the witness tells nothing (redacted). Returns
+        the paths that may still be judged. unwitnessed: paths at which the witness tells nothing (redacted). again:
+        paths at which only what was counted before still stands. Returns
         the places where the candidate stood apart, and all that it shows.
         """
         facts = (*facts, ("place in session", self._place_in(session)))
@@ -193,7 +195,11 @@ class Evidence:
                 continue
             judged = None if witness is None or swallowed else theirs.get(key, ())
             tally = self.paths[key]
-            if tally.observe(here, judged, self._renamings, session=session, weight=weight, position=position):
+            alone = tally.observe(
+                here, judged, self._renamings, session=session, weight=weight, position=position,
+                again=key.path in again,
+            )  # fmt: skip
+            if alone:
                 apart.append(key)
                 self._budget.count(key, self.dimensions.setdefault(key, Counter()), facts, _FACTS_OF_PLACE_MAX)
                 self.samples.observe(key, number, facts)

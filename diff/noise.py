@@ -45,7 +45,8 @@ class PathTally:
     count: requests in which candidate and current differ here; weight: the same in production's requests. odd: at the
     level of "is there any difference". changes: by kind and classes, bounded; changes beyond the bound are counted in
     `overflowed`. agreed_differ: requests in which all three disagreed; facets: what can be told of those. untested:
-    requests without a witness. positions: the first places in the plan where the candidate alone stood apart.
+    requests without a witness. stood: where the candidate alone showed what it had shown before. positions: the first
+    places in the plan where the candidate alone stood apart.
     orders: the lists that only the candidate has in another order.
     held: the same as odd for numbers, where each value on which two of the three agreed counts once: a process holds on
     to its gauges (memory in use, load) for a while, and then two processes agree by chance many times in a row.
@@ -53,7 +54,7 @@ class PathTally:
 
     __slots__ = (
         "agreed_differ", "changes", "count", "facets", "held", "odd", "orders", "overflowed", "positions",
-        "untested", "weight", "weight_squared", "witnessed",
+        "stood", "untested", "weight", "weight_squared", "witnessed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -67,6 +68,7 @@ class PathTally:
         self.agreed_differ = 0
         self.untested = 0
         self.witnessed = 0
+        self.stood = 0
         self.overflowed = 0
         self.positions: list[int] = []
         self.orders = Orders()
@@ -80,11 +82,13 @@ class PathTally:
         session: int,
         weight: float,
         position: int,
+        again: bool = False,
     ) -> bool:
         """Count one request.
 
         candidate: what differs here between current and candidate, [] for nothing. witness: between current and
-        witness; None where there is no witness for this request. Returns True where the candidate alone stands apart,
+        witness; None where there is no witness for this request. again: what the candidate alone shows here was counted
+        before and has only stood since (`diff.standing`). Returns True where the candidate alone stands apart,
         or might (no witness).
         """
         if candidate:
@@ -100,6 +104,12 @@ class PathTally:
                         tally.count += 1
                         tally.untested += 1
             return bool(candidate)
+        if again and not witness:
+            self.stood += 1
+            for change in dict.fromkeys(seen.change for seen in candidate):
+                if (counts := self._tally(change)) is not None:
+                    counts.count += 1
+            return False
         alone = self._observe_path(candidate, witness, session, position, renamings)
         self._observe_changes(candidate, witness, session)
         if alone and len(self.positions) < _POSITIONS_MAX:
@@ -117,6 +127,7 @@ class PathTally:
         self.agreed_differ += other.agreed_differ
         self.untested += other.untested
         self.witnessed += other.witnessed
+        self.stood += other.stood
         self.overflowed += other.overflowed
         self.positions = sorted(self.positions + other.positions)[:_POSITIONS_MAX]
         for change, counts in other.changes.items():

@@ -8,40 +8,34 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
-from capture.errors import Damaged
-from diff.address import address_of_recorded, compare_at_home
 from diff.cause import CascadeLedger, primary, shared_followers
 from diff.compare import DEFAULT_OPTIONS, CompareOptions, Comparison
 from diff.coverage import CoverageCounter
-from diff.difference import Difference
 from diff.evidence import Evidence, Shown
-from diff.explain import dimensions_of
+from diff.facets import mark_of
 from diff.ledger import Ledger
 from diff.list_learner import NOTHING_LEARNED, LearnedLists
-from diff.odd import Seen, redacted_paths, seen_of
+from diff.odd import Seen, seen_of
+from diff.pair import Pair
 from diff.report.model import CandidateReport
 from diff.request_ids import RequestIds, ids_in
 from diff.route import Routes
 from diff.rule_path import Documents
 from diff.rules import Rule, RuleBook
 from diff.settings import DiffConfig
+from diff.standing import Standing
 from diff.subject import Subject
 from diff.timing import RouteTimes, Span
-from diff.values import is_volatile
 from replay.outcome import Outcome, Performance
+from replay.plan import SAFE_METHODS
 
 __all__ = ["CandidateShare", "PairFate", "Share", "Task", "Watch", "compare_options", "observe_shares"]
 
 _ROUTES_TIMED_MAX = 2000
-_RECORDED = "recorded"
-_INSTANCE_CHARS_MAX = 128
-_MIXED = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[0-9A-Za-z]{5,}")
 _FACTS_MAX = 300_000
 _FACTS_A_SHARE_MIN = 50_000
 
@@ -49,7 +43,18 @@ _FACTS_A_SHARE_MIN = 50_000
 class CandidateShare:
     """What is being learned of one candidate."""
 
-    __slots__ = ("cascades", "evidence", "ids", "limits", "name", "not_comparable", "rules", "span", "times")
+    __slots__ = (
+        "cascades",
+        "evidence",
+        "ids",
+        "limits",
+        "name",
+        "not_comparable",
+        "rules",
+        "span",
+        "standing",
+        "times",
+    )
 
     def __init__(
         self, name: str, config: DiffConfig, rules: Sequence[Rule], today: datetime.date, facts_max: int
@@ -58,6 +63,7 @@ class CandidateShare:
         self.evidence = Evidence(paths_max=config.paths_max, examples_max=config.examples_max, facts_max=facts_max)
         self.cascades = CascadeLedger()
         self.ids = RequestIds()
+        self.standing = Standing()
         self.rules = RuleBook(rules, name, today)
         self.times: dict[str, RouteTimes] = {}
         self.span = Span()
@@ -83,6 +89,7 @@ class CandidateShare:
         self.evidence.settle()
         self.cascades.settle()
         self.ids.settle()
+        self.standing.settle()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -138,11 +145,12 @@ OptionsOf = Mapping[str, CompareOptions]
 class Share:
     """What one share of the sessions has shown, of every candidate, or what several shares have."""
 
-    __slots__ = ("candidates", "coverage", "ledger", "recorded")
+    __slots__ = ("candidates", "coverage", "ledger", "recorded", "wrote")
 
     def __init__(self, task: Task) -> None:
         self.ledger, self.coverage = Ledger(), CoverageCounter()
         self.recorded = 0
+        self.wrote = False
         facts_max = max(_FACTS_MAX // task.count, _FACTS_A_SHARE_MIN)
         self.candidates = [
             CandidateShare(name, task.config, task.rules, task.today, facts_max) for name in task.subject.candidates
@@ -158,7 +166,8 @@ class Share:
             watch(PairFate("", performance, route, not_comparable=performance.skipped))
             return
         apart = options.get(route, options[""])
-        pair = _Pair(performance, route, session, task.subject, apart)
+        self.wrote = self.wrote or exchange.request.method not in SAFE_METHODS
+        pair = Pair(performance, route, session, task.subject, apart, self.wrote)
         self.recorded += pair.has_recorded
         for candidate in self.candidates:
             _observe(candidate, pair, apart, watch)
@@ -202,119 +211,7 @@ def compare_options(config: DiffConfig) -> CompareOptions:
     )
 
 
-class _Pair:
-    """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
-
-    __slots__ = (
-        "_process", "addresses", "counts_for_timing", "current", "documents", "exchange", "facts", "has_recorded",
-        "ids", "one_process", "options", "performance", "reference", "route", "session", "unwitnessed", "weight",
-        "witness_followers", "witness_seen", "witness_swallowed",
-    )  # fmt: skip
-
-    def __init__(
-        self, performance: Performance, route: str, session: int, subject: Subject, options: CompareOptions
-    ) -> None:
-        self.performance = performance
-        self.exchange = performance.exchange
-        self.addresses = subject.addresses
-        self.route = route
-        self.session = session
-        self.weight = 1 / self.exchange.kept_with if self.exchange.kept_with > 0 else 1.0
-        self.facts = dimensions_of(self.exchange)
-        current = performance.outcome_of(subject.current)
-        if current is None:
-            raise Damaged(
-                f"{subject.where}: damaged: its record at position {performance.position} has no outcome of the "
-                f"current build {subject.current!r}; no report is made from it, replay it again"
-            )
-        self.current = current
-        reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
-        self.reference = reference if reference is not None and reference.response is not None else None
-        self.counts_for_timing = performance.position >= subject.warmup_positions
-        self.has_recorded = False
-        witness = self.reference if subject.reference is not None else self._recorded()
-        self.unwitnessed = frozenset[str]() if subject.reference is not None else redacted_paths(self.exchange.redacted)
-        self.witness_seen: list[Seen] | None = None
-        self.witness_swallowed = False
-        self.witness_followers: tuple[Difference, ...] = ()
-        answers = [one.response for one in (current, witness) if one is not None and one.response is not None]
-        self.ids = [ids_in(one.headers) for one in answers] if len(answers) == 2 else [{}, {}]
-        self.documents = Documents(current.response, None if witness is None else witness.response)
-        if witness is not None and current.response is not None:
-            comparison = self.compare(witness, options)
-            if comparison.not_comparable is None:
-                differences, self.witness_swallowed, self.witness_followers = primary(comparison.differences)
-                self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
-        self.one_process = subject.one_process
-        self.options = options
-        self._process: dict[str, list[Seen]] | Literal[False] | None = False
-
-    def compare(self, other: Outcome, options: CompareOptions) -> Comparison:
-        """Current against other, each with its own address."""
-        own = address_of_recorded(self.exchange) if other.build == _RECORDED else self.addresses.get(other.build)
-        return compare_at_home(self.current, other, own, self.addresses.get(self.current.build), options)
-
-    def _of_the_process(self) -> dict[str, list[Seen]] | None:
-        """Where one process of the current build may always say one thing and another process something else.
-
-        By path, what the recorded response says there, which came of another process; nothing of a redacted path. None
-        where there is no recorded response, and it may be so at any path.
-        """
-        recorded = self._recorded()
-        if recorded is None or self.current.response is None:
-            return None
-        found: dict[str, list[Seen]] = {path: [] for path in redacted_paths(self.exchange.redacted)}
-        differences = primary(self.compare(recorded, self.options).differences).kept
-        for one in (seen_of(difference, self.current.end_ns) for difference in differences):
-            if _made_anew(one) and found.get(one.path) != []:
-                found.setdefault(one.path, []).append(one)
-        return found
-
-    def witness_of(self, seen: Sequence[Seen]) -> tuple[list[Seen] | None, frozenset[str]]:
-        """What the witness shows beside what a candidate shows, and the paths at which it tells nothing."""
-        if self.witness_seen is None or not self.one_process:
-            return self.witness_seen, self.unwitnessed
-        told = {one.path for one in self.witness_seen}
-        wanted = {one.path for one in seen if _made_anew(one) and one.path not in told}
-        if not wanted:
-            return self.witness_seen, self.unwitnessed
-        if self._process is False:
-            self._process = self._of_the_process()
-        process = self._process
-        if process is None:
-            return self.witness_seen, self.unwitnessed | wanted
-        added = [one for path in sorted(wanted) for one in process.get(path, ())]
-        silent = {path for path in wanted if path in process and not process[path]}
-        return [*self.witness_seen, *added], self.unwitnessed | silent
-
-    def _recorded(self) -> Outcome | None:
-        """The recorded response as an outcome, where it was seen whole."""
-        response, times = self.exchange.response, self.exchange.times
-        if response is None or response.truncated or response.body is None or not self.exchange.complete:
-            return None
-        self.has_recorded = True
-        end = times.response_end if times.response_end is not None else times.request_start
-        return Outcome(_RECORDED, "reference", times.request_start, times.request_start, None, end, response)
-
-
-def _made_anew(seen: Seen) -> bool:
-    """True for two values of one class of those that are made anew (uuids, times, tokens), or two names of instances.
-
-    Such a name has letters and digits mixed where the other has them too, and is alike for the rest: web-7d9f8b-x2x1z.
-    """
-    change, difference = seen.change, seen.difference
-    if change.kind != "value" or change.from_class != change.to_class:
-        return False
-    if is_volatile(change.from_class):
-        return True
-    left, right = difference.left, difference.right
-    if not isinstance(left, str) or not isinstance(right, str) or max(len(left), len(right)) > _INSTANCE_CHARS_MAX:
-        return False
-    shape = _MIXED.sub("*", left)
-    return "*" in shape and shape == _MIXED.sub("*", right)
-
-
-def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, watch: Watch) -> None:
+def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, watch: Watch) -> None:
     outcome = pair.performance.outcome_of(candidate.name)
     comparison = _compared(candidate, pair, outcome, options)
     if isinstance(comparison, str):
@@ -351,12 +248,13 @@ def _observe(candidate: CandidateShare, pair: _Pair, options: CompareOptions, wa
         explained=explained,
         only=only,
         unwitnessed=unwitnessed,
+        again=_again(candidate, pair, seen) if pair.wrote else frozenset(),
     )
     candidate.cascades.note(pair.exchange.id, outcome, apart)
     watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained, options=options))
 
 
-def _ids_given(candidate: CandidateShare, pair: _Pair, outcome: Outcome) -> tuple[Sequence[Seen], Sequence[Seen]]:
+def _ids_given(candidate: CandidateShare, pair: Pair, outcome: Outcome) -> tuple[Sequence[Seen], Sequence[Seen]]:
     """What the ids of requests show, which are another in every answer; nothing where there is no witness."""
     mine, third = pair.ids
     if not mine or not third or outcome.response is None:
@@ -364,8 +262,20 @@ def _ids_given(candidate: CandidateShare, pair: _Pair, outcome: Outcome) -> tupl
     return candidate.ids.compare(pair.route, mine, ids_in(outcome.response.headers), third, pair.current.end_ns)
 
 
+def _again(candidate: CandidateShare, pair: Pair, seen: Sequence[Seen]) -> frozenset[str]:
+    """The places of the body at which the candidate shows what it showed before, since something was written."""
+    request = pair.exchange.request
+    found: dict[str, int] = {}
+    for one in seen:
+        difference = one.difference
+        if difference.place == "body":
+            mark = mark_of((difference.path, difference.kind, repr(difference.left), repr(difference.right)))
+            found[one.path] = mark ^ found.get(one.path, 0)
+    return candidate.standing.observe(mark_of((request.method, request.target, request.body)), found)
+
+
 def _compared(
-    candidate: CandidateShare, pair: _Pair, outcome: Outcome | None, options: CompareOptions
+    candidate: CandidateShare, pair: Pair, outcome: Outcome | None, options: CompareOptions
 ) -> Comparison | str:
     """The comparison, or why there is none."""
     if outcome is None:
@@ -381,7 +291,7 @@ def _compared(
     return comparison
 
 
-def _observe_times(candidate: CandidateShare, pair: _Pair, outcome: Outcome) -> None:
+def _observe_times(candidate: CandidateShare, pair: Pair, outcome: Outcome) -> None:
     current, other = pair.current.latency_ns, outcome.latency_ns
     if current is None or other is None or outcome.response is None or pair.current.response is None:
         return

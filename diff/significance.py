@@ -24,6 +24,8 @@ _MORE = "replay more of this route, or the same several times (--loop 8)"
 _SEVERE_STATUS = "45"
 _NOISY_WEIGHT = 100
 _ELEMENTS_MIN = 3
+_STOOD_MIN = 3
+_STOOD_SHARE = 0.05
 _NUMBERS = frozenset({"int", "float", "text:int", "text:float"})
 _FACETS_OF_CHANCE = frozenset({"form", "spread", "step"})
 _FACETS = ("repeats", "renamed", "form", "shift", "spread", "step", "one way")
@@ -262,9 +264,10 @@ def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence) -> Doubt:
     excluded = clopper_pearson(min(odd.candidate, route.pairs), route.pairs)[1]
     if tally.witnessed:
         return Doubt(key, change.kind, tally.count, _noise(tally, route.pairs))
+    stood = f" (and {tally.stood} more that show the same again)" if tally.stood else ""
     why = (
-        f"{odd.candidate} of {route.pairs} pairs, never in the current build alone: too few to tell from chance; "
-        f"a change in more than {excluded:.1%} of pairs is excluded"
+        f"{odd.candidate} of {route.pairs} pairs{stood}, never in the current build alone: too few to tell from "
+        f"chance; a change in more than {excluded:.1%} of pairs is excluded"
     )
     return Doubt(key, change.kind, tally.count, why, _grave(key, tally, change, evidence))
 
@@ -300,6 +303,11 @@ def _grave(key: GroupKey, tally: PathTally, change: Change, evidence: Evidence) 
     seen = f"in {tally.odd.candidate} of {pairs} pairs, on the candidate alone"
     if key.path == "status" and change.to_class[:1] in _SEVERE_STATUS:
         return f"{where} {seen}; too rare to be sure: {_MORE}"
+    if tally.stood >= max(_STOOD_MIN, _STOOD_SHARE * pairs):
+        return (
+            f"{where} {seen}, and since then in {tally.stood} more: sessions that wrote at the same time may do that; "
+            "replay it again"
+        )
     if key.path.endswith("[*]") and tally.odd.candidate < min(_ELEMENTS_MIN, pairs):
         # Who is in a list depends on what others wrote a moment ago, and of three builds one is always the first.
         return None

@@ -294,3 +294,19 @@ def test_one_element_more_in_one_pair_of_many_is_promoted_and_in_three_it_is_not
         defect = on("/search", one_more, when=lambda call, some=some: call.number in some)  # type: ignore[misc]
         report = judged(run(1, requests=400, defect=defect))
         assert (report.verdict, told(report)) == (verdict, []), (count, report.reasons)
+
+
+def test_what_two_sessions_wrote_the_other_way_round_counts_once_however_often_it_is_read() -> None:
+    lists = [one.position for one in run(1, requests=400) if one.exchange.request.target == "/products"]
+
+    def other_number(call: Call, body: Any) -> None:
+        body["items"][2]["stock"] += 1
+
+    for last, method, verdict in ((60, "GET", "hold"), (60, "POST", "inconclusive"), (5, "POST", "promote")):
+        since = lists[-last]
+        defect = on("/products", other_number, when=lambda call, since=since: call.number >= since)  # type: ignore[misc]
+        first, *rest = run(1, requests=400, defect=defect)
+        request = msgspec.structs.replace(first.exchange.request, method=method)
+        first = msgspec.structs.replace(first, exchange=msgspec.structs.replace(first.exchange, request=request))
+        report = judged([first, *rest], timing=False)
+        assert report.verdict == verdict, (last, method, report.reasons)

@@ -1,0 +1,139 @@
+"""One planned request as all candidates are compared on it: the current outcome, its witness, and how noisy it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from capture.errors import Damaged
+from diff.address import address_of_recorded, compare_at_home
+from diff.cause import primary
+from diff.compare import CompareOptions, Comparison
+from diff.difference import Difference
+from diff.explain import dimensions_of
+from diff.odd import Seen, redacted_paths, seen_of
+from diff.request_ids import ids_in
+from diff.rule_path import Documents
+from diff.subject import Subject
+from diff.values import is_volatile
+from replay.outcome import Outcome, Performance
+
+__all__ = ["Pair"]
+
+_RECORDED = "recorded"
+_INSTANCE_CHARS_MAX = 128
+_MIXED = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[0-9A-Za-z]{5,}")
+
+
+class Pair:
+    """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
+
+    __slots__ = (
+        "_process", "addresses", "counts_for_timing", "current", "documents", "exchange", "facts", "has_recorded",
+        "ids", "one_process", "options", "performance", "reference", "route", "session", "unwitnessed", "weight",
+        "witness_followers", "witness_seen", "witness_swallowed", "wrote",
+    )  # fmt: skip
+
+    def __init__(
+        self, performance: Performance, route: str, session: int, subject: Subject, options: CompareOptions, wrote: bool
+    ) -> None:
+        self.performance = performance
+        self.exchange = performance.exchange
+        self.addresses = subject.addresses
+        self.route = route
+        self.session = session
+        self.wrote = wrote
+        self.weight = 1 / self.exchange.kept_with if self.exchange.kept_with > 0 else 1.0
+        self.facts = dimensions_of(self.exchange)
+        current = performance.outcome_of(subject.current)
+        if current is None:
+            raise Damaged(
+                f"{subject.where}: damaged: its record at position {performance.position} has no outcome of the "
+                f"current build {subject.current!r}; no report is made from it, replay it again"
+            )
+        self.current = current
+        reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
+        self.reference = reference if reference is not None and reference.response is not None else None
+        self.counts_for_timing = performance.position >= subject.warmup_positions
+        self.has_recorded = False
+        witness = self.reference if subject.reference is not None else self._recorded()
+        self.unwitnessed = frozenset[str]() if subject.reference is not None else redacted_paths(self.exchange.redacted)
+        self.witness_seen: list[Seen] | None = None
+        self.witness_swallowed = False
+        self.witness_followers: tuple[Difference, ...] = ()
+        answers = [one.response for one in (current, witness) if one is not None and one.response is not None]
+        self.ids = [ids_in(one.headers) for one in answers] if len(answers) == 2 else [{}, {}]
+        self.documents = Documents(current.response, None if witness is None else witness.response)
+        if witness is not None and current.response is not None:
+            comparison = self.compare(witness, options)
+            if comparison.not_comparable is None:
+                differences, self.witness_swallowed, self.witness_followers = primary(comparison.differences)
+                self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
+        self.one_process = subject.one_process
+        self.options = options
+        self._process: dict[str, list[Seen]] | Literal[False] | None = False
+
+    def compare(self, other: Outcome, options: CompareOptions) -> Comparison:
+        """Current against other, each with its own address."""
+        own = address_of_recorded(self.exchange) if other.build == _RECORDED else self.addresses.get(other.build)
+        return compare_at_home(self.current, other, own, self.addresses.get(self.current.build), options)
+
+    def _of_the_process(self) -> dict[str, list[Seen]] | None:
+        """Where one process of the current build may always say one thing and another process something else.
+
+        By path, what the recorded response says there, which came of another process; nothing of a redacted path. None
+        where there is no recorded response, and it may be so at any path.
+        """
+        recorded = self._recorded()
+        if recorded is None or self.current.response is None:
+            return None
+        found: dict[str, list[Seen]] = {path: [] for path in redacted_paths(self.exchange.redacted)}
+        differences = primary(self.compare(recorded, self.options).differences).kept
+        for one in (seen_of(difference, self.current.end_ns) for difference in differences):
+            if _made_anew(one) and found.get(one.path) != []:
+                found.setdefault(one.path, []).append(one)
+        return found
+
+    def witness_of(self, seen: Sequence[Seen]) -> tuple[list[Seen] | None, frozenset[str]]:
+        """What the witness shows beside what a candidate shows, and the paths at which it tells nothing."""
+        if self.witness_seen is None or not self.one_process:
+            return self.witness_seen, self.unwitnessed
+        told = {one.path for one in self.witness_seen}
+        wanted = {one.path for one in seen if _made_anew(one) and one.path not in told}
+        if not wanted:
+            return self.witness_seen, self.unwitnessed
+        if self._process is False:
+            self._process = self._of_the_process()
+        process = self._process
+        if process is None:
+            return self.witness_seen, self.unwitnessed | wanted
+        added = [one for path in sorted(wanted) for one in process.get(path, ())]
+        silent = {path for path in wanted if path in process and not process[path]}
+        return [*self.witness_seen, *added], self.unwitnessed | silent
+
+    def _recorded(self) -> Outcome | None:
+        """The recorded response as an outcome, where it was seen whole."""
+        response, times = self.exchange.response, self.exchange.times
+        if response is None or response.truncated or response.body is None or not self.exchange.complete:
+            return None
+        self.has_recorded = True
+        end = times.response_end if times.response_end is not None else times.request_start
+        return Outcome(_RECORDED, "reference", times.request_start, times.request_start, None, end, response)
+
+
+def _made_anew(seen: Seen) -> bool:
+    """True for two values of one class of those that are made anew (uuids, times, tokens), or two names of instances.
+
+    Such a name has letters and digits mixed where the other has them too, and is alike for the rest: web-7d9f8b-x2x1z.
+    """
+    change, difference = seen.change, seen.difference
+    if change.kind != "value" or change.from_class != change.to_class:
+        return False
+    if is_volatile(change.from_class):
+        return True
+    left, right = difference.left, difference.right
+    if not isinstance(left, str) or not isinstance(right, str) or max(len(left), len(right)) > _INSTANCE_CHARS_MAX:
+        return False
+    shape = _MIXED.sub("*", left)
+    return "*" in shape and shape == _MIXED.sub("*", right)
