@@ -231,6 +231,14 @@ def test_a_server_may_send_its_settings_first() -> None:
         assert only(observe(steps)).complete
 
 
+@pytest.mark.parametrize("place", range(1, len(OPEN)))
+def test_a_server_may_send_its_settings_while_the_client_is_still_opening(place: int) -> None:
+    settings = SettingsFrame(0, settings={3: 100}).serialize()
+    for parts in ([settings], [settings[:4], settings[4:]]):
+        steps = [("c", OPEN[:place]), *(("s", part) for part in parts), ("c", OPEN[place:] + headers_frame(ASK))]
+        assert only(observe([*steps, ("s", headers_frame(ANSWER))])).complete
+
+
 @pytest.mark.parametrize(
     ("ends", "reason"),
     [

@@ -161,7 +161,8 @@ class ConnectionObserver:
         if self._midstream:
             return self._join(data, at_ns, False)
         self._early += data
-        if self._first or len(self._early) > _EARLY_BYTES_MAX or not _SETTINGS.match(self._early.ljust(9, b"\0")):
+        opening = PREFACE.startswith(self._first)  # or nothing yet
+        if not opening or len(self._early) > _EARLY_BYTES_MAX or not _SETTINGS.match(self._early.ljust(9, b"\0")):
             return self._give_up("server_first")
         if not self._early_ns:
             self._early_ns = at_ns
