@@ -294,13 +294,17 @@ def test_what_cannot_be_put_is_refused_with_the_reason_and_nothing_changes(site:
 
 
 @pytest.mark.net
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("workers", "scribe"),
+    [(1, "off"), *[pytest.param(*values, marks=pytest.mark.slow) for values in ((2, "off"), (1, "on"), (2, "on"))]],
+)
 def test_sighup_reads_rules_sampling_and_key_again_and_a_broken_file_keeps_the_old(
-    site: int, tmp_path: Path, workers: int
+    site: int, tmp_path: Path, workers: int, scribe: str
 ) -> None:
     config = tmp_path / "understudy.toml"
     config.write_text("[capture]\nsample = 1.0\n")
     arguments = ("--admin", "127.0.0.1:0", "--messages", "json", "--workers", str(workers), "--config", str(config))
+    arguments += ("--scribe", scribe)
     with relay_process(f"127.0.0.1:{site}", tmp_path / "log", *arguments, environ=KEY) as relay:
         admin = admin_of(relay)
         ask(relay)

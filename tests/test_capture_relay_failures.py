@@ -61,6 +61,7 @@ def scrape_until(admin: str, condition: Callable[[dict[str, float]], bool]) -> N
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("scribe", ["off", "on"])
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -72,7 +73,7 @@ def scrape_until(admin: str, condition: Callable[[dict[str, float]], bool]) -> N
     ],
 )
 def test_an_exception_anywhere_in_capture_never_reaches_the_traffic(
-    site: int, tmp_path: Path, target: str, reason: str
+    site: int, tmp_path: Path, target: str, reason: str, scribe: str
 ) -> None:
     injected = tmp_path / "injected"
     injected.mkdir()
@@ -83,7 +84,7 @@ def test_an_exception_anywhere_in_capture_never_reaches_the_traffic(
         f"setattr(importlib.import_module({module!r}).{cls}, {method!r}, fail)\n"
     )
     environ = {**KEY, "PYTHONPATH": f"{injected}{os.pathsep}{ROOT}"}
-    with relay_process(f"127.0.0.1:{site}", tmp_path / "log", environ=environ) as relay:
+    with relay_process(f"127.0.0.1:{site}", tmp_path / "log", "--scribe", scribe, environ=environ) as relay:
         ask(relay, 20)
         counts = relay.stop()
     assert counts.kept == 0
@@ -109,9 +110,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(path)], check=False, capture_output=True, timeout=20)
 
 
-def test_a_full_disk_sheds_and_the_clients_see_nothing(site: int, tmp_path: Path, small_disk: Path) -> None:
+@pytest.mark.parametrize("scribe", ["off", "on"])
+def test_a_full_disk_sheds_and_the_clients_see_nothing(
+    site: int, tmp_path: Path, small_disk: Path, scribe: str
+) -> None:
     log = small_disk / "log"
-    with relay_process(f"127.0.0.1:{site}", log, "--redact", "off", *ADMIN, environ=KEY) as relay:
+    options = ("--redact", "off", "--scribe", scribe, *ADMIN)
+    with relay_process(f"127.0.0.1:{site}", log, *options, environ=KEY) as relay:
         admin = admin_of(relay)
         for number in range(40):
             ask(relay, 4, f"/noise{number}.bin")

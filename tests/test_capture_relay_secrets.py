@@ -126,15 +126,18 @@ def assert_absent(log: Path, secrets: dict[str, str], seen: int) -> list[Exchang
     return exchanges
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-def test_no_kind_of_secret_reaches_the_disk_over_http1(tmp_path: Path, chunked: bool) -> None:
+@pytest.mark.parametrize(("chunked", "scribe"), [(False, "off"), (True, "off"), (True, "on")])
+def test_no_kind_of_secret_reaches_the_disk_over_http1(tmp_path: Path, chunked: bool, scribe: str) -> None:
     cases = list(CASES.items())
     answers = [wire("HTTP/1.1 200 OK", response or ORDINARY, chunked) for _, (_, _, response) in cases]
 
     def serve(served: socket.socket) -> None:
         in_pieces(served, answers[read_request(served)])
 
-    with serving(serve) as upstream, relay_process(upstream, tmp_path / "log", environ=KEY) as relay:
+    with (
+        serving(serve) as upstream,
+        relay_process(upstream, tmp_path / "log", "--scribe", scribe, environ=KEY) as relay,
+    ):
         for number, (name, (_, request, _)) in enumerate(cases):
             chunks = chunked and bool(request.body)
             assert converse(relay.port, request_of(number, request, chunks)) == answers[number], name
