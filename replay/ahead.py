@@ -108,6 +108,7 @@ class Ahead:
         pair = Pair(planned, iteration, builds, order)
         if binder is not None:
             pair.links = links
+            pair.waits_for += binder.waits_for
             pair.supplying = binder.supplying
         if schedule is not None:
             pair.due_ns = pair.ready_ns = schedule.next_ns(iteration, planned)

@@ -45,12 +45,17 @@ _GENERIC = frozenset(
 
 
 class Source(NamedTuple):
-    """A place in the captured response of an earlier request; it supplied the value, "" where any will do (a rule)."""
+    """A place in the captured response of an earlier request; it supplied the value, "" where any will do (a rule).
+
+    whole: False where the client or the capture left before the response ended: a stream that was read for its first
+    events. The plan lets nothing wait for its end, but a request that carries a value of it must.
+    """
 
     position: int
     exchange_id: str
     place: Place
     value: str
+    whole: bool = True
 
 
 class Link(NamedTuple):
@@ -89,7 +94,8 @@ class Binder:
     exclude, feeds: rules of a person (`BindRules`). learned: what other sessions have shown to be passed on.
     sessions_max: sessions remembered; the one used longest ago is forgotten first and counted in `forgotten`, also
     where all together hold more than a million values.
-    supplying: after `note`, whether the answer to that request may be the source of a later link. Raises ValueError
+    supplying: after `note`, whether the answer to that request may be the source of a later link; waits_for: positions
+    that this request must wait for because of its links, beyond those that the plan has for it. Raises ValueError
     where a rule is not understood.
     """
 
@@ -102,6 +108,7 @@ class Binder:
     ) -> None:
         self.forgotten = 0
         self.supplying = False
+        self.waits_for: tuple[int, ...] = ()
         self._rules = BindRules(feeds, exclude)
         self._learned: Learned = learned or {}
         self._learned_sources = {source for sources in self._learned.values() for source in sources}
@@ -123,6 +130,7 @@ class Binder:
             self._sessions.clear()
             self._held = 0
         self.supplying = False
+        self.waits_for = ()
         exchange = planned.exchange
         session = self._sessions.get(exchange.session)
         if session is None:
@@ -141,6 +149,8 @@ class Binder:
             for place, value in carried:
                 if self._may_link(session, place, value):
                     links += self._links(session, exchange, place, value)
+        if links:
+            self.waits_for = tuple({s.position for link in links for s in link.sources if not s.whole})
         if bears or request.body:
             self._sends(session, exchange, carried)
         elif request.target not in session.targets:
@@ -254,7 +264,8 @@ class Binder:
 
     def _supply(self, session: _Session, planned: Planned, response: Response) -> None:
         exchange = planned.exchange
-        ended = exchange.times.response_end
+        whole = exchange.times.response_end is not None
+        ended = exchange.times.response_end if whole else exchange.times.response_start
         if ended is None:
             return
         answer = (response.body, response.headers)
@@ -269,7 +280,7 @@ class Binder:
         learned = bool(self._learned_routes) and source_route(exchange) in self._learned_routes
         for place, value in values.items():
             place = _one_place(place)
-            source = Source(planned.position, exchange.id, place, value)
+            source = Source(planned.position, exchange.id, place, value, whole)
             if place.kind == "cookie" and len(session.cookie_values) < _VALUES_MAX:
                 name = str(place.path[0])
                 for sets in (
@@ -364,8 +375,8 @@ def _words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place
         last = place.path[-1]
         if isinstance(last, str) and last.lower() not in _GENERIC:
             return _words(last)  # the usual leaf of a document: its key says it
-    if place.inner[:1] == ("path",):
-        before = values.get(place._replace(inner=("path", int(place.inner[1]) - 1)), "")
+    if place.inner[-2:-1] == ("path",) and isinstance(last := place.inner[-1], int):
+        before = values.get(place._replace(inner=(*place.inner[:-1], last - 1)), "")
         static = frozenset() if any(c.isdigit() for c in before) else _words(before) - _GENERIC
         return static or around
     return _words_of_place(place, around)

@@ -18,9 +18,9 @@ __all__ = ["Pair", "mix", "orders_of"]
 class Pair:
     """One planned request under way. key: iteration and position. blocked: per build, how many earlier requests it
     still waits for, None for none on any. begun: per build, whether it was sent, None before the first. bytes: what it
-    holds in memory, roughly. payload: its bytes for all builds, None where each gets a request of its own from
-    `template`. composed: by build index, what was made ready before the first of them was sent: request, bindings,
-    traceparent.
+    holds in memory, roughly. waits_for: the plan's, and those that its links need. payload: its bytes for all
+    builds, None where each gets a request of its own from `template`. composed: by build index, what was made ready
+    before the first of them was sent: request, bindings, traceparent.
     """
 
     __slots__ = (
@@ -41,12 +41,14 @@ class Pair:
         "ready_ns",
         "supplying",
         "template",
+        "waits_for",
     )
 
     def __init__(self, planned: Planned, iteration: int, builds: int, orders: tuple[int, ...]) -> None:
         exchange = planned.exchange
         response = exchange.response
         self.planned = planned
+        self.waits_for = planned.waits_for
         self.iteration = iteration
         self.key = (iteration, planned.position)
         self.links: tuple[Link, ...] = ()

@@ -84,6 +84,18 @@ def _reason(exchange: Exchange, row: Row, values: tuple[str, ...], allow_writes:
     return None
 
 
+def _end_of(exchange: Exchange) -> int | None:
+    """When what follows may have begun because of this answer; None where nothing waits for it.
+
+    A client that left before the end had read as far as it wanted. What was changed for it was changed before that; a
+    stream that was only read may have no end, and nothing waits for one but what carries a value of it (bind.py).
+    """
+    times = exchange.times
+    if times.response_end is None and exchange.request.method not in SAFE_METHODS:
+        return times.response_start
+    return times.response_end
+
+
 def _can_be_sent(target: str, values: tuple[str, ...]) -> bool:
     """True where the target and the values of all headers can be put on the wire as they are.
 
@@ -128,18 +140,18 @@ class Planner:
 
     def _happens_before(self, exchange: Exchange, position: int) -> tuple[int, ...]:
         """Positions that must be answered first, and remember this one for those that follow."""
-        times = exchange.times
-        start = times.request_start
+        start = exchange.times.request_start
+        end = _end_of(exchange)
         earlier = self._open.get(exchange.session)
         if earlier is None:
             earlier = self._remember(exchange.session)
         else:
             self._open.move_to_end(exchange.session)
-            if len(earlier) == 2 and times.response_end is not None:
+            if len(earlier) == 2 and end is not None:
                 before, last = earlier
                 if before[2] <= last[1] and before[1] <= last[1] and last[2] <= start:
                     # One thing after the other, the usual case: what follows comes to the same.
-                    earlier[:] = (last, (position, start, times.response_end))
+                    earlier[:] = (last, (position, start, end))
                     return (last[0],)
         ended = [entry for entry in earlier if entry[2] <= start]
         waits_for: tuple[int, ...] = ()
@@ -150,8 +162,8 @@ class Planner:
             waits_for = tuple(entry[0] for entry in direct)
             if len(direct) < len(ended):
                 earlier[:] = [entry for entry in earlier if entry[2] > start or entry in direct]
-        if times.response_end is not None:
-            earlier.append((position, start, times.response_end))
+        if end is not None:
+            earlier.append((position, start, end))
             if len(earlier) > _OVERLAP_MAX:
                 del earlier[0]
         return waits_for

@@ -15,7 +15,7 @@ from replay.coding import decode_body
 from replay.event_leaves import event_leaves
 from replay.html_leaves import html_leaves
 from replay.json_leaves import document_leaves, json_leaves, looks_like_json
-from replay.place import Place
+from replay.place import Place, Step
 from replay.script_leaves import script_leaves
 from replay.xml_leaves import looks_like_xml, xml_leaves
 
@@ -101,7 +101,7 @@ def _body(kind: str, body: bytes) -> Iterator[tuple[Place, str]]:
     elif "javascript" in kind or "ecmascript" in kind:
         for part in script_leaves(body.decode("utf-8", "replace")):
             place = Place("script", (part.name, part.nth), () if part.path is None else ("json", *part.path))
-            yield from ((place, part.value),) if place.inner else _expand(place, part.value)
+            yield from _expand(place, part.value)
     elif kind.startswith("text/plain") and len(body) <= _TEXT_MAX:
         yield from _expand(Place("text", ()), body.decode("utf-8", "replace").strip())
 
@@ -109,28 +109,39 @@ def _body(kind: str, body: bytes) -> Iterator[tuple[Place, str]]:
 def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
     """The value, and what is inside it where it is a URL, a JWT, base64, quoted, or several words."""
     yield place, value
-    if value[:1] == "/" or value[:8].lower().startswith(("http://", "https://")):
+    if _is_address(value):
         yield from _url(place, value)
     elif value[:1] == "<" and ">" in value and place.kind == "header":
         yield from _url(place, value[1 : value.index(">")])  # Link: </items?cursor=x>; rel="next" (RFC 8288)
     elif (claims := jwt_claims(value)) is not None:
         for leaf, text in document_leaves(claims):
-            yield Place(place.kind, place.path, ("jwt", *leaf.path)), text
+            yield _within(place, "jwt", *leaf.path), text
     elif place.kind == "header" and (tag := _ETAG.match(value)) is not None:
-        yield Place(place.kind, place.path, ("quoted",)), tag[1]
+        yield _within(place, "quoted"), tag[1]
     elif (inside := unpacked(value)) is not None:
         if inside[:1] == "{":
             for leaf, text in json_leaves(inside.encode("utf-8", "surrogateescape")):
-                yield Place(place.kind, place.path, ("base64", *leaf.path)), text
+                yield _within(place, "base64", *leaf.path), text
         else:
-            yield Place(place.kind, place.path, ("base64",)), inside
+            yield _within(place, "base64"), inside
     elif value[:1] in ("{", "[") and (leaves := list(json_leaves(value.encode("utf-8", "replace")))):
         for leaf, text in leaves:
-            yield Place(place.kind, place.path, ("json", *leaf.path)), text
+            at = _within(place, "json", *leaf.path)
+            yield at, text
+            if _is_address(text):
+                yield from _url(at, text)
     elif 8 < len(value) <= _WORDS_IN_MAX and not value.isalnum():
         words = [word for word in _WORD.findall(value) if word != value and any(c.isdigit() for c in word)]
         for index, word in enumerate(words):
-            yield Place(place.kind, place.path, ("word", index)), word
+            yield _within(place, "word", index), word
+
+
+def _within(place: Place, *steps: Step) -> Place:
+    return Place(place.kind, place.path, (*place.inner, *steps))
+
+
+def _is_address(value: str) -> bool:
+    return value[:1] == "/" or value[:8].lower().startswith(("http://", "https://"))
 
 
 def unpacked(value: str) -> str | None:
@@ -152,14 +163,14 @@ def _url(place: Place, value: str) -> Iterator[tuple[Place, str]]:
         return
     for index, segment in enumerate(parts.path.removeprefix("/").split("/")):
         if segment:
-            yield Place(place.kind, place.path, ("path", index)), unquote(segment)
+            yield _within(place, "path", index), unquote(segment)
     # A fragment with fields is how OAuth 2 hands a token to a script (RFC 6749 section 4.2.2).
     for way, fields in (("query", parts.query), ("fragment", parts.fragment if "=" in parts.fragment else "")):
         seen: dict[str, int] = {}
         for name, text in parse_qsl(fields, keep_blank_values=True, max_num_fields=None):
             nth = seen.get(name, 0)
             seen[name] = nth + 1
-            yield Place(place.kind, place.path, (way, name, nth)), text
+            yield _within(place, way, name, nth), text
 
 
 def jwt_claims(value: str) -> dict[str, Any] | None:

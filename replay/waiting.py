@@ -33,7 +33,7 @@ class Waiting:
         iteration = pair.iteration
         pairs[pair.key] = pair
         self.held_bytes += pair.bytes
-        positions = pair.planned.waits_for
+        positions = pair.waits_for
         if not positions:
             return True
         waits = [other for position in positions if (other := pairs.get((iteration, position))) is not None]

@@ -8,7 +8,7 @@ import json
 import msgspec
 import pytest
 
-from capture.exchange import Exchange, Request, Response
+from capture.exchange import Exchange, Request, Response, Times
 from replay.bind import Binder, Link
 from replay.place import Place
 from replay.plan import Planner
@@ -133,6 +133,14 @@ def _jwt(claims: dict[str, object]) -> str:
         ),
         (html(b"<script>var a = 1, csrf = '%b';</script>" % TOKEN.encode()), "html:script:csrf:0"),
         (html(b"<script>go({user: {csrf: '%b'}})</script>" % TOKEN.encode()), "html:script:csrf:0"),
+        (
+            html(b'<script>s = {\'a\': 1}; t = {"x": "/a/zzz999zzz", "y": "/carts/%b"}</script>' % TOKEN.encode()),
+            "html:script:t:0/json/y/path/1",
+        ),
+        (
+            of_type("text/event-stream", b'data: {"post_to": "/messages/%b"}\n\n' % TOKEN.encode()),
+            "event:0:data/json/post_to/path/1",
+        ),
         (html(b'<b data-t="x"></b><b data-t="%b"></b>' % TOKEN.encode()), "html:b:data-t:1"),
         (html(b'<div data-p=\'{"t": "%b"}\'></div>' % TOKEN.encode()), "html:div:data-p:0/json/t"),
         (html(b'<button data-url="/carts/%b/go">go</button>' % TOKEN.encode()), "html:button:data-url:0/path/1"),
@@ -213,6 +221,24 @@ def test_a_word_that_the_client_had_put_into_a_longer_value_is_its_own() -> None
 def test_a_value_that_the_client_sent_while_the_answer_was_under_way_is_not_bound() -> None:
     first = exchange(0, get("/a"), json_response(b'{"t": "%b"}' % TOKEN.encode()), start_ms=0, took_ms=10)
     assert links_of(first, exchange(1, get(f"/b?t={TOKEN}"), start_ms=5))[1] == ()
+
+
+def test_what_a_client_read_of_a_stream_before_it_left_is_bound_and_waited_for() -> None:
+    stream = of_type("text/event-stream", b"event: endpoint\ndata: /messages?sid=%b\n\n" % TOKEN.encode())
+    opened = exchange(0, get("/events"), stream)
+    start = opened.times.request_start
+    left = msgspec.structs.replace(
+        opened, times=Times(start, start, start + 400_000, None), incomplete_reason="response_cut"
+    )
+    posted = exchange(1, get(f"/messages?sid={TOKEN}", method="POST"))
+    sooner = exchange(0, get(f"/messages?sid={TOKEN}", method="POST"), start_ms=0.3)
+    binder = Binder()
+    planned = list(Planner(allow_writes=True).plan([left, posted]))
+    assert binder.note(planned[0]) == ()
+    assert shown(binder.note(planned[1])) == [("query:sid", "log-0 event:0:data/query/sid/0")]
+    assert (planned[1].waits_for, binder.waits_for) == ((), (0,))
+    assert links_of(left, sooner)[1] == ()
+    assert Binder().waits_for == ()
 
 
 def test_another_session_supplies_nothing() -> None:

@@ -42,6 +42,20 @@ def test_an_exchange_without_a_known_end_holds_nothing_back() -> None:
     assert [p.waits_for for p in plan(first, at(1, 5, 1))] == [(), ()]
 
 
+@pytest.mark.parametrize(("method", "waits"), [("POST", (0,)), ("GET", ())])
+def test_what_a_client_changed_is_waited_for_though_it_left_before_the_end_and_a_stream_is_not(
+    method: str, waits: tuple[int, ...]
+) -> None:
+    begun = exchange(0, get("/0", method=method))
+    start = begun.times.request_start
+    left = msgspec.structs.replace(
+        begun, times=Times(start, start, start + 1_000_000, None), incomplete_reason="response_cut"
+    )
+    planned = plan(left, at(1, 0.9, 1), at(2, 5, 1), allow_writes=True)
+    assert [p.waits_for for p in planned[:2]] == [(), ()]
+    assert planned[2].waits_for == (*waits, 1)
+
+
 def test_offsets_count_from_the_first_exchange_and_never_go_back() -> None:
     planned = plan(at(0, 10, 1), at(1, 15, 1), at(2, 12, 1), at(3, 16, 1))
     assert [p.offset_ns for p in planned] == [0, 5_000_000, 5_000_000, 6_000_000]

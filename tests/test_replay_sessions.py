@@ -6,10 +6,12 @@ import asyncio
 import json
 import random
 import re
+from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
-from capture.exchange import Exchange, Request, Response
+from capture.exchange import Exchange, Request, Response, Times
 from replay.pace import Closed
 from tests.support.replaying import perform_on
 from tests.support.rude import exchange, get, rude_server
@@ -146,3 +148,42 @@ def test_where_the_login_fails_on_a_candidate_alone_the_rest_is_sent_and_says_so
 
     assert asyncio.run(main(False)) == [(None, [False, False]), *[(None, [False, True])] * 5]
     assert asyncio.run(main(True)) == [(None, [False, False]), *[("unresolved_binding", [])] * 5]
+
+
+def test_a_value_of_a_stream_that_the_client_left_is_sent_when_each_builds_own_stream_has_given_it() -> None:
+    def events(token: str) -> bytes:
+        return f'event: endpoint\ndata: {{"post_to": "/messages/{token}"}}\n\n'.encode()
+
+    def stream(token: str) -> Response:
+        body = events(token)
+        return Response(200, "OK", "HTTP/1.1", (("Content-Type", "text/event-stream"),), body, len(body))
+
+    opened = exchange(0, get("/events"), stream("chan-00aa11bb22cc"))
+    start = opened.times.request_start
+    left = Times(start, start, start + 100_000, None)
+    opened = msgspec.structs.replace(opened, times=left, incomplete_reason="response_cut")
+    posted = exchange(1, get("/messages/chan-00aa11bb22cc", JSON, method="POST", body=b"{}"))
+    tokens = {"current": "chan-11dd22ee33ff", "candidate": "chan-44aa55bb66cc"}
+
+    def answering(token: str) -> Callable[[bytes], Awaitable[list[bytes | float | str]]]:
+        async def answer(raw: bytes) -> list[bytes | float | str]:
+            if not raw.startswith(b"GET /events"):
+                return [b"HTTP/1.1 204 No Content\r\n\r\n"]
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+            return [head, 0.2, events(token), 0.2, "close"]
+
+        return answer
+
+    async def main() -> tuple[list[object], dict[str, list[bytes]]]:
+        async with (
+            rude_server(answering(tokens["current"])) as current,
+            rude_server(answering(tokens["candidate"])) as candidate,
+        ):
+            servers = {"current": current, "candidate": candidate}
+            done = await perform_on(servers, [opened, posted], Closed(4))
+            return [(p.position, p.skipped) for p in done], {name: s.requests for name, s in servers.items()}
+
+    done, asked = asyncio.run(main())
+    assert done == [(0, None), (1, None)]
+    for name, token in tokens.items():
+        assert [head.split(b" ")[1].decode() for head in asked[name]] == ["/events", f"/messages/{token}"]
