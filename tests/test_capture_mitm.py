@@ -109,10 +109,14 @@ class Mitm:
         return done.stdout
 
     def stop(self) -> Conservation:
+        return assert_conserved(self.stopped()[-1])
+
+    def stopped(self) -> list[str]:
+        """What it still says, from SIGTERM to its end."""
         self.process.send_signal(signal.SIGTERM)
         out, _ = self.process.communicate(timeout=_WAIT_S)
         assert self.process.returncode == 0
-        return assert_conserved(out.strip().splitlines()[-1])
+        return out.strip().splitlines()
 
     def records(self) -> list[Exchange]:
         return list(open_log(self.log).exchanges())
@@ -191,6 +195,21 @@ def test_a_request_under_way_is_answered_before_the_end(service: int, tmp_path: 
         out, _ = proxy.process.communicate(timeout=_WAIT_S)
         assert proxy.process.returncode == 0
         assert assert_conserved(out.strip().splitlines()[-1]).kept == 1
+
+
+def test_each_mode_says_one_address_and_all_of_them_drain(service: int, tmp_path: Path) -> None:
+    modes = (f"reverse:http://127.0.0.1:{service}@127.0.0.1:0", "regular@127.0.0.1:0", "socks5@0")
+    with running(tmp_path, modes[0], *(word for mode in modes[1:] for word in ("--mode", mode))) as proxy:
+        assert proxy.process.stdout is not None
+        said = [proxy.process.stdout.readline() for _ in modes[1:]]
+        regular, socks = (int(line.rpartition(":")[2]) for line in said)
+        assert [line.rpartition(":")[0] for line in said] == ["listening on 127.0.0.1", "listening on 0.0.0.0"]
+        assert proxy.curl(f"http://127.0.0.1:{proxy.port}/1").endswith("path=/1")
+        assert proxy.curl(f"http://127.0.0.1:{service}/2", "-x", f"http://127.0.0.1:{regular}").endswith("path=/2")
+        assert proxy.curl(f"http://127.0.0.1:{service}/3", "--socks5", f"127.0.0.1:{socks}").endswith("path=/3")
+        out = proxy.stopped()
+        assert len(out) == 1, "an address was said twice"
+        assert assert_conserved(out[0]).kept == 3
 
 
 def test_a_second_signal_does_not_wait_for_what_is_under_way(service: int, tmp_path: Path) -> None:

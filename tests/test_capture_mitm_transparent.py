@@ -86,15 +86,14 @@ class Redirected:
 
 
 @contextlib.contextmanager
-def started(command: list[str], line: str, times: int = 1) -> Iterator[subprocess.Popen[str]]:
+def started(command: list[str], line: str) -> Iterator[subprocess.Popen[str]]:
     """The command, once it has said that it is ready; ended in any case."""
     environ = {**os.environ, "UNDERSTUDY_CAPTURE_REDACTION_KEY": "k" * 32}
     process = subprocess.Popen(command, cwd=_ROOT, env=environ, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        for _ in range(times):
-            said = process.stdout.readline()
-            assert said.startswith(line), said
+        said = process.stdout.readline()
+        assert said.startswith(line), said
         yield process
     finally:
         if process.poll() is None:
@@ -124,7 +123,7 @@ def proxy(tmp_path: Path, certificate: Path) -> Iterator[Redirected]:
     with (
         redirected(),
         started(in_router(sys.executable, "-c", _SERVICE, str(certificate)), "ready"),
-        started(in_router(*command), "listening on ", times=2) as process,
+        started(in_router(*command), "listening on ") as process,
     ):
         yield Redirected(tmp_path, process)
 

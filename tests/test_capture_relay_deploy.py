@@ -5,6 +5,9 @@ from __future__ import annotations
 import configparser
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,17 @@ def test_the_systemd_unit_starts_the_relay_without_privileges_and_lets_it_drain(
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert int(service["TimeoutStopSec"]) > RelayConfig().drain_seconds
     assert service["Restart"] == "on-failure"
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("there is no systemd on this machine to judge the unit")
+    unit = tmp_path / "understudy-relay.service"
+    text = (DEPLOY / unit.name).read_text()
+    unit.write_text(text.replace("ExecStart=/usr/local/bin/understudy ", f"ExecStart={sys.executable} "))
+    done = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if unit.name in line]) == (0, [])
 
 
 def test_the_image_runs_as_a_user_without_rights_and_stops_by_sigterm() -> None:

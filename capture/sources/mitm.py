@@ -100,7 +100,7 @@ def _master(plan: MitmPlan, tap: MitmTap) -> Any:
 
 
 async def _addresses(master: Any, running: asyncio.Future[None], logged: list[str]) -> list[str]:
-    """Where it listens, once it does."""
+    """Where it listens, once it does: one address for each mode, of IPv4 where it has one."""
     server = master.addons.get("proxyserver")
     async with asyncio.timeout(_STARTED_S):
         while not server.is_running and not running.done():  # noqa: ASYNC110  # mitmproxy has no event for it
@@ -109,12 +109,11 @@ async def _addresses(master: Any, running: asyncio.Future[None], logged: list[st
     if failed or running.done() or not server.listen_addrs():
         why = "; ".join(failed or logged[-1:]) or "no address to listen on"
         raise RunFailed(f"mitmproxy cannot listen: {why}")
-    found = []
-    for host, port, *_ in server.listen_addrs():
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        if address not in found:
-            found.append(address)
-    return found
+    # A mode that listens everywhere does so twice, at 0.0.0.0 and [::], and on UDP once more.
+    firsts = [
+        min(one.listen_addrs, key=lambda address: ":" in address[0]) for one in server.servers if one.listen_addrs
+    ]
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port, *_ in firsts]
 
 
 async def _drain(master: Any, tap: MitmTap, drain_s: float) -> None:
@@ -122,8 +121,9 @@ async def _drain(master: Any, tap: MitmTap, drain_s: float) -> None:
 
     `Master.shutdown` alone returns at once, with listeners open and answers cut off.
     """
-    master.options.update(server=False)
     server = master.addons.get("proxyserver")
+    # By the option `server` it would check its modes again, and refuse two that were each given a free port.
+    closing = asyncio.ensure_future(server.servers.update([]))
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(drain_s):
             while not tap.quiet:  # noqa: ASYNC110  # ends with the flows, which mitmproxy runs
@@ -132,6 +132,7 @@ async def _drain(master: Any, tap: MitmTap, drain_s: float) -> None:
         async with asyncio.timeout(_LAST_BYTES_S):
             while server.connections:  # noqa: ASYNC110  # connections that clients keep open are closed by the end
                 await asyncio.sleep(_POLL_S)
+    closing.cancel()
 
 
 class _Lines(logging.Handler):
