@@ -55,6 +55,34 @@ def test_counts_that_do_not_close_over_a_whole_run_are_a_loss(tmp_path: Path) ->
     assert [item.what.partition(":")[0] for item in verdict(tmp_path).damage] == ["the counts do not close"]
 
 
+def test_segments_may_have_other_names_than_their_writer_gave_them(tmp_path: Path) -> None:
+    """As where logs of several machines are laid side by side; torn ones too."""
+    paths = write(tmp_path, lambda: None)
+    with open_log(tmp_path) as log:
+        ids = [exchange.id for exchange in log.exchanges()]
+    for n, path in enumerate(paths):
+        path.rename(tmp_path / f"pod-{n}.{path.name}")
+    torn = tmp_path / f"pod-2.{paths[2].name}"
+    torn.write_bytes(torn.read_bytes()[:-20])
+    found = verdict(tmp_path)
+    assert (found.segments, found.records, {item.file for item in found.damage}) == (len(paths), 3, {str(torn)})
+    with open_log(tmp_path) as log:
+        assert [exchange.id for exchange in log.exchanges()] == ids
+        assert [exchange and exchange.id for exchange in map(log.get, ids)] == ids
+
+
+def test_a_copy_of_a_segment_under_another_name_is_read_by_itself_and_told(tmp_path: Path) -> None:
+    path, *others = write(tmp_path, lambda: None)
+    copy = tmp_path / "copy.seg"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    copy.write_bytes(data)
+    found = verdict(tmp_path)
+    assert (found.segments, found.records) == (len(others) + 2, 3)
+    assert {item.file for item in found.damage} == {str(copy)}
+    assert found.notes == [f"copy.seg: is a copy of {path.name}; what both hold is read twice"]
+
+
 def test_a_segment_that_is_pruned_while_it_is_read_is_said_to_be_gone_and_the_rest_is_read(tmp_path: Path) -> None:
     first, second = write_log(tmp_path, exchanges(40), each=10), write_log(tmp_path, exchanges(40, first=40), each=10)
     with open_log(tmp_path) as log:

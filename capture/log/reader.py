@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -239,11 +240,13 @@ class Log:
     def get(self, exchange_id: str) -> Exchange | None:
         """The exchange of that id, None where the log has none; reads one block, and tables of explicit ids."""
         segment, dash, number = exchange_id.rpartition("-")
-        reader = self._segments.readers.get(segment)
-        if dash and reader is not None and number.isdecimal():
-            found = _by_number(reader, int(number))
-            if found is not None and found.id == exchange_id:
-                return found
+        if dash and number.isdecimal():
+            usual = self._segments.readers.get(segment)  # a file may have another name, and the right one is the first
+            others = (reader for reader in self._segments.readers.values() if reader.header.segment == segment)
+            for reader in chain(() if usual is None else (usual,), others):
+                found = _by_number(reader, int(number))
+                if found is not None and found.id == exchange_id:
+                    return found
         for reader in self._segments.readers.values():
             for place in _explicit(reader, exchange_id):
                 found = _by_number(reader, place)
@@ -261,15 +264,19 @@ class Log:
         """Delete a segment from the log; what was read of it before stays valid."""
         self._segments.store.remove(info.name)
 
-    def count(self, segment: str) -> int:
+    def count(self, info: SegmentInfo) -> int:
         """Read every block of one segment and say how many whole exchanges are in it; damage is noted on the way."""
-        reader = self._segments.readers[segment]
+        reader = self._reader(info)
         return sum(record is not None for entry in reader.index for record in reader.records(entry))
 
-    def end_of(self, segment: str) -> tuple[str, int]:
+    def end_of(self, info: SegmentInfo) -> tuple[str, int]:
         """(file, offset behind the last whole block) of one segment."""
-        reader = self._segments.readers[segment]
+        reader = self._reader(info)
         return reader.source.name, reader.end
+
+    def _reader(self, info: SegmentInfo) -> SegmentReader[Any]:
+        """By the name of its file, which need not be what its header says."""
+        return self._segments.readers[StoredSegment(info.name, info.size, info.live).segment]
 
     @property
     def local(self) -> bool:

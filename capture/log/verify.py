@@ -47,10 +47,15 @@ class Verdict:
 def verify(log: Log) -> Verdict:
     """Read every block of every segment; memory stays bounded."""
     infos = log.segments
-    records = sum(log.count(info.segment) for info in infos)
+    records = sum(log.count(info) for info in infos)
     lost = [item for info in infos for item in _unsealed(log, info)]
     lost += [item for run in _runs(infos) for item in _missing(log, run)]
     notes = [f"{info.name}: is being written; what is flushed so far was read" for info in infos if info.live]
+    first: dict[str, str] = {}
+    for info in sorted(infos, key=lambda info: not info.name.startswith(info.segment)):
+        same = first.setdefault(info.segment, info.name)
+        if same != info.name:
+            notes.append(f"{info.name}: is a copy of {same}; what both hold is read twice")
     for info in infos:
         declared = info.extra.get("lost")
         if isinstance(declared, dict) and declared:
@@ -68,7 +73,7 @@ def verify(log: Log) -> Verdict:
 def _unsealed(log: Log, info: SegmentInfo) -> list[Damage]:
     if info.sealed or info.live or info.torn_at is not None:
         return []
-    file, offset = log.end_of(info.segment)
+    file, offset = log.end_of(info)
     return [Damage(file, offset, "not sealed: its writer ended without closing it; what it had not flushed is lost")]
 
 
