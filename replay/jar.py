@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from capture.exchange import Exchange, Headers
 from replay.bind import Link
+from replay.set_cookie import cookies_set
 
 __all__ = ["Jar"]
 
@@ -28,10 +29,10 @@ class Jar:
     def take(self, exchange: Exchange, position: int, headers: Headers) -> None:
         """Note the Set-Cookie headers of the build's answer to the exchange of that position."""
         recorded: set[str] | None = None
-        for name, value in _set_cookies(headers):
+        for name, value in cookies_set(headers):
             if recorded is None:
                 before = exchange.response.headers if exchange.response is not None else ()
-                recorded = {name for name, _ in _set_cookies(before)}
+                recorded = {name for name, _ in cookies_set(before)}
             sets = self._sets.get(name)
             if sets is None:
                 if len(self._sets) >= _NAMES_MAX:
@@ -56,14 +57,3 @@ class Jar:
             if value and wanted(position, recorded):
                 return value, f"{exchange_id} {link.place.text()}"
         return None
-
-
-def _set_cookies(headers: Headers) -> Iterator[tuple[str, str]]:
-    """Name and value of each; the value is "" where the cookie is taken away."""
-    for name, value in headers:
-        if len(name) == 10 and name.lower() == "set-cookie":
-            pair, _, attributes = value.partition(";")
-            cookie, equals, content = pair.partition("=")
-            if equals:
-                gone = "max-age=0" in attributes.replace(" ", "").lower()
-                yield cookie.strip(), "" if gone else content.strip()

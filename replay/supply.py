@@ -17,6 +17,7 @@ from replay.html_leaves import html_leaves
 from replay.json_leaves import document_leaves, json_leaves, looks_like_json
 from replay.place import Place, Step
 from replay.script_leaves import script_leaves
+from replay.set_cookie import cookies_set
 from replay.xml_leaves import looks_like_xml, xml_leaves
 
 __all__ = ["LEAVES_MAX", "jwt_claims", "supplied_values", "unpacked"]
@@ -62,15 +63,13 @@ def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
     seen: dict[str, int] = {}
     for name, value in response.headers:
         lower = name.lower()
-        if lower == "set-cookie":
-            pair = value.partition(";")[0]
-            cookie, equals, content = pair.partition("=")
-            if equals:
-                yield Place("cookie", (cookie.strip(),)), content.strip()
-        elif lower not in _PLAIN_HEADERS:
+        if lower not in _PLAIN_HEADERS:
             nth = seen.get(lower, 0)
             seen[lower] = nth + 1
             yield from _expand(Place("header", (lower, nth)), value)
+    # Of a name that is set twice (for two paths) the last one counts, and what is taken away supplies nothing.
+    for cookie, content in {cookie: content for cookie, content in cookies_set(response.headers) if content}.items():
+        yield Place("cookie", (cookie,)), content
     if not response.body or response.truncated:
         return
     codings = header(response.headers, "content-encoding") if coded else None

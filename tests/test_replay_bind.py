@@ -171,6 +171,16 @@ def test_a_cookie_follows_the_last_set_cookie_of_its_name() -> None:
     assert shown(links[3]) == [("cookie:sid", "log-2 cookie:sid")]
 
 
+def test_a_cookie_that_is_taken_away_on_one_path_and_set_on_another_is_the_one_that_is_set() -> None:
+    gone = "step=x9x9x9; Path=/old; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+    for sets in ([gone, "step=b2; Path=/new"], ["step=b2; Path=/new", gone], ["step=a1; Path=/old", "step=b2"]):
+        response = json_response(b"{}", *(("Set-Cookie", value) for value in sets))
+        second = exchange(1, get("/new", ("Cookie", "step=b2")))
+        links = links_of(exchange(0, get("/old"), response), second)[1]
+        assert shown(links) == [("cookie:step", "log-0 cookie:step")]
+        assert value_answered(response, links[0].sources[0].place, "b2") == "b2"
+
+
 def test_a_pseudonymised_cookie_that_matches_no_value_follows_its_name() -> None:
     carrying = msgspec.structs.replace(
         exchange(1, get("/x", ("Cookie", "sid=pseudo"))), redacted=("request.cookie:sid",)
