@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import click
 
 from capture.config import Settings
 
-__all__ = ["LOADER", "Command", "Group", "is_url", "read_again", "settings_of"]
+__all__ = ["LOADER", "Command", "Group", "is_url", "read_again", "readers_may_leave", "settings_of"]
 
 LOADER = "understudy.load_settings"
 """Key of `click.Context.meta` under which the front door leaves its function (path or None) -> Settings."""
@@ -144,3 +146,13 @@ def read_again(ctx: click.Context) -> Settings:
     """The settings as file and environment say now; empty ones without the front door. Raises as reading them does."""
     loader: _Loader | None = ctx.meta.get(LOADER)
     return loader(ctx.meta.get(_CONFIG)) if loader is not None else Settings()
+
+
+@contextlib.contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """Print within it where the exit code is an answer: it stands also where whoever read the output (head) went away."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from capture.cli import Command, settings_of
+from capture.cli import Command, readers_may_leave, settings_of
 from capture.config import Settings
 from capture.errors import RunFailed
 from diff.accept_command import accept
@@ -71,15 +71,20 @@ def write_reports(report: Report, path: Path, files: Mapping[str, Path | None], 
     written = [(kind, place) for kind, place in files.items() if place is not None]
     for kind, place in written:
         _write(place, _rendered(kind, report, str(path)))
+    with readers_may_leave():
+        _print(report, path, written, quiet=quiet)
+    return EXIT_CODES[report.verdict]
+
+
+def _print(report: Report, path: Path, written: Sequence[tuple[str, Path]], *, quiet: bool) -> None:
     if quiet:
         click.echo(report.verdict)
-    else:
-        from diff.report.terminal import print_report
+        return
+    from diff.report.terminal import print_report
 
-        print_report(report, str(path), sys.stdout)
-        for kind, place in written:
-            click.echo(f"{kind + ':':<13} {place}")
-    return EXIT_CODES[report.verdict]
+    print_report(report, str(path), sys.stdout)
+    for kind, place in written:
+        click.echo(f"{kind + ':':<13} {place}")
 
 
 def _rendered(kind: str, report: Report, where: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from capture.cli import Command
+from capture.cli import Command, readers_may_leave
 from capture.config import nearest
 from capture.errors import BadInput, UsageError
 from diff.body.reading import Unreadable
@@ -82,7 +82,8 @@ def compare(
     )
     for text in (*comparison.notes, *(f"limit: {limit}" for limit in comparison.limits)):
         click.echo(f"compare: {visible(text, 2000)}", err=True)
-    click.echo(as_json(comparison) if json_output else as_text(comparison))
+    with readers_may_leave():
+        click.echo(as_json(comparison) if json_output else as_text(comparison))
     ctx.exit(_EXIT_CODES[comparison.verdict])
 
 

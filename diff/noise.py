@@ -46,14 +46,15 @@ class PathTally:
     level of "is there any difference". changes: by kind and classes, bounded; changes beyond the bound are counted in
     `overflowed`. agreed_differ: requests in which all three disagreed; facets: what can be told of those. untested:
     requests without a witness. stood: where the candidate alone showed what it had shown before. positions: the first
-    places in the plan where the candidate alone stood apart.
+    places in the plan where the candidate alone stood apart. recorded: how often production had said what the current
+    build said; looked up for the first pairs of a route alone.
     orders: the lists that only the candidate has in another order.
     held: the same as odd for numbers, where each value on which two of the three agreed counts once: a process holds on
     to its gauges (memory in use, load) for a while, and then two processes agree by chance many times in a row.
     """
 
     __slots__ = (
-        "agreed_differ", "changes", "count", "facets", "held", "odd", "orders", "overflowed", "positions",
+        "agreed_differ", "changes", "count", "facets", "held", "odd", "orders", "overflowed", "positions", "recorded",
         "stood", "untested", "weight", "weight_squared", "witnessed",
     )  # fmt: skip
 
@@ -69,6 +70,7 @@ class PathTally:
         self.untested = 0
         self.witnessed = 0
         self.stood = 0
+        self.recorded = 0
         self.overflowed = 0
         self.positions: list[int] = []
         self.orders = Orders()
@@ -128,6 +130,7 @@ class PathTally:
         self.untested += other.untested
         self.witnessed += other.witnessed
         self.stood += other.stood
+        self.recorded += other.recorded
         self.overflowed += other.overflowed
         self.positions = sorted(self.positions + other.positions)[:_POSITIONS_MAX]
         for change, counts in other.changes.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from capture.errors import Damaged
@@ -94,6 +94,17 @@ class Pair:
             if _made_anew(one) and found.get(one.path) != []:
                 found.setdefault(one.path, []).append(one)
         return found
+
+    def also_recorded(self, paths: Iterable[str]) -> set[str]:
+        """At which of these places production said what the current build and its reference say; none where unknown."""
+        recorded = self._recorded() if self.reference is not None else None
+        if recorded is None or self.current.response is None:
+            return set()
+        differences = primary(self.compare(recorded, self.options).differences)
+        if differences.swallowed:
+            return set()
+        differing = {seen_of(difference, self.current.end_ns).path for difference in differences.kept}
+        return set(paths) - differing - redacted_paths(self.exchange.redacted)
 
     def witness_of(self, seen: Sequence[Seen]) -> tuple[list[Seen] | None, frozenset[str]]:
         """What the witness shows beside what a candidate shows, and the paths at which it tells nothing."""

@@ -19,7 +19,7 @@ from diff.evidence import Evidence, Shown
 from diff.facets import mark_of
 from diff.ledger import Ledger
 from diff.list_learner import NOTHING_LEARNED, LearnedLists
-from diff.odd import Seen, seen_of
+from diff.odd import GroupKey, Seen, seen_of
 from diff.pair import Pair
 from diff.report.model import CandidateReport
 from diff.request_ids import RequestIds, ids_in
@@ -36,6 +36,7 @@ from replay.plan import SAFE_METHODS
 __all__ = ["CandidateShare", "PairFate", "Share", "Task", "Watch", "compare_options", "observe_shares"]
 
 _ROUTES_TIMED_MAX = 2000
+_FEW_PAIRS = 2
 _FACTS_MAX = 300_000
 _FACTS_A_SHARE_MIN = 50_000
 
@@ -250,6 +251,9 @@ def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, wat
         unwitnessed=unwitnessed,
         again=_again(candidate, pair, seen) if pair.wrote else frozenset(),
     )
+    if apart and candidate.evidence.routes[pair.route].pairs <= _FEW_PAIRS:
+        for path in pair.also_recorded(key.path for key in apart):
+            candidate.evidence.paths[GroupKey(pair.route, path)].recorded += 1
     candidate.cascades.note(pair.exchange.id, outcome, apart)
     watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained, options=options))
 

@@ -320,8 +320,8 @@ def _grave(key: GroupKey, tally: PathTally, change: Change, evidence: Evidence) 
     is_still = key.path.startswith("$") or not _is_noisy_elsewhere(key, evidence)
     least = 1 if is_still and not is_volatile(change.from_class) and not change.from_class.startswith("etag") else 3
     if change.from_class in _NUMBERS:
-        # Durations and loads are small numbers, on which two processes agree by chance now and then.
-        least = max(least, 2)
+        # Durations and loads are small numbers, on which two processes agree by chance now and then, three hardly.
+        least = max(least, 1 if tally.recorded else 2)
     if change.kind == "value" and least <= tally.odd.candidate == pairs:
         told = f"in all {pairs} pairs" if pairs > 1 else "in the only pair"
         return f"{where} {told}; too few to be sure: {_MORE}"

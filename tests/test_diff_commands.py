@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -250,3 +253,31 @@ def test_query_can_look_into_headers(invoke: Invoke, changed: Path) -> None:
 def test_query_says_what_its_columns_are(invoke: Invoke, equal: Path) -> None:
     result = invoke("query", equal, "--columns")
     assert "latency_ns            INTEGER  sent to end" in result.output
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize(("name", "code"), [("changed", 1), ("equal", 0)])
+def test_the_exit_code_is_that_of_the_verdict_where_nobody_reads_the_output(
+    request: pytest.FixtureRequest, name: str, code: int, quiet: bool
+) -> None:
+    words = [sys.executable, "-m", "understudy", "diff", str(request.getfixturevalue(name)), *["--quiet"][: int(quiet)]]
+    assert without_reader(words) == (code, b"")
+
+
+def without_reader(words: list[str]) -> tuple[int, bytes]:
+    """Exit code and stderr of a command whose stdout nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    return done.returncode, done.stderr
+
+
+def test_compare_ends_with_its_answer_too_where_nobody_reads_it(tmp_path: Path) -> None:
+    for name, text in (("a.json", "[1]"), ("b.json", "[2]")):
+        (tmp_path / name).write_text(text)
+    words = [sys.executable, "-m", "understudy", "compare", str(tmp_path / "a.json")]
+    assert without_reader([*words, str(tmp_path / "b.json")]) == (1, b"")
+    assert without_reader([*words, str(tmp_path / "a.json")]) == (0, b"")

@@ -310,3 +310,18 @@ def test_what_two_sessions_wrote_the_other_way_round_counts_once_however_often_i
         first = msgspec.structs.replace(first, exchange=msgspec.structs.replace(first.exchange, request=request))
         report = judged([first, *rest], timing=False)
         assert report.verdict == verdict, (last, method, report.reasons)
+
+
+def test_a_number_that_differs_in_the_only_pair_is_promoted_only_where_production_had_said_another_one() -> None:
+    first = next(one for one in run(3, requests=50, rare=0) if one.exchange.request.target.startswith("/products/"))
+    defect = on("/products/{}", put("price", 99.5))
+    (changed,) = (one for one in run(3, requests=50, rare=0, defect=defect) if one.position == first.position)
+    assert judged([changed]).verdict == "inconclusive"
+    (moved,) = (one for one in run(3, requests=50, rare=0, defect=defect) if one.position == first.position)
+    response = moved.exchange.response
+    assert response is not None
+    assert response.body is not None
+    body = {**msgspec.json.decode(response.body), "price": 12.0}
+    response = msgspec.structs.replace(response, body=msgspec.json.encode(body))
+    moved = msgspec.structs.replace(moved, exchange=msgspec.structs.replace(moved.exchange, response=response))
+    assert judged([moved]).verdict == "promote"

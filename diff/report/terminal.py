@@ -27,15 +27,21 @@ _FINDINGS_SHOWN_MAX = 12
 _ROWS_SHOWN_MAX = 12
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """rich would end the process with 1, which here is a verdict."""
+        raise BrokenPipeError
+
+
 def print_report(
     report: Report, where: str, out: TextIO, *, width: int | None = None, colour: bool | None = None
 ) -> None:
     """Write the report to `out`.
 
     where: the run's path as the user named it, for the commands that are suggested. width: columns; None is what the
-    terminal has. colour: None is "where `out` is a terminal that wants it".
+    terminal has. colour: None is "where `out` is a terminal that wants it". Raises BrokenPipeError where nobody reads.
     """
-    console = Console(
+    console = _Console(
         file=out, width=width, force_terminal=colour, no_color=colour is False, highlight=False, soft_wrap=False
     )
     console.print(_headline(report))
