@@ -150,7 +150,7 @@ def read_again(ctx: click.Context) -> Settings:
 
 @contextlib.contextmanager
 def readers_may_leave() -> Iterator[None]:
-    """Print within it where the exit code is an answer: it stands also where whoever read the output (head) went away."""
+    """Print within it where the exit code is an answer: it stands also where the reader of the output (head) left."""
     try:
         yield
         sys.stdout.flush()
