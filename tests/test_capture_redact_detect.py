@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -56,3 +58,41 @@ def test_without_pairs_only_they_may_be_found(text: str) -> None:
 )
 def test_what_only_looks_like_a_secret_is_not_searched(text: str) -> None:
     assert not may_hold(text.encode())
+
+
+PLAIN_PATH_SIGN = re.compile(
+    rb"/(?:(?:[Pp]assword-?)?[Rr]eset|(?:[Ee]?-?[Mm]ail-?)?[Vv]erif|[Cc]onfirm|[Aa]ctivat|[Ii]nvit|[Mm]agic|[Uu]nsub|[Tt]oken"
+    rb"|[Ss]ession|[Rr]ecover|[Ff]orgot|[Pp]assword|[Ss]ecret|[Oo]tp|[Oo]ne-?time|[Ll]ogin)[\w-]{0,16}/[\w.~+=%-]{10}"
+)
+"""What paths with tokens have, in the form in which it is read most easily."""
+PATH_PARTS = st.sampled_from(
+    [
+        *"/-eEmMrRpPvVoO",
+        *[
+            "reset",
+            "Reset",
+            "verif",
+            "Mail",
+            "mail",
+            "password",
+            "confirm",
+            "magic",
+            "Ma",
+            "token",
+            "session",
+            "Secret",
+            "otp",
+            "ne-time",
+        ],
+    ]
+)
+
+
+@given(st.lists(PATH_PARTS | st.sampled_from(["/", "0123456789", "/a", "x"]), max_size=12).map("".join))
+@example("/Email-Verify/abcdefghij")
+@example("/-mailverif/abcdefghij")
+@example("/e-Mail-verif/abcdefghij")
+@example("/password-resetaaaaaaaaaaaaaaaa/abcdefghij")
+@example("/password-reset-aaaaaaaaaaaaaaaa/abcdefghij")
+def test_the_quick_look_for_tokens_in_paths_sees_what_the_plain_one_sees(text: str) -> None:
+    assert may_hold(text.encode(), pairs=False) == (PLAIN_PATH_SIGN.search(text.encode()) is not None)
