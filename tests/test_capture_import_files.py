@@ -548,6 +548,13 @@ def test_our_own_segments_and_lines_keep_ids_sessions_and_probabilities(
         assert assert_conserved(out.splitlines()[-1]).shed == {"already_there": 20}
 
 
+def test_an_address_of_a_store_is_not_taken_for_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "s3://bucket/log", "--log", tmp_path / "log")
+    assert code == 2
+    assert "s3://bucket/log: import reads local files" in err
+    assert not (tmp_path / "log").exists()
+
+
 def test_a_refused_file_leaves_no_log_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x").write_bytes(b"what is this")
     (tmp_path / "cut.har").write_text('{"log": {"entries": [')

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from capture.cli import Command, settings_of
-from capture.errors import RunFailed
+from capture.errors import RunFailed, UsageError
 from capture.exchange import Exchange
 from capture.log.commands import log_key
 from capture.log.growth import Growth
@@ -72,8 +72,18 @@ class _Target:
             raise RunFailed(f"{self._directory}: the import stopped, the disk refuses: {why}")
 
 
+def _local(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
+    for value in values:
+        if "://" in value:
+            raise UsageError(
+                f"{value}: import reads local files; a log in a store is read where it lies, by `log cat` or `replay`, "
+                "or is copied here first"
+            )
+    return tuple(map(Path, values))
+
+
 @click.command("import", cls=Command)
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, callback=_local)
 @click.option(
     "--format",
     "form",
