@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from capture.exchange import Exchange, Request, Response
 from replay.bind_rules import BindRules
+from replay.carried import Carried
 from replay.carry import carried_values
 from replay.inside import parts_inside
 from replay.learn import Learned, source_key, source_route, target_key
@@ -18,6 +19,7 @@ from replay.plan import Planned
 from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
 from replay.supply import supplied_values
+from replay.words import GENERIC, around_of, words_of, words_of_request, words_of_supply
 
 __all__ = ["Binder", "Link", "Source"]
 
@@ -31,17 +33,6 @@ _CACHE_MAX = 512
 _PARTS_CACHED_MAX = 256
 
 _FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
-_NOT_A_WORD = re.compile(r"[^a-z0-9]")
-_CONDITIONS = {
-    "if-match": "etag",
-    "if-none-match": "etag",
-    "if-modified-since": "last-modified",
-    "if-unmodified-since": "last-modified",
-}
-"""Headers that carry what a response called otherwise (RFC 9110 section 13.1)."""
-_GENERIC = frozenset(
-    ("id", "key", "uuid", "guid", "value", "href", "url", "self", "ref", "number", "no", "data", "result")
-)
 
 
 class Source(NamedTuple):
@@ -91,7 +82,8 @@ class _Session:
 class Binder:
     """Finds the links of one session after the other, from captured exchanges alone; bounded.
 
-    exclude, feeds: rules of a person (`BindRules`). learned: what other sessions have shown to be passed on.
+    exclude, feeds: rules of a person (`BindRules`). learned: what other sessions have shown to be passed on. carried:
+    what the requests carry that will be noted; None where that is not known, and then all that answers give is kept.
     sessions_max: sessions remembered; the one used longest ago is forgotten first and counted in `forgotten`, also
     where all together hold more than a million values.
     supplying: after `note`, whether the answer to that request may be the source of a later link; waits_for: positions
@@ -105,11 +97,13 @@ class Binder:
         sessions_max: int = 20_000,
         feeds: Iterable[str] = (),
         learned: Learned | None = None,
+        carried: Carried | None = None,
     ) -> None:
         self.forgotten = 0
         self.supplying = False
         self.waits_for: tuple[int, ...] = ()
         self._rules = BindRules(feeds, exclude)
+        self._wanted = None if self._rules.feeds else carried
         self._learned: Learned = learned or {}
         self._learned_sources = {source for sources in self._learned.values() for source in sources}
         self._learned_routes = {source.rpartition(" ")[0] for source in self._learned_sources}
@@ -170,7 +164,7 @@ class Binder:
             if len(session.sent) + len(session.sent_as) >= _VALUES_MAX:
                 break
             if not is_strong(value):
-                words = _words_of_request(exchange, place)
+                words = words_of_request(exchange, place)
                 fresh = value not in session.sent_as
                 session.sent_as[value] = session.sent_as.get(value, words) | words
             else:
@@ -241,7 +235,7 @@ class Binder:
         if entries is None:
             return []
         start = exchange.times.request_start
-        wanted = _words(name) - _GENERIC if name else _words_of_request(exchange, place._replace(inner=()))
+        wanted = words_of(name) - GENERIC if name else words_of_request(exchange, place._replace(inner=()))
         named: list[Source] = []
         others: list[Source] = []
         for source, ended, words in entries:
@@ -275,10 +269,14 @@ class Binder:
         values = self._values(answer, response, not (exchange.notes and body_was_decoded(exchange, "response")))
         if len(session.seen) < _CACHE_MAX:
             session.seen.add(same)
-        self.supplying = bool(values) or bool(session.cookies)
-        around = _around(exchange.request.target)
+        wanted = self._wanted
+        # Where values were left out, the builds' cookies may still be needed.
+        self.supplying = bool(values) or bool(session.cookies) or (wanted is not None and bool(response.body))
+        around = around_of(exchange.request.target)
         learned = bool(self._learned_routes) and source_route(exchange) in self._learned_routes
         for place, value in values.items():
+            if wanted is not None and value not in wanted and place.kind != "cookie":
+                continue
             place = _one_place(place)
             source = Source(planned.position, exchange.id, place, value, whole)
             if place.kind == "cookie" and len(session.cookie_values) < _VALUES_MAX:
@@ -294,7 +292,7 @@ class Binder:
                     feeds = session.feeds.setdefault(number, [])
                     feeds.append((source, ended))
                     del feeds[:-_FEEDS_MAX]
-            words = _words_of_supply(place, around, values)
+            words = words_of_supply(place, around, values)
             if learned and not is_strong(value) and (key := source_key(exchange, place)) in self._learned_sources:
                 words |= {key}
             entries = session.supplied.get(value)
@@ -318,7 +316,7 @@ class Binder:
     ) -> dict[Place, str]:
         values = self._cache.get(key)
         if values is None:
-            values = supplied_values(response, coded)
+            values = supplied_values(response, coded, self._wanted)
             if len(response.body or b"") <= 64 << 10:
                 self._cache[key] = values
                 if len(self._cache) > _CACHE_MAX:
@@ -345,89 +343,7 @@ def _latest(sets: Sequence[tuple[Source, int]], start: int) -> list[Source]:
     return [source for source, ended in reversed(sets) if ended <= start]
 
 
-@lru_cache(maxsize=4096)
-def _words(name: str) -> frozenset[str]:
-    """A name as it compares: lower case, letters and digits, singular, without a trailing "id"."""
-    lower = name.lower()
-    plain = _NOT_A_WORD.sub("", _CONDITIONS.get(lower, lower).removeprefix("x-"))
-    if not plain:
-        return frozenset()
-    forms = {plain}
-    for ending in ("ids", "id", "uuid", "number", "token", "key"):
-        if plain.endswith(ending) and len(plain) > len(ending) + 1:
-            forms.add(plain[: -len(ending)])
-    for form in list(forms):
-        if form.endswith("ies"):
-            forms.add(form[:-3] + "y")
-        elif form.endswith("es") and len(form) > 4:
-            forms.add(form[:-2])
-        if form.endswith("s") and len(form) > 3:
-            forms.add(form[:-1])
-    return frozenset(forms)
-
-
-def _words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place, str]) -> frozenset[str]:
-    """What a value is called where it was supplied; for a generic name, what it is the id of; in a URL what is before.
-
-    values: all that this response supplied.
-    """
-    if not place.inner and place.path:
-        last = place.path[-1]
-        if isinstance(last, str) and last.lower() not in _GENERIC:
-            return _words(last)  # the usual leaf of a document: its key says it
-    if place.inner[-2:-1] == ("path",) and isinstance(last := place.inner[-1], int):
-        before = values.get(place._replace(inner=(*place.inner[:-1], last - 1)), "")
-        static = frozenset() if any(c.isdigit() for c in before) else _words(before) - _GENERIC
-        return static or around
-    return _words_of_place(place, around)
-
-
-@lru_cache(maxsize=1 << 14)
-def _words_of_place(place: Place, around: frozenset[str]) -> frozenset[str]:
-    names = place.names()
-    if not names:
-        return around
-    words = _words(names[0])
-    if names[0].lower() in _GENERIC:
-        return words - _GENERIC | (_words(names[1]) if len(names) > 1 else frozenset()) | around
-    return words
-
-
 @lru_cache(maxsize=1 << 14)
 def _one_place(place: Place) -> Place:
     """The same object for equal places: many answers have the same ones, and what is remembered of each is small."""
     return place
-
-
-@lru_cache(maxsize=4096)
-def _around(target: str) -> frozenset[str]:
-    """What a response is about: the last word of the path; of /users/me and /users/search the one before it, too."""
-    path = target.partition("?")[0]
-    words = _words(_last_static(path))
-    segments = [segment for segment in path.split("/") if segment]
-    if len(segments) > 1 and not any(c.isdigit() for c in segments[-1] + segments[-2]):
-        words |= _words(segments[-2])
-    return words
-
-
-def _words_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
-    """What the value is called where it is carried; in a path, the segment before it."""
-    if place.kind == "path":
-        segments = exchange.request.target.partition("?")[0].split("/")[1:]
-        index = int(place.path[0])
-        return _words(segments[index - 1]) - _GENERIC if 0 < index <= len(segments) else frozenset()
-    names = place.names()
-    if not names:
-        return frozenset()
-    if names[0].lower() in _GENERIC:
-        return _words(names[1]) if len(names) > 1 else _words(_last_static(exchange.request.target))
-    return _words(names[0])
-
-
-@lru_cache(maxsize=4096)
-def _last_static(target: str) -> str:
-    """The last segment of a path that is a word and not an identifier."""
-    for segment in reversed(target.partition("?")[0].split("/")):
-        if segment and not any(c.isdigit() for c in segment) and len(segment) < 40:
-            return segment
-    return ""

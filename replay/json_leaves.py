@@ -9,7 +9,7 @@ import msgspec
 
 from replay.place import Place, Step
 
-__all__ = ["document_leaves", "is_row", "json_leaves", "looks_like_json", "row_spans"]
+__all__ = ["document_leaves", "is_row", "json_leaf_at", "json_leaves", "looks_like_json", "row_spans"]
 
 _DEPTH_MAX = 64
 _SEPARATOR = b"\x1e"
@@ -67,6 +67,29 @@ def json_leaves(body: bytes, content_type: str = "") -> Iterator[tuple[Place, st
             yield from document_leaves(msgspec.json.decode(body[start:end]), (number,))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return
+
+
+def json_leaf_at(body: bytes, content_type: str, path: tuple[Step, ...]) -> str | None:
+    """The string or integer at one path, as `json_leaves` has it; None where there is none."""
+    try:
+        if is_row(content_type, body):
+            at = path[0] if path else None
+            span = next((span for n, span in enumerate(row_spans(body)) if n == at), None)
+            if span is None:
+                return None
+            item, path = msgspec.json.decode(body[span[0] : span[1]]), path[1:]
+        else:
+            item = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    for step in path:
+        if isinstance(step, str):
+            if type(item) is not dict or step not in item:
+                return None
+        elif type(item) is not list or step >= len(item):
+            return None
+        item = item[step]
+    return str(item) if type(item) is str or type(item) is int else None
 
 
 def document_leaves(document: Any, above: tuple[Step, ...] = ()) -> Iterator[tuple[Place, str]]:

@@ -17,6 +17,7 @@ from capture.errors import UsageError
 from capture.log.reader import Log
 from replay.bind import Binder
 from replay.builds import Build
+from replay.carried import carried_by, gives_much
 from replay.clients.base import Client, Limits
 from replay.clients.choose import client_for, kind_for, speaks_http2
 from replay.clients.throttle import Throttle
@@ -36,6 +37,7 @@ from replay.stage import Options, Stage
 __all__ = ["WHOLE", "Share", "Watch", "capped_limits", "limits_of", "pace_of", "perform_share"]
 
 _S = 1_000_000_000
+_SAMPLE = 400
 
 Watch = Callable[[Performer, int], Any]
 
@@ -146,7 +148,10 @@ def capped_limits(limits: Limits, build: Build, share: Share = WHOLE) -> Limits:
 
 def _binder(config: ReplayConfig, log: Log) -> Binder:
     learned = learn_links(islice(log.exchanges(), LEARNED_FROM_MAX))
-    return Binder(config.bind_exclude, config.sessions_max, config.bind_rules, learned)
+    carried = None
+    if not config.bind_rules and gives_much(islice(log.exchanges(), _SAMPLE)):
+        carried = carried_by(islice(log.exchanges(), config.limit), learned)
+    return Binder(config.bind_exclude, config.sessions_max, config.bind_rules, learned, carried)
 
 
 def _stage(build: Build, config: ReplayConfig, limits: Limits, share: Share, clock: Clock, http2: bool) -> Stage:

@@ -11,7 +11,7 @@ from replay.carry import replace_values
 from replay.jar import Jar
 from replay.outcome import Binding, Outcome, Performance
 from replay.place import Place, shape_of
-from replay.supply import supplied_values
+from replay.supply import supplied_values, value_at
 
 __all__ = ["Supplies", "value_answered"]
 
@@ -29,14 +29,30 @@ def value_answered(response: Response | None, place: Place, recorded: str) -> st
     """
     if response is None:
         return None
-    values = supplied_values(response)
-    answered = values.get(place)
+    answered = value_at(response, place)
     if answered == recorded:
         return recorded
     shape = shape_of(place)
-    if shape != place and any(value == recorded and shape_of(other) == shape for other, value in values.items()):
-        return recorded
+    if shape != place:
+        values = supplied_values(response, wanted=_Only(recorded))
+        if any(value == recorded and shape_of(other) == shape for other, value in values.items()):
+            return recorded
     return answered
+
+
+class _Only:
+    """Asks for one value."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __contains__(self, value: str) -> bool:
+        return value == self._value
+
+    def holds(self, text: str) -> bool:
+        return self._value in text
 
 
 def _is_signed(link: Link) -> bool:

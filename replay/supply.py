@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -14,13 +14,14 @@ from capture.exchange import Response, header
 from replay.coding import decode_body
 from replay.event_leaves import event_leaves
 from replay.html_leaves import html_leaves
-from replay.json_leaves import document_leaves, json_leaves, looks_like_json
+from replay.json_leaves import document_leaves, json_leaf_at, json_leaves, looks_like_json
 from replay.place import Place, Step
 from replay.script_leaves import script_leaves
 from replay.set_cookie import cookies_set
+from replay.wanted import Wanted
 from replay.xml_leaves import looks_like_xml, xml_leaves
 
-__all__ = ["LEAVES_MAX", "jwt_claims", "supplied_values", "unpacked"]
+__all__ = ["LEAVES_MAX", "jwt_claims", "supplied_values", "unpacked", "value_at"]
 
 LEAVES_MAX = 5000
 """Values looked at in one response; what lies beyond is not bound."""
@@ -42,16 +43,21 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{8,}")
 _WORDS_IN_MAX = 512
 _ETAG = re.compile(r'(?:W/)?"([^"]+)"\Z')
 _JWT = re.compile(r"[A-Za-z0-9_-]{4,}\.([A-Za-z0-9_-]{4,})\.[A-Za-z0-9_-]*\Z")
+_STANDARD = str.maketrans("-_", "+/")
+"""From the alphabet for URLs (RFC 4648 section 5) to the usual one."""
+_BASE64_BEGINS = frozenset("IJKLMNOPQRSTUVWXYZabcdefwxyz0123456789")
+"""With another character the first byte is a control character, or none that UTF-8 begins with."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}\Z")
 
 
-def supplied_values(response: Response, coded: bool = True) -> dict[Place, str]:
+def supplied_values(response: Response, coded: bool = True, wanted: Wanted | None = None) -> dict[Place, str]:
     """Place to value, in document order, at most LEAVES_MAX; numbers as their digits. Pure; never raises.
 
-    coded: False where the body was decoded after it was captured, whatever Content-Encoding says.
+    coded: False where the body was decoded after it was captured, whatever Content-Encoding says. wanted: of a JSON
+    body those values may be left out that it does not have; None for all.
     """
     found: dict[Place, str] = {}
-    for place, value in _walk(response, coded):
+    for place, value in _walk(response, coded, wanted):
         if 0 < len(value) <= _VALUE_MAX:
             found.setdefault(place, value)
             if len(found) >= LEAVES_MAX:
@@ -59,7 +65,7 @@ def supplied_values(response: Response, coded: bool = True) -> dict[Place, str]:
     return found
 
 
-def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
+def _walk(response: Response, coded: bool, wanted: Wanted | None) -> Iterator[tuple[Place, str]]:
     seen: dict[str, int] = {}
     for name, value in response.headers:
         lower = name.lower()
@@ -70,27 +76,46 @@ def _walk(response: Response, coded: bool) -> Iterator[tuple[Place, str]]:
     # Of a name that is set twice (for two paths) the last one counts, and what is taken away supplies nothing.
     for cookie, content in {cookie: content for cookie, content in cookies_set(response.headers) if content}.items():
         yield Place("cookie", (cookie,)), content
+    body = _decoded(response, coded)
+    if body is not None:
+        yield from _body(_kind(response), body, wanted)
+
+
+def _kind(response: Response) -> str:
+    return (header(response.headers, "content-type") or "").lower()
+
+
+def _decoded(response: Response, coded: bool) -> bytes | None:
+    """The body without its content coding; None where there is none, or not the whole of it."""
     if not response.body or response.truncated:
-        return
+        return None
     codings = header(response.headers, "content-encoding") if coded else None
     body = decode_body(response.body, codings, _BODY_MAX)
-    if body is None or len(body) > _BODY_MAX:
-        return
-    kind = (header(response.headers, "content-type") or "").lower()
-    yield from _body(kind, body)
+    return None if body is None or len(body) > _BODY_MAX else body
 
 
-def _body(kind: str, body: bytes) -> Iterator[tuple[Place, str]]:
+def value_at(response: Response, place: Place) -> str | None:
+    """What stands at one place, as `supplied_values` has it, without looking at all others of a JSON body."""
+    if place.kind != "json":
+        return supplied_values(response).get(place)
+    body, kind = _decoded(response, True), _kind(response)
+    if body is None or "event-stream" in kind or not looks_like_json(kind, body):
+        return supplied_values(response).get(place)
+    value = json_leaf_at(body, kind, place.path)
+    if value is not None and place.inner:
+        value = next((text for at, text in _inside(place._replace(inner=()), value) if at == place), None)
+    return value if value is not None and 0 < len(value) <= _VALUE_MAX else None
+
+
+def _body(kind: str, body: bytes, wanted: Wanted | None) -> Iterator[tuple[Place, str]]:
     """Of a decoded body, by its Content-Type in lower case and by how it begins."""
     if "event-stream" in kind:
         for place, value in event_leaves(body):
             yield from _expand(place, value)
     elif looks_like_json(kind, body):
         for place, value in json_leaves(body, kind):
-            if len(value) <= _PLAIN_LENGTH and value[:1] not in _BEGINS_MORE:
-                yield place, value
-            else:
-                yield from _expand(place, value)
+            if wanted is None or value in wanted or _may_hold(value, wanted):
+                yield from _inside(place, value)
     elif looks_like_xml(kind, body) and (leaves := xml_leaves(body)):
         for leaf in leaves:
             yield from _expand(leaf.place, leaf.text.strip())
@@ -103,6 +128,26 @@ def _body(kind: str, body: bytes) -> Iterator[tuple[Place, str]]:
             yield from _expand(place, part.value)
     elif kind.startswith("text/plain") and len(body) <= _TEXT_MAX:
         yield from _expand(Place("text", ()), body.decode("utf-8", "replace").strip())
+
+
+def _inside(place: Place, value: str) -> Iterable[tuple[Place, str]]:
+    """As `_expand`, where it is a value of a JSON document."""
+    if len(value) <= _PLAIN_LENGTH and value[:1] not in _BEGINS_MORE:
+        return ((place, value),)
+    return _expand(place, value)
+
+
+def _may_hold(value: str, wanted: Wanted) -> bool:
+    """False where `_inside` would find nothing inside the value that is wanted."""
+    if len(value) <= _PLAIN_LENGTH and value[:1] not in _BEGINS_MORE:
+        return False
+    return (
+        "%" in value
+        or value[:1] in ("{", "[")
+        or wanted.holds(value)
+        or unpacked(value) is not None
+        or jwt_claims(value) is not None
+    )
 
 
 def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
@@ -145,11 +190,10 @@ def _is_address(value: str) -> bool:
 
 def unpacked(value: str) -> str | None:
     """The text that a value is base64 of (either alphabet, padded or not); None where it is no base64 or no text."""
-    if not 12 <= len(value) <= _VALUE_MAX or not _BASE64.match(value):
+    if not 12 <= len(value) <= _VALUE_MAX or value[0] not in _BASE64_BEGINS or not _BASE64.match(value):
         return None
     try:
-        data = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_" if set("-_") & set(value) else None)
-        text = data.decode("utf-8")
+        text = binascii.a2b_base64((value + "=" * (-len(value) % 4)).translate(_STANDARD)).decode("utf-8")
     except (binascii.Error, ValueError):
         return None
     return text if text.isprintable() else None

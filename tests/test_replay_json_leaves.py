@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.json_leaves import is_row, json_leaves
+from replay.json_leaves import is_row, json_leaf_at, json_leaves
 from replay.json_splice import splice_row
 
 ROWS = st.lists(
@@ -52,3 +52,34 @@ def test_one_value_of_a_row_is_replaced_and_nothing_else(
     assert changed.decode() == between.join(json.dumps(row) for row in expected)
     leaves = {place.path: value for place, value in json_leaves(changed, "application/x-ndjson")}
     assert leaves == {(n, k): value for n, row in enumerate(expected) for k, value in row.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b'{"a": [{"id": 17}, "x", true, null, 1.5], "": "y"}'),
+        ("application/x-ndjson", b'{"a": 1}\n\n{"a": [2, "x"]}\n"last"\n'),
+        ("application/json-seq", b'\x1e{"a": 1}\n\x1e[2, 3]\n'),
+        ("application/json", b'"alone"'),
+    ],
+)
+def test_each_leaf_can_be_asked_for_by_its_path(kind: str, body: bytes) -> None:
+    leaves = dict(json_leaves(body, kind))
+    assert leaves
+    assert {place: json_leaf_at(body, kind, place.path) for place in leaves} == leaves
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "path"),
+    [
+        ("application/json", b'{"a": [1]}', ("a", 1)),
+        ("application/json", b'{"a": [1]}', ("a", "0")),
+        ("application/json", b'{"a": [1]}', ("a",)),
+        ("application/json", b"{not json", ("a",)),
+        ("application/x-ndjson", b'{"a": 1}\n{"a": 2}\n', (2, "a")),
+        ("application/x-ndjson", b'{"a": 1}\n{"a": 2}\n', ()),
+        ("application/x-ndjson", b'{"a": 1}\n{not json\n', (1, "a")),
+    ],
+)
+def test_a_path_that_is_not_there_has_no_leaf(kind: str, body: bytes, path: tuple[str | int, ...]) -> None:
+    assert json_leaf_at(body, kind, path) is None

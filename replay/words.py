@@ -1,0 +1,106 @@
+"""What a value is called, where an answer gives it and where a request carries it: names as they compare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from capture.exchange import Exchange
+from replay.place import Place
+
+__all__ = ["GENERIC", "around_of", "words_of", "words_of_request", "words_of_supply"]
+
+_NOT_A_WORD = re.compile(r"[^a-z0-9]")
+_CONDITIONS = {
+    "if-match": "etag",
+    "if-none-match": "etag",
+    "if-modified-since": "last-modified",
+    "if-unmodified-since": "last-modified",
+}
+"""Headers that carry what a response called otherwise (RFC 9110 section 13.1)."""
+GENERIC = frozenset(
+    ("id", "key", "uuid", "guid", "value", "href", "url", "self", "ref", "number", "no", "data", "result")
+)
+
+
+@lru_cache(maxsize=4096)
+def words_of(name: str) -> frozenset[str]:
+    """A name as it compares: lower case, letters and digits, singular, without a trailing "id"."""
+    lower = name.lower()
+    plain = _NOT_A_WORD.sub("", _CONDITIONS.get(lower, lower).removeprefix("x-"))
+    if not plain:
+        return frozenset()
+    forms = {plain}
+    for ending in ("ids", "id", "uuid", "number", "token", "key"):
+        if plain.endswith(ending) and len(plain) > len(ending) + 1:
+            forms.add(plain[: -len(ending)])
+    for form in list(forms):
+        if form.endswith("ies"):
+            forms.add(form[:-3] + "y")
+        elif form.endswith("es") and len(form) > 4:
+            forms.add(form[:-2])
+        if form.endswith("s") and len(form) > 3:
+            forms.add(form[:-1])
+    return frozenset(forms)
+
+
+def words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place, str]) -> frozenset[str]:
+    """What a value is called where it was supplied; for a generic name, what it is the id of; in a URL what is before.
+
+    values: all that this response supplied.
+    """
+    if not place.inner and place.path:
+        last = place.path[-1]
+        if isinstance(last, str) and last.lower() not in GENERIC:
+            return words_of(last)  # the usual leaf of a document: its key says it
+    if place.inner[-2:-1] == ("path",) and isinstance(last := place.inner[-1], int):
+        before = values.get(place._replace(inner=(*place.inner[:-1], last - 1)), "")
+        static = frozenset() if any(c.isdigit() for c in before) else words_of(before) - GENERIC
+        return static or around
+    return _words_of_place(place, around)
+
+
+@lru_cache(maxsize=1 << 14)
+def _words_of_place(place: Place, around: frozenset[str]) -> frozenset[str]:
+    names = place.names()
+    if not names:
+        return around
+    words = words_of(names[0])
+    if names[0].lower() in GENERIC:
+        return words - GENERIC | (words_of(names[1]) if len(names) > 1 else frozenset()) | around
+    return words
+
+
+@lru_cache(maxsize=4096)
+def around_of(target: str) -> frozenset[str]:
+    """What a response is about: the last word of the path; of /users/me and /users/search the one before it, too."""
+    path = target.partition("?")[0]
+    words = words_of(_last_static(path))
+    segments = [segment for segment in path.split("/") if segment]
+    if len(segments) > 1 and not any(c.isdigit() for c in segments[-1] + segments[-2]):
+        words |= words_of(segments[-2])
+    return words
+
+
+def words_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
+    """What the value is called where it is carried; in a path, the segment before it."""
+    if place.kind == "path":
+        segments = exchange.request.target.partition("?")[0].split("/")[1:]
+        index = int(place.path[0])
+        return words_of(segments[index - 1]) - GENERIC if 0 < index <= len(segments) else frozenset()
+    names = place.names()
+    if not names:
+        return frozenset()
+    if names[0].lower() in GENERIC:
+        return words_of(names[1]) if len(names) > 1 else words_of(_last_static(exchange.request.target))
+    return words_of(names[0])
+
+
+@lru_cache(maxsize=4096)
+def _last_static(target: str) -> str:
+    """The last segment of a path that is a word and not an identifier."""
+    for segment in reversed(target.partition("?")[0].split("/")):
+        if segment and not any(c.isdigit() for c in segment) and len(segment) < 40:
+            return segment
+    return ""
