@@ -49,11 +49,12 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one build did with one request.
 
     build: its name; role: what it is compared as. Times are ns since the Unix epoch on the run's one monotonic clock:
-    planned_ns is when the plan wanted it sent, sent_ns when the first byte was handed to the connection, None where it
-    never was; first_byte_ns and end_ns those of the response. order: this build's place in the shuffled order, from 0.
-    reused: the connection had carried a request before. attempts: 2 where a kept-alive connection that the build had
-    closed was replaced before any response byte. sent_bytes, received_bytes: on the wire. Raises ValueError
-    where response and failure are both given or both missing.
+    planned_ns is when the plan wanted it sent (of the twin of another build, when that one had answered), sent_ns when
+    the first byte was handed to the connection, None where it never was; first_byte_ns and end_ns those of the
+    response. order: this build's place in the shuffled order, from 0. reused: the connection had carried a request
+    before. attempts: 2 where a kept-alive connection that the build had closed was replaced before any response byte.
+    sent_bytes, received_bytes: on the wire. Raises ValueError where response and failure are both given or both
+    missing.
     """
 
     build: str

@@ -17,13 +17,17 @@ __all__ = ["Pair", "mix", "orders_of"]
 
 class Pair:
     """One planned request under way. key: iteration and position. blocked: per build, how many earlier requests it
-    still waits for, None for none on any. begun: per build, whether it was sent, None before the first. bytes: what it
-    holds in memory, roughly. waits_for: the plan's, and those that its links need. payload: its bytes for all
-    builds, None where each gets a request of its own from `template`. composed: by build index, what was made ready
-    before the first of them was sent: request, bindings, traceparent.
+    still waits for, None for none on any. after: index of the build that is asked after its twin has answered, -1 for
+    none; after_ns: when that was; alone: it is not to be waited for any longer. begun: per build, whether it was sent,
+    None before the first. bytes: what it holds in memory, roughly. waits_for: the plan's, and those that its links
+    need. payload: its bytes for all builds, None where each gets a request of its own from `template`. composed: by
+    build index, what was made ready before the first of them was sent: request, bindings, traceparent.
     """
 
     __slots__ = (
+        "after",
+        "after_ns",
+        "alone",
         "begun",
         "blocked",
         "bytes",
@@ -59,6 +63,9 @@ class Pair:
         self.outcomes: list[Outcome | None] = [None] * builds
         self.blocked: list[int] | None = None
         self.begun: list[bool] | None = None
+        self.after = -1
+        self.after_ns = 0
+        self.alone = False
         self.dependents: list[Pair] | None = None
         self.orders = orders
         self.payload: Payload | None = None

@@ -24,7 +24,7 @@ from replay.pace import Closed, Pace
 from replay.pair import Pair, orders_of
 from replay.plan import Planned
 from replay.schedule import Schedule
-from replay.stage import Options, Stage, all_broken
+from replay.stage import Options, Stage, all_broken, twins_of
 from replay.supplies import Supplies
 from replay.waiting import Waiting
 
@@ -85,6 +85,8 @@ class Performer:
         self._in_flight_max = pace.in_flight if isinstance(pace, Closed) else None
         self._hooked = any(stage.hook is not None for stage in stages)
         self._all_begun = [True] * len(stages)
+        self._twins = twins_of(stages)
+        self._twinned = any(twin >= 0 for twin in self._twins)
         self._broken = False
         self._landed: list[Job] = []
         self._pumping = False
@@ -259,7 +261,7 @@ class Performer:
                 pair.due_ns = pair.ready_ns = now  # in a closed loop a request is due when there is room for it
             else:
                 self.own_lateness.add(now - max(pair.due_ns, pair.ready_ns))
-            if blocked is None:
+            if blocked is None and not self._twinned:
                 pair.begun = self._all_begun
                 for order, index in enumerate(pair.orders):
                     self._send(pair, index, order)
@@ -267,9 +269,26 @@ class Performer:
             pair.begun = [False] * len(self.stages)
         begun = pair.begun
         for order, index in enumerate(pair.orders):
-            if not begun[index] and (blocked is None or not blocked[index]):
-                begun[index] = True
-                self._send(pair, index, order)
+            if begun[index] or (blocked is not None and blocked[index]) or self._is_held(pair, begun, index):
+                continue
+            begun[index] = True
+            self._send(pair, index, order)
+
+    def _is_held(self, pair: Pair, begun: list[bool], index: int) -> bool:
+        """True where the build is the same process as another one, which has not answered this request yet.
+
+        Asked at the same moment, the process would have twice the work that the others have, and the one whose turn
+        comes second would wait for the first.
+        """
+        twin = self._twins[index]
+        if twin >= 0 and begun[twin] and pair.outcomes[twin] is None and not pair.alone:
+            pair.after = index
+            self._waiting.hold(pair, self._now_ns())
+            return True
+        if pair.after == index:
+            self._waiting.go_on(pair)
+            pair.after_ns = self._now_ns()
+        return False
 
     def _send(self, pair: Pair, index: int, order: int) -> None:
         stage = self.stages[index]
@@ -303,12 +322,12 @@ class Performer:
         landed, self._landed = self._landed, []
         if self._abandoned:
             return
-        stages, late, ended = self.stages, [], []
+        stages, late, ended, held = self.stages, [], [], []
         for job in landed:
             pair, index, order, bindings, traceparent = job.context
             stage = stages[index]
             sent_ns, failure = job.sent_ns, job.failure
-            due_ns = pair.due_ns
+            due_ns = pair.due_ns if index != pair.after else pair.after_ns
             pair.outcomes[index] = outcome = Outcome(
                 stage.name, stage.role, due_ns, sent_ns, job.first_byte_ns, job.end_ns,
                 job.response, failure, order, job.reused, job.attempts, job.sent_bytes, job.received_bytes,
@@ -326,9 +345,13 @@ class Performer:
             pair.left = left = pair.left - 1
             if not left:
                 ended.append(pair)
+            elif pair.after >= 0 and index == self._twins[pair.after]:
+                held.append(pair)
         self.lateness.extend(late)
         for pair in ended:
             self._finish(pair)
+        for pair in held:
+            self._begin(pair)
         self._wake()
 
     def _failed(self, stage: Stage, failure: Failure) -> None:
@@ -385,6 +408,5 @@ class Performer:
                 self.stalled_ns += lag
             if self.stopped and now - self._stopped_ns > self._options.drain_ns:
                 self.abandon()
-            if not self.stopped:
-                self._waiting.part(now, self._options.pair_wait_ns)
+            self._waiting.part(now, self._options.pair_wait_ns, begun_only=bool(self.stopped))
             self._wake()

@@ -163,7 +163,7 @@ def _stage(build: Build, config: ReplayConfig, limits: Limits, share: Share, clo
         shared = kind_for(config.client, endpoint, http2) == "h2"
         client = Throttle(client, build.rate_max / share.count, None if shared else limits.connections_max, clock)
     hook = None if build.hook is None else load_hook(build.hook, f"[build.{build.name}] hook")
-    return Stage(build.name, build.role, client, authority, build.headers, hook)
+    return Stage(build.name, build.role, client, authority, build.headers, hook, endpoint.unix or endpoint.address)
 
 
 def _take_over(earlier: Run, performer: Performer, done: Done, share: Share) -> None:

@@ -11,7 +11,7 @@ from replay.clients.base import Client
 from replay.hook import Hook, HookFailed, signed
 from replay.outcome import Binding, Failure, Role
 
-__all__ = ["Options", "Stage", "all_broken"]
+__all__ = ["Options", "Stage", "all_broken", "twins_of"]
 
 _CONNECTING = ("connect", "tls")
 _NEVER_SENT = ("breaker", "hook")
@@ -20,12 +20,13 @@ _NEVER_SENT = ("breaker", "hook")
 class Stage:
     """One build on which the plan is performed. authority: for Host; None keeps the recorded one.
 
-    plain: True where it can be sent the bytes of a `Payload`. The counts: `answered`, `failed` by kind, `row` of
-    connections that failed one after the other, `hook_failed` with `hook_detail` for the first of them. breaker: what
-    every further request gets, once too many failed.
+    address: where it listens, None where that is not known. plain: True where it can be sent the bytes of a `Payload`.
+    The counts: `answered`, `failed` by kind, `row` of connections that failed one after the other, `hook_failed` with
+    `hook_detail` for the first of them. breaker: what every further request gets, once too many failed.
     """
 
     __slots__ = (
+        "address",
         "answered",
         "authority",
         "breaker",
@@ -49,11 +50,13 @@ class Stage:
         authority: str | None,
         injected: Mapping[str, str] | None = None,
         hook: Hook | None = None,
+        address: str | None = None,
     ) -> None:
         self.name = name
         self.role: Role = role
         self.client = client
         self.authority = authority
+        self.address = address
         self.injected = injected or {}
         self.answered = 0
         self.failed: Counter[str] = Counter()
@@ -89,6 +92,21 @@ class Stage:
             self.breaker = Failure(
                 failure.kind, "breaker", f"not sent after {self.row} connections in a row failed: {failure.detail}"
             )
+
+
+def twins_of(stages: Sequence[Stage]) -> list[int]:
+    """For each build the index of the one that is the same process: current and reference at one address; else -1."""
+    twins = [-1] * len(stages)
+    for index, stage in enumerate(stages):
+        for other in range(index):
+            roles = {stage.role, stages[other].role}
+            if (
+                stage.address is not None
+                and stage.address == stages[other].address
+                and roles == {"current", "reference"}
+            ):
+                twins[index], twins[other] = other, index
+    return twins
 
 
 def all_broken(stages: Sequence[Stage]) -> bool:

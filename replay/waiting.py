@@ -83,6 +83,15 @@ class Waiting:
         pair.ready_ns = now_ns
         self.ready.append(pair)
 
+    def hold(self, pair: Pair, now_ns: int) -> None:
+        """`pair` was begun, and one of its builds waits for the answer of its twin."""
+        pair.ready_ns = now_ns
+        self._split[pair.key] = pair
+
+    def go_on(self, pair: Pair) -> None:
+        """The twin has answered."""
+        self._split.pop(pair.key, None)
+
     def forget(self, pair: Pair) -> None:
         """`pair` is finished."""
         del self.pairs[pair.key]
@@ -90,11 +99,14 @@ class Waiting:
             self._split.pop(pair.key, None)
         self.held_bytes -= pair.bytes
 
-    def part(self, now_ns: int, bound_ns: int) -> None:
+    def part(self, now_ns: int, bound_ns: int, begun_only: bool = False) -> None:
         """Let the builds that are ready go on where the others have kept them waiting for bound_ns."""
         for key, pair in list(self._split.items()):
+            if begun_only and pair.begun is None:
+                continue
             if now_ns - max(pair.ready_ns, pair.due_ns) >= bound_ns:
                 del self._split[key]
+                pair.alone = True
                 self.splits += 1
                 self.held_back_ns = max(self.held_back_ns, now_ns - pair.ready_ns)
                 self.ready.append(pair)

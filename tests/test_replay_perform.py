@@ -322,3 +322,76 @@ def test_what_does_not_end_after_stopping_is_left_without_an_outcome() -> None:
 
     assert asyncio.run(main()) == []
     assert out[0].planned == 0
+
+
+def test_a_reference_that_is_the_current_process_is_asked_after_the_answer_of_the_first() -> None:
+    under_way: set[bytes] = set()
+    together: list[bytes] = []
+    most = 0
+
+    async def slow(head: bytes) -> list[bytes | float | str]:
+        nonlocal most
+        target = head.split()[1]
+        if target in under_way:
+            together.append(target)
+        under_way.add(target)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0.005)
+        under_way.discard(target)
+        return ANSWERS["/ok"]
+
+    async def main() -> list[Performance]:
+        async with rude_server(slow) as current, rude_server() as candidate:
+            recorded = [exchange(n, get(f"/{n}"), session=str(n % 5), start_ms=n * 10, took_ms=5) for n in range(40)]
+            servers = {"current": current, "reference": current, "candidate": candidate}
+            return await perform_on(servers, recorded, Closed(4))
+
+    done = asyncio.run(main())
+    assert together == []
+    assert most <= 4
+    firsts = set()
+    for performance in done:
+        current, reference, _ = performance.outcomes
+        first, then = sorted((current, reference), key=lambda outcome: outcome.order)
+        firsts.add(first.build)
+        assert then.planned_ns >= first.end_ns
+        assert then.sent_ns >= then.planned_ns
+    assert firsts == {"current", "reference"}
+
+
+def test_a_reference_of_a_process_of_its_own_is_asked_at_the_same_moment() -> None:
+    async def main() -> list[Performance]:
+        async with rude_server() as current, rude_server() as reference, rude_server() as candidate:
+            servers = {"current": current, "reference": reference, "candidate": candidate}
+            return await perform_on(servers, [exchange(n, get("/ok")) for n in range(10)])
+
+    assert all(len({outcome.planned_ns for outcome in p.outcomes}) == 1 for p in asyncio.run(main()))
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_the_answer_of_the_first_is_waited_for_a_bounded_time_only(stopping: bool) -> None:
+    out: list[Performer] = []
+
+    async def hang(_: bytes) -> list[bytes | float | str]:
+        if stopping:
+            out[0].stop("enough")
+        return ["silence"]
+
+    async def main() -> list[Performance]:
+        async with rude_server(hang) as current, rude_server() as candidate:
+            servers = {"current": current, "reference": current, "candidate": candidate}
+            return await perform_on(
+                servers,
+                [exchange(0, get("/ok"))],
+                limits=dataclasses.replace(LIMITS, timeout_ns=3_000_000_000, first_byte_timeout_ns=2_000_000_000),
+                pair_wait_ns=50_000_000,
+                performer_out=out,
+            )
+
+    (done,) = asyncio.run(main())
+    current, reference, candidate = done.outcomes
+    first, then = sorted((current, reference), key=lambda outcome: outcome.order)
+    assert first.sent_ns < then.sent_ns < first.end_ns
+    assert [o.failure.kind for o in (current, reference)] == ["timeout", "timeout"]
+    assert candidate.failure is None
+    assert out[0].splits == 1

@@ -59,7 +59,7 @@ async def perform_on(
         if rates is not None and name in rates:
             client = Throttle(client, rates[name], (limits or Limits()).connections_max, clock)
         await client.open()
-        stages.append(Stage(name, role, client, server.endpoint.authority))
+        stages.append(Stage(name, role, client, server.endpoint.authority, address=server.endpoint.address))
     recorded: list[Performance] = []
     performer = Performer(
         stages,
