@@ -58,6 +58,15 @@ def load_settings(config: Path | None) -> Settings:
     return settings
 
 
+def _told(error: click.ClickException) -> str:
+    """What is wrong, in one line, and where help on that command is, in another; click's own way takes four."""
+    message = " ".join(error.format_message().split())
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    if ctx is None:
+        return f"understudy: {message}"
+    return f"{ctx.command_path}: {message}\ntry {ctx.command_path} --help"
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code; errors are one or two lines on stderr."""
     try:
@@ -67,8 +76,11 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(_told(error), err=True)
         sys.exit(2)
     except UnderstudyError as error:
         click.echo(f"understudy: {error}", err=True)

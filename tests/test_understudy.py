@@ -51,7 +51,10 @@ def test_every_command_takes_help(tmp_path: Path, command: list[str]) -> None:
     ("args", "message"),
     [
         (["replya"], "no such command 'replya'; did you mean 'replay'?"),
-        (["diff", "--jsn", "x", "run"], "No such option"),
+        (["diff", "--jsn", "x", "run"], "understudy diff: No such option"),
+        (["log", "cat", "--format", "x", "log"], "try understudy log cat --help"),
+        (["replay", "log", "--rate", "fast"], "'fast' is not a valid float range"),
+        (["log", "ls"], "understudy log ls: Missing argument 'DIR'."),
         (["log", "stat", "nowhere"], "nowhere"),
         (["diff", "nowhere"], "nowhere"),
         (["compare", "nothing.json", "nothing.json", "--config", "none.toml"], "no such configuration file"),
@@ -61,7 +64,7 @@ def test_wrong_use_ends_with_2_and_says_what_to_do(tmp_path: Path, args: list[st
     done = _run(*args, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
 
 
 def test_an_unknown_key_in_the_file_stops_every_command(tmp_path: Path) -> None:
