@@ -33,8 +33,13 @@ from capture.exchange import Exchange, Request, Response, Times
 from capture.log.segment import RecordWriter
 from capture.log.writer import EXCHANGE_KIND
 from capture.settings import LogConfig
+from replay.bind import Binder
 from replay.clients.base import Endpoint, Job, Limits
 from replay.clients.wire import WireClient
+from replay.pace import Closed
+from replay.perform import Performer
+from replay.plan import Planner
+from replay.stage import Options, Stage
 
 BODY = (b'{"items": [' + b", ".join(b'{"id": %d, "name": "thing"}' % n for n in range(1000, 1036)) + b"]}")[:1024]
 CONNECTIONS = 64
@@ -110,12 +115,6 @@ async def wire(port: int, requests: int) -> int:
 
 async def perform(port: int, requests: int) -> int:
     """The engine: plan, pairing, outcomes and ledger, recorded to nowhere."""
-    from replay.bind import Binder
-    from replay.pace import Closed
-    from replay.perform import Performer
-    from replay.plan import Planner
-    from replay.stage import Options, Stage
-
     endpoint = Endpoint("http", "127.0.0.1", port, f"127.0.0.1:{port}")
     clock = Clock()
     client = WireClient(endpoint, Limits(connections_max=CONNECTIONS), clock)
