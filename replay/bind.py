@@ -19,7 +19,7 @@ from replay.plan import Planned
 from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
 from replay.supply import supplied_values
-from replay.words import GENERIC, around_of, words_of, words_of_request, words_of_supply
+from replay.words import GENERIC, NOT_PASSED_ON, around_of, words_of, words_of_request, words_of_supply
 
 __all__ = ["Binder", "Link", "Source"]
 
@@ -244,6 +244,8 @@ class Binder:
             (named if not words.isdisjoint(wanted) else others).append(source)
         if is_strong(value):
             return named + others
+        if not wanted.isdisjoint(NOT_PASSED_ON):
+            return []
         if not named and others and (proven := self._learned.get(target_key(exchange, place))):
             return [source for source, end, words in entries if end <= start and not words.isdisjoint(proven)]
         return named

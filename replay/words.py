@@ -9,7 +9,7 @@ from functools import lru_cache
 from capture.exchange import Exchange
 from replay.place import Place
 
-__all__ = ["GENERIC", "around_of", "words_of", "words_of_request", "words_of_supply"]
+__all__ = ["GENERIC", "NOT_PASSED_ON", "around_of", "words_of", "words_of_request", "words_of_supply"]
 
 _NOT_A_WORD = re.compile(r"[^a-z0-9]")
 _CONDITIONS = {
@@ -22,6 +22,15 @@ _CONDITIONS = {
 GENERIC = frozenset(
     ("id", "key", "uuid", "guid", "value", "href", "url", "self", "ref", "number", "no", "data", "result")
 )
+
+NOT_PASSED_ON = frozenset(
+    (
+        "type", "kind", "format", "status", "mode", "level", "priority", "role", "visibility", "theme", "color",
+        "lang", "language", "locale", "currency", "country", "encoding", "contenttype", "mimetype", "sort", "direction",
+        "quantity", "qty", "amount", "price", "count", "page", "perpage", "limit", "size", "width", "height", "year",
+    )
+)  # fmt: skip
+"""What holds one of a few words, or an amount: that a response had the same under this name says nothing."""
 
 
 @lru_cache(maxsize=4096)

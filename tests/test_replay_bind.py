@@ -203,6 +203,11 @@ def test_a_pseudonymised_cookie_that_matches_no_value_follows_its_name() -> None
         (b'{"at": 1700000000123}', get("/x?since=1700000000123"), False),
         (b'{"city": "Friedrichshafen"}', get("/x?q=Friedrichshafen"), False),
         (b'{"price": "1299.5000"}', get("/x?max=1299.5000"), False),
+        (b'{"files": [{"type": "directory"}]}', get("/x", JSON, method="POST", body=b'{"type": "directory"}'), False),
+        (b'{"lines": [{"quantity": 3}]}', get("/x", JSON, method="POST", body=b'{"quantity": 3}'), False),
+        (b'{"statuses": ["open"], "page": 1}', get("/x?status=open&page=1"), False),
+        (b'{"type": "tok_9f8e7d6c5b4a"}', get("/x?type=tok_9f8e7d6c5b4a"), True),
+        (b'{"pet": "brave-lion"}', get("/pets/brave-lion"), True),
     ],
 )
 def test_weak_values_are_bound_between_places_of_the_same_name_only(
