@@ -23,6 +23,7 @@ class DiffConfig:
     rules: a file beside the configuration with more [[ignore]], [[tolerate]] and [[expect]] tables.
     workers: processes that judge a large run together, 0 for one on each core; the report does not depend on it.
     pairs_min: a run of which fewer pairs could be compared is inconclusive.
+    unreplayable_max: a replay that could not send a larger share of what it was to send is inconclusive; 1.0 never is.
     unseen_max: a replay that leaves a larger chance of unseen behaviour than this is inconclusive; 1.0 never is.
     """
 
@@ -41,6 +42,7 @@ class DiffConfig:
     differences_max: int = 10_000
     rules: str | None = None
     pairs_min: int = 1
+    unreplayable_max: float = 0.1
     unseen_max: float = 1.0
     workers: int = 0
 
@@ -56,8 +58,9 @@ class DiffConfig:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.workers < 0:
             raise ValueError(f"workers must be a number of processes, or 0 for one on each core, found {self.workers}")
-        if not 0 <= self.unseen_max <= 1:
-            raise ValueError(f"unseen_max must be a probability from 0 to 1, found {self.unseen_max}")
+        for name in ("unreplayable_max", "unseen_max"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, found {getattr(self, name)}")
 
 
 SECTIONS: dict[str, type | None] = {"diff": DiffConfig, "ignore": None, "tolerate": None, "expect": None}

@@ -123,6 +123,8 @@ def _missing(
     elif ledger.sent == 0:
         why = ", ".join(f"{reason} {n}" for reason, n in ledger.skipped.most_common(3))
         reasons.append(f"nothing was sent: all {ledger.planned} planned requests were skipped ({why})")
+    elif (unreplayable := _unreplayable(ledger, config)) is not None:
+        reasons.append(unreplayable)
     if circumstances.partial is not None:
         reasons.append(f"the run is partial: {circumstances.partial}")
     for role, build in (("current", circumstances.current), ("reference", circumstances.reference)):
@@ -152,6 +154,27 @@ def _missing(
 
 def _pairs(count: int) -> str:
     return "1 pair" if count == 1 else f"{count} pairs"
+
+
+def _unreplayable(ledger: Ledger, config: DiffConfig) -> str | None:
+    """Where too much was not sent that was meant to be.
+
+    What needs a value of a request that may not be sent (writes were not allowed) was left out by choice; a breaker has
+    failures before it, which speak for themselves.
+    """
+    reasons = ["hook_failed"]
+    if not ledger.skipped["unsafe_method"]:
+        reasons.insert(0, "unresolved_binding")
+    counts = {reason: n for reason in reasons if (n := ledger.skipped[reason])}
+    lost = sum(counts.values())
+    share = lost / (ledger.sent + lost)
+    if share <= config.unreplayable_max:
+        return None
+    why = ", ".join(f"{reason} {n}" for reason, n in counts.items())
+    return (
+        f"{share:.1%} of the requests could not be sent ({why}), more than unreplayable_max = "
+        f"{config.unreplayable_max:.1%}: what they would have shown was not seen"
+    )
 
 
 def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[str]:

@@ -94,6 +94,25 @@ def test_an_empty_run_and_one_where_nothing_was_sent_are_inconclusive() -> None:
     assert "all 20 planned requests were skipped (unsafe_method 20)" in reasons
 
 
+def test_a_run_of_which_too_much_could_not_be_sent_is_inconclusive() -> None:
+    def lost(reason: str, count: int, **chosen: int) -> Ledger:
+        skipped = Counter({reason: count, **chosen})
+        book = ledger(90)
+        return Ledger(90 + skipped.total(), book.sent, skipped, book.answered, book.failed)
+
+    assert judged(lost("unresolved_binding", 10))[0] == "promote"
+    verdict, reasons = judged(lost("unresolved_binding", 11))
+    assert verdict == "inconclusive"
+    assert (
+        "10.9% of the requests could not be sent (unresolved_binding 11), more than unreplayable_max = 10.0%" in reasons
+    )
+    assert judged(lost("hook_failed", 11))[0] == "inconclusive"
+    assert judged(lost("unsafe_method", 900))[0] == "promote"
+    assert judged(lost("unresolved_binding", 900, unsafe_method=1))[0] == "promote"
+    assert judged(lost("unresolved_binding", 900), unreplayable_max=1.0)[0] == "promote"
+    assert judged(lost("unresolved_binding", 1), unreplayable_max=0.0)[0] == "inconclusive"
+
+
 def test_a_run_that_covers_too_little_is_inconclusive_where_a_bound_is_set() -> None:
     assert judged(ledger(), unseen_max=0.02)[0] == "promote"
     verdict, reasons = judged(ledger(), unseen_max=0.005)
