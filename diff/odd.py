@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from diff.difference import Difference, general_path
 from diff.statistics import binomial_tail
-from diff.values import class_of, is_clock_reading
+from diff.values import are_one_moment, class_of, is_clock_reading
 
 __all__ = ["Change", "GroupKey", "Odd", "Seen", "Witness", "redacted_paths", "seen_of"]
 
@@ -57,8 +57,11 @@ def _p_value(units: tuple[int, int, int], three_way: bool) -> tuple[float, float
     return binomial_tail(x, trials, chance), chance**trials
 
 
-def seen_of(difference: Difference, now_ns: int) -> Seen:
-    """Classify one difference. The status is its own class, so that 200 -> 500 and 200 -> 404 are two changes."""
+def seen_of(difference: Difference, now_ns: int, since_ns: int | None = None) -> Seen:
+    """Classify one difference. The status is its own class, so that 200 -> 500 and 200 -> 404 are two changes.
+
+    now_ns: when the request was performed; since_ns: when the run began, None where that is not known.
+    """
     if difference.place == "status":
         left, right = str(difference.left), str(difference.right)
     elif difference.place == "outcome":
@@ -68,8 +71,10 @@ def seen_of(difference: Difference, now_ns: int) -> Seen:
     momentary = (
         left == right
         and difference.kind == "value"
-        and is_clock_reading(difference.left, left, now_ns)
-        and is_clock_reading(difference.right, right, now_ns)
+        and (
+            (is_clock_reading(difference.left, left, now_ns) and is_clock_reading(difference.right, right, now_ns))
+            or (since_ns is not None and are_one_moment(difference.left, difference.right, left, since_ns, now_ns))
+        )
     )
     return Seen(general_path(difference), Change(difference.kind, left, right), difference, momentary)
 

@@ -30,9 +30,9 @@ class Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "_process", "addresses", "counts_for_timing", "current", "documents", "exchange", "facts", "has_recorded",
-        "ids", "one_process", "options", "performance", "reference", "route", "session", "unwitnessed", "weight",
-        "witness_followers", "witness_seen", "witness_swallowed", "wrote",
+        "_process", "_since_ns", "addresses", "counts_for_timing", "current", "documents", "exchange", "facts",
+        "has_recorded", "ids", "one_process", "options", "performance", "reference", "route", "session", "unwitnessed",
+        "weight", "witness_followers", "witness_seen", "witness_swallowed", "wrote",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class Pair:
                 f"current build {subject.current!r}; no report is made from it, replay it again"
             )
         self.current = current
+        self._since_ns = subject.started_ns
         reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
         self.reference = reference if reference is not None and reference.response is not None else None
         self.counts_for_timing = performance.position >= subject.warmup_positions
@@ -69,10 +70,14 @@ class Pair:
             comparison = self.compare(witness, options)
             if comparison.not_comparable is None:
                 differences, self.witness_swallowed, self.witness_followers = primary(comparison.differences)
-                self.witness_seen = [seen_of(difference, current.end_ns) for difference in differences]
+                self.witness_seen = [self.seen(difference) for difference in differences]
         self.one_process = subject.one_process
         self.options = options
         self._process: dict[str, list[Seen]] | Literal[False] | None = False
+
+    def seen(self, difference: Difference) -> Seen:
+        """A difference to the current outcome, classified."""
+        return seen_of(difference, self.current.end_ns, self._since_ns)
 
     def compare(self, other: Outcome, options: CompareOptions) -> Comparison:
         """Current against other, each with its own address."""
@@ -90,7 +95,7 @@ class Pair:
             return None
         found: dict[str, list[Seen]] = {path: [] for path in redacted_paths(self.exchange.redacted)}
         differences = primary(self.compare(recorded, self.options).differences).kept
-        for one in (seen_of(difference, self.current.end_ns) for difference in differences):
+        for one in (self.seen(difference) for difference in differences):
             if _made_anew(one) and found.get(one.path) != []:
                 found.setdefault(one.path, []).append(one)
         return found
@@ -103,7 +108,7 @@ class Pair:
         differences = primary(self.compare(recorded, self.options).differences)
         if differences.swallowed:
             return set()
-        differing = {seen_of(difference, self.current.end_ns).path for difference in differences.kept}
+        differing = {self.seen(difference).path for difference in differences.kept}
         return set(paths) - differing - redacted_paths(self.exchange.redacted)
 
     def witness_of(self, seen: Sequence[Seen]) -> tuple[list[Seen] | None, frozenset[str]]:

@@ -19,7 +19,7 @@ from diff.evidence import Evidence, Shown
 from diff.facets import mark_of
 from diff.ledger import Ledger
 from diff.list_learner import NOTHING_LEARNED, LearnedLists
-from diff.odd import GroupKey, Seen, seen_of
+from diff.odd import GroupKey, Seen
 from diff.pair import Pair
 from diff.report.model import CandidateReport
 from diff.request_ids import RequestIds, ids_in
@@ -225,13 +225,13 @@ def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, wat
     differences, swallowed, followers = primary(comparison.differences)
     mine, theirs = shared_followers(followers, pair.witness_followers)
     differences += mine
-    seen = [seen_of(difference, pair.current.end_ns) for difference in differences]
+    seen = [pair.seen(difference) for difference in differences]
     given, given_by_witness = _ids_given(candidate, pair, outcome) if not swallowed else ((), ())
     seen += given
     seen, explained = candidate.rules.sift(pair.route, seen, Documents(pair.current.response, outcome.response))
     witness, unwitnessed = pair.witness_of(seen)
     if witness is not None and theirs:
-        witness = witness + [seen_of(difference, pair.current.end_ns) for difference in theirs]
+        witness = witness + [pair.seen(difference) for difference in theirs]
     if witness is not None and given_by_witness:
         witness = [*witness, *given_by_witness]
     if witness:

@@ -21,7 +21,7 @@ class Subject:
     run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
     addresses: what each build is called by those who reach it; empty where all were called the same. one_process: the
     reference was performed on the very process of the current build, so what differs from process to process was not
-    measured.
+    measured. started_ns: when the run began, None where it does not say.
     """
 
     __slots__ = (
@@ -33,6 +33,7 @@ class Subject:
         "performances",
         "planned",
         "reference",
+        "started_ns",
         "timing_withheld",
         "warmup_positions",
         "where",
@@ -52,7 +53,9 @@ class Subject:
         where: str = "the run",
         addresses: Mapping[str, Address] | None = None,
         one_process: bool = False,
+        started_ns: int | None = None,
     ) -> None:
+        self.started_ns = started_ns
         self.one_process = one_process
         self.addresses = addresses or {}
         self.where = where
@@ -93,6 +96,7 @@ def subject_of(run: Run) -> Subject:
         where=str(run.path),
         addresses=_addresses(run),
         one_process=_one_process(run),
+        started_ns=_number(run.manifest.get("started_ns")) or None,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from diff.difference import MISSING
 
-__all__ = ["VOLATILE", "class_of", "is_clock_reading", "is_time", "is_volatile", "number_of"]
+__all__ = ["VOLATILE", "are_one_moment", "class_of", "is_clock_reading", "is_time", "is_volatile", "number_of"]
 
 VOLATILE = frozenset(
     {"uuid", "ulid", "rfc3339", "http-date", "epoch-s", "epoch-ms", "epoch-us", "epoch-ns", "jwt", "objectid"}
@@ -24,6 +24,7 @@ VOLATILE = frozenset(
 """Classes whose values are made anew for each request, so that two different ones of one class say nothing."""
 
 _CLOCK_S = 5.0
+_MOMENT_S = 2.0
 _NEAR_NS = 3 * 86400 * 1_000_000_000
 _UNITS = (("epoch-s", 1_000_000_000), ("epoch-ms", 1_000_000), ("epoch-us", 1_000), ("epoch-ns", 1))
 _UNITS_A_SECOND = {"epoch-s": 1.0, "epoch-ms": 1e3, "epoch-us": 1e6, "epoch-ns": 1e9}
@@ -141,6 +142,23 @@ def is_clock_reading(value: Any, name: str, now_ns: int) -> bool:
         return False
     number = number_of(value)
     return number is not None and abs(number / _UNITS_A_SECOND.get(kind, 1.0) - now_ns / 1e9) <= _CLOCK_S
+
+
+def are_one_moment(left: Any, right: Any, name: str, since_ns: int, now_ns: int) -> bool:
+    """True where both are the clock at one moment of the run: times since it began, within seconds of each other.
+
+    name: the class of both. What builds made for the same request earlier in the run has such times, and keeps them.
+    """
+    unit = _UNITS_A_SECOND.get(_head(name), 1.0)
+    mine, other = number_of(left), number_of(right)
+    if not is_time(name) or mine is None or other is None:
+        return False
+    earliest_s, latest_s = min(mine, other) / unit, max(mine, other) / unit
+    return (
+        since_ns / 1e9 - _CLOCK_S <= earliest_s
+        and latest_s <= now_ns / 1e9 + _CLOCK_S
+        and latest_s - earliest_s <= _MOMENT_S
+    )
 
 
 def _integer_class(value: int, now_ns: int) -> str:

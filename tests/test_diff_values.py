@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diff.difference import MISSING
-from diff.values import class_of, is_clock_reading, is_volatile, number_of
+from diff.values import are_one_moment, class_of, is_clock_reading, is_volatile, number_of
 
 NOW_NS = 1_790_000_000_000_000_000
 
@@ -107,3 +107,18 @@ def test_numbers_and_times_have_a_number_and_nothing_else_has() -> None:
     assert number_of(True) is None
     assert number_of(10**400) is None
     assert number_of("words only") is None
+
+
+def test_two_times_since_the_run_began_and_seconds_apart_are_one_moment_of_it() -> None:
+    since_ns = NOW_NS - 60 * 10**9
+    now_s = NOW_NS // 10**9
+
+    def one(left: int, right: int) -> bool:
+        return are_one_moment(now_s + left, now_s + right, "epoch-s", since_ns, NOW_NS)
+
+    assert one(-40, -41)
+    assert one(-40, -38)
+    assert not one(-40, -30)
+    assert not one(-3000, -3001)
+    assert not one(40, 41)
+    assert not are_one_moment(1, 2, "int", since_ns, NOW_NS)
