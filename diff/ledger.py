@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from capture.errors import RunFailed
 from replay.outcome import Performance
 
-__all__ = ["Ledger", "Totals"]
+__all__ = ["Ledger", "Refusals", "Totals"]
+
+_ERRORS = 400
 
 
 @dataclasses.dataclass(slots=True)
@@ -72,6 +74,30 @@ class Ledger:
             "answered": {build: self.answered[build] for build in sorted(self.failed)},
             "failed": {build: _plain(kinds) for build, kinds in sorted(self.failed.items())},
         }
+
+
+@dataclasses.dataclass(slots=True)
+class Refusals:
+    """How the current build answers what production answered without an error.
+
+    well: such requests that the current build answered. refused: those that it answered with an error (a status from
+    400), by (recorded status, its own).
+    """
+
+    well: int = 0
+    refused: Counter[tuple[int, int]] = dataclasses.field(default_factory=Counter)
+
+    def add(self, recorded: int, current: int) -> None:
+        """Count the two statuses of one request."""
+        if recorded < _ERRORS:
+            self.well += 1
+            if current >= _ERRORS:
+                self.refused[recorded, current] += 1
+
+    def merge(self, other: Refusals) -> None:
+        """Add what was counted of other requests of the same run."""
+        self.well += other.well
+        self.refused.update(other.refused)
 
 
 @dataclasses.dataclass(slots=True)

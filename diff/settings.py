@@ -24,6 +24,8 @@ class DiffConfig:
     workers: processes that judge a large run together, 0 for one on each core; the report does not depend on it.
     pairs_min: a run of which fewer pairs could be compared is inconclusive.
     unreplayable_max: a replay that could not send a larger share of what it was to send is inconclusive; 1.0 never is.
+    refused_max: a replay is inconclusive in which the current build answered a larger share of what production had
+    answered without an error with one; 1.0 never is.
     unseen_max: a replay that leaves a larger chance of unseen behaviour than this is inconclusive; 1.0 never is.
     """
 
@@ -43,6 +45,7 @@ class DiffConfig:
     rules: str | None = None
     pairs_min: int = 1
     unreplayable_max: float = 0.1
+    refused_max: float = 0.5
     unseen_max: float = 1.0
     workers: int = 0
 
@@ -58,7 +61,7 @@ class DiffConfig:
                 raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
         if self.workers < 0:
             raise ValueError(f"workers must be a number of processes, or 0 for one on each core, found {self.workers}")
-        for name in ("unreplayable_max", "unseen_max"):
+        for name in ("unreplayable_max", "refused_max", "unseen_max"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1, found {getattr(self, name)}")
 

@@ -17,7 +17,7 @@ from diff.compare import DEFAULT_OPTIONS, CompareOptions, Comparison
 from diff.coverage import CoverageCounter
 from diff.evidence import Evidence, Shown
 from diff.facets import mark_of
-from diff.ledger import Ledger
+from diff.ledger import Ledger, Refusals
 from diff.list_learner import NOTHING_LEARNED, LearnedLists
 from diff.odd import GroupKey, Seen
 from diff.pair import Pair
@@ -146,10 +146,10 @@ OptionsOf = Mapping[str, CompareOptions]
 class Share:
     """What one share of the sessions has shown, of every candidate, or what several shares have."""
 
-    __slots__ = ("candidates", "coverage", "ledger", "recorded", "wrote")
+    __slots__ = ("candidates", "coverage", "ledger", "recorded", "refusals", "wrote")
 
     def __init__(self, task: Task) -> None:
-        self.ledger, self.coverage = Ledger(), CoverageCounter()
+        self.ledger, self.coverage, self.refusals = Ledger(), CoverageCounter(), Refusals()
         self.recorded = 0
         self.wrote = False
         facts_max = max(_FACTS_MAX // task.count, _FACTS_A_SHARE_MIN)
@@ -170,6 +170,8 @@ class Share:
         self.wrote = self.wrote or exchange.request.method not in SAFE_METHODS
         pair = Pair(performance, route, session, task.subject, apart, self.wrote)
         self.recorded += pair.has_recorded
+        if exchange.response is not None and pair.current.response is not None:
+            self.refusals.add(exchange.response.status, pair.current.response.status)
         for candidate in self.candidates:
             _observe(candidate, pair, apart, watch)
 
@@ -178,6 +180,7 @@ class Share:
         self.ledger.merge(other.ledger)
         self.coverage.merge(other.coverage)
         self.recorded += other.recorded
+        self.refusals.merge(other.refusals)
         for mine, theirs in zip(self.candidates, other.candidates, strict=True):
             mine.merge(theirs)
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from diff.coverage import Coverage
 from diff.findings import Finding
-from diff.ledger import Ledger, Totals
+from diff.ledger import Ledger, Refusals, Totals
 from diff.settings import DiffConfig
 from diff.significance import Doubt
 from diff.statistics import clopper_pearson
@@ -27,7 +27,8 @@ _TOLD_MAX = 5
 class Circumstances:
     """What is known of the run as a whole. partial: why it is not whole, else None. timing_withheld: why no timing may
     be judged, else None. reference: the current build was performed twice. recorded: how many requests had a recorded
-    response to compare with. one_process: the reference was the current build's own process."""
+    response to compare with. one_process: the reference was the current build's own process. refusals: how the current
+    build answered what production had answered well."""
 
     ledger: Ledger
     current: str
@@ -36,6 +37,7 @@ class Circumstances:
     timing_withheld: str | None = None
     recorded: int = 0
     one_process: bool = False
+    refusals: Refusals = dataclasses.field(default_factory=Refusals)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -125,6 +127,8 @@ def _missing(
         reasons.append(f"nothing was sent: all {ledger.planned} planned requests were skipped ({why})")
     elif (unreplayable := _unreplayable(ledger, config)) is not None:
         reasons.append(unreplayable)
+    if (refused := _refused(circumstances.refusals, config)) is not None:
+        reasons.append(refused)
     if circumstances.partial is not None:
         reasons.append(f"the run is partial: {circumstances.partial}")
     for role, build in (("current", circumstances.current), ("reference", circumstances.reference)):
@@ -175,6 +179,23 @@ def _unreplayable(ledger: Ledger, config: DiffConfig) -> str | None:
         f"{share:.1%} of the requests could not be sent ({why}), more than unreplayable_max = "
         f"{config.unreplayable_max:.1%}: what they would have shown was not seen"
     )
+
+
+def _refused(refusals: Refusals, config: DiffConfig) -> str | None:
+    """Where the builds were mostly asked in vain, so that their being alike means little."""
+    refused = refusals.refused.total()
+    if refused <= config.refused_max * refusals.well:
+        return None
+    kinds = ", ".join(f"{was} -> {now} {n}" for (was, now), n in sorted(refusals.refused.items(), key=_most)[:3])
+    return (
+        f"the current build answered {refused} of {refusals.well} requests with an error that production had answered "
+        f"without ({kinds}), more than refused_max = {config.refused_max:.0%}: what users do was not seen; it may want "
+        "credentials ([build.current.headers]), production's data, or --allow-writes"
+    )
+
+
+def _most(counted: tuple[tuple[int, int], int]) -> tuple[int, tuple[int, int]]:
+    return -counted[1], counted[0]
 
 
 def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[str]:

@@ -325,3 +325,20 @@ def test_a_number_that_differs_in_the_only_pair_is_promoted_only_where_productio
     response = msgspec.structs.replace(response, body=msgspec.json.encode(body))
     moved = msgspec.structs.replace(moved, exchange=msgspec.structs.replace(moved.exchange, response=response))
     assert judged([moved]).verdict == "promote"
+
+
+def test_builds_that_all_refuse_what_production_answered_are_not_promoted() -> None:
+    performances = run(3, requests=200)
+    refused = msgspec.structs.replace(
+        performances[0].outcomes[0].response, status=401, headers=(), body=b"", body_bytes=0
+    )
+    alike = [
+        msgspec.structs.replace(
+            one, outcomes=tuple(msgspec.structs.replace(o, response=refused, failure=None) for o in one.outcomes)
+        )
+        for one in performances
+    ]
+    report = judged(alike)
+    assert (report.verdict, told(report)) == ("inconclusive", [])
+    assert "with an error that production had answered without" in report.reasons[0]
+    assert judged(alike, refused_max=1.0).verdict == "promote"

@@ -6,7 +6,7 @@ import pytest
 
 from diff.coverage import Coverage
 from diff.findings import rule_finding
-from diff.ledger import Ledger, Totals
+from diff.ledger import Ledger, Refusals, Totals
 from diff.odd import GroupKey
 from diff.settings import DiffConfig
 from diff.significance import Doubt
@@ -33,11 +33,12 @@ def judged(
     rows: tuple[TimingRow, ...] = (),
     partial: str | None = None,
     reference: str | None = "reference",
+    refusals: Refusals | None = None,
     **settings: object,
 ) -> tuple[Verdict, str]:
     verdict, reasons = judge_candidate(
         "next",
-        Circumstances(book, "current", reference, partial),
+        Circumstances(book, "current", reference, partial, refusals=refusals or Refusals()),
         Totals(same=book.sent),
         [FINDING] * findings,
         doubts,
@@ -111,6 +112,30 @@ def test_a_run_of_which_too_much_could_not_be_sent_is_inconclusive() -> None:
     assert judged(lost("unresolved_binding", 900, unsafe_method=1))[0] == "promote"
     assert judged(lost("unresolved_binding", 900), unreplayable_max=1.0)[0] == "promote"
     assert judged(lost("unresolved_binding", 1), unreplayable_max=0.0)[0] == "inconclusive"
+
+
+def answers(*statuses: tuple[int, int, int]) -> Refusals:
+    counted, apart = Refusals(), Refusals()
+    for recorded, current, times in statuses:
+        for number in range(times):
+            (counted if number % 2 else apart).add(recorded, current)
+    counted.merge(apart)
+    return counted
+
+
+def test_builds_that_refuse_alike_what_production_answered_are_inconclusive() -> None:
+    verdict, reasons = judged(
+        ledger(), refusals=answers((200, 401, 40), (201, 404, 11), (200, 200, 49), (404, 404, 500))
+    )
+    assert verdict == "inconclusive"
+    assert "answered 51 of 100 requests with an error that production had answered without" in reasons
+    assert "(200 -> 401 40, 201 -> 404 11), more than refused_max = 50%" in reasons
+    assert "[build.current.headers]" in reasons
+    half = answers((200, 401, 50), (200, 304, 50), (500, 503, 100))
+    assert judged(ledger(), refusals=half)[0] == "promote"
+    assert judged(ledger(), refusals=half, refused_max=0.4)[0] == "inconclusive"
+    assert judged(ledger(), refusals=answers((200, 500, 9)), refused_max=1.0)[0] == "promote"
+    assert judged(ledger(), refusals=answers((200, 500, 9)), findings=1)[0] == "hold"
 
 
 def test_a_run_that_covers_too_little_is_inconclusive_where_a_bound_is_set() -> None:
