@@ -29,6 +29,7 @@ _ROWS_MAX = 32
 _SHIFTS_MAX = 200
 _SHIFTS_MIN = 20
 _REMEMBERED_MAX = 200_000
+_MIXED_MAX = 4096
 
 
 class Renamings:
@@ -59,14 +60,17 @@ class Facets:
     """The facets of one place for one candidate, in bounded memory."""
 
     __slots__ = (
-        "_ahead", "_behind", "_flips", "_form", "_forms", "_last", "_later", "_outer", "_recent", "_shifts", "_spreads",
-        "_steps", "change", "positions", "renamed", "repeats",
+        "_ahead", "_behind", "_flips", "_form", "_forms", "_last", "_later", "_mixed", "_outer", "_recent", "_shifts",
+        "_spreads", "_steps", "change", "positions", "repeats",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.change: Change | None = None
         self.repeats = Odd()
-        self.renamed = Odd()
+        # The values of the current build whose renaming was broken, with the side that first broke it and the session;
+        # None beside another one of the same request. A value that is one for many sessions (memory in use, a version)
+        # is one piece of evidence.
+        self._mixed: dict[int, tuple[int, int] | None] = {}
         # Where in the plan the candidate alone repeated itself, or was written otherwise: by the name of the facet.
         self.positions: dict[str, list[int]] = {}
         self._forms = Odd()
@@ -90,6 +94,7 @@ class Facets:
         """One request in which current, candidate and witness all gave another value here."""
         theirs = {seen.difference.path: seen for seen in witness[:_ROWS_MAX]}
         broken = [False, False]
+        marks = []
         for number, ours in enumerate(candidate[:_ROWS_MAX]):
             other = theirs.get(ours.difference.path)
             change = ours.change
@@ -110,15 +115,19 @@ class Facets:
                 continue
             if found := renamings.broken(session, values[2], *values[:2]):
                 broken = [broken[0] or found[0], broken[1] or found[1]]
-        if broken[0] != broken[1]:
-            self.renamed.add(0 if broken[0] else 1, session)
+                if found[0] != found[1]:
+                    marks.append(mark_of(values[2]))
+        if broken[0] != broken[1] and not any(mark in self._mixed for mark in marks):
+            for number, mark in enumerate(marks[: max(0, _MIXED_MAX - len(self._mixed))]):
+                self._mixed.setdefault(mark, (0 if broken[0] else 1, session) if number == 0 else None)
 
     def merge(self, other: Facets) -> None:
         """Add what was told of the same place in other sessions; nothing more is observed afterwards."""
         if other.change is not None:
             self.change = other.change
         self.repeats.merge_apart(other.repeats)
-        self.renamed.merge_apart(other.renamed)
+        for mark, told in itertools.islice(other._mixed.items(), max(0, _MIXED_MAX - len(self._mixed))):
+            self._mixed.setdefault(mark, told)
         for name, places in other.positions.items():
             self.positions[name] = sorted(self.positions.get(name, []) + places)[:_POSITIONS_MAX]
         self._forms.merge_apart(other._forms)
@@ -148,8 +157,12 @@ class Facets:
         name = self.change.from_class
         if self.repeats.seen:
             yield "repeats", Change("value", f"{name}, varying", f"{name}, repeating"), self.repeats
-        if self.renamed.seen:
-            yield "renamed", Change("value", f"{name}, renamed one to one", f"{name}, mixed up"), self.renamed
+        if self._mixed:
+            renamed = Odd()
+            for told in self._mixed.values():
+                if told is not None:
+                    renamed.add(*told)
+            yield "renamed", Change("value", f"{name}, renamed one to one", f"{name}, mixed up"), renamed
         if self._forms.seen:
             before, after = (f"{name}, {form}" if form else name for form in self._form)
             yield "form", Change("value", before, after), self._forms

@@ -81,6 +81,24 @@ def test_identifiers_that_changed_places_break_the_renaming() -> None:
     assert (test.candidate, test.witness) == (24, 0)
 
 
+def test_a_value_of_the_whole_process_breaks_the_renaming_once_for_all_sessions() -> None:
+    found, later, renamings = Facets(), Facets(), Renamings()
+    for session in range(40):  # the memory in use stands still in two builds, and grows in the candidate
+        for visit in range(2):
+            memory = 1_000_000 + session // 20
+            one = found if session % 2 else later
+            one.observe(
+                seen(memory, 2_000_000 + 2 * session + visit),
+                seen(memory, 3_000_000 + session // 20),
+                session,
+                0,
+                renamings,
+            )
+    found.merge(later)
+    (test,) = [odd for name, _, odd in found.tests() if name == "renamed"]
+    assert (test.candidate, test.witness) == (2, 0)
+
+
 def test_a_consistent_renaming_is_no_facet() -> None:
     def make(prefix: str) -> Make:
         return lambda _chance, number: f"{prefix}{number % 7}"
