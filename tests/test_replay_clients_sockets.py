@@ -91,6 +91,18 @@ def test_what_the_socket_does_not_take_at_once_is_sent_when_it_does(run: Any) ->
     linked(run, main)
 
 
+def test_what_is_written_while_the_peer_does_not_read_comes_in_its_order(run: Any) -> None:
+    # An answer may come before its request was taken whole, and then the next request follows on the connection.
+    pieces = [bytes([number]) * size for number, size in enumerate((9_000_000, 40, 3_000_000, 1))]
+
+    async def main(link: Link, heard: Heard, far: socket.socket) -> None:
+        for piece in pieces:
+            link.write(piece)
+        assert await asyncio.to_thread(receive, far, sum(map(len, pieces))) == b"".join(pieces)
+
+    linked(run, main)
+
+
 def receive(sock: socket.socket, count: int) -> bytes:
     got = bytearray()
     while len(got) < count and (piece := sock.recv(1 << 16)):

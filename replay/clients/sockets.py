@@ -10,6 +10,7 @@ from typing import Protocol
 __all__ = ["Link", "Receiver", "Sockets", "can_watch"]
 
 _READ_BYTES = 64 << 10
+_NOTHING = memoryview(b"")
 
 
 def can_watch() -> bool:
@@ -41,7 +42,7 @@ class Link:
         self._send = sock.send
         self._socket = sock
         self._sockets = sockets
-        self._out = b""
+        self._out = _NOTHING
         self._broken: OSError | None = None
 
     def is_closing(self) -> bool:
@@ -49,7 +50,13 @@ class Link:
         return self.closed
 
     def write(self, data: bytes) -> None:
-        """Send now what the socket takes, and the rest when it takes more."""
+        """Send now what the socket takes, and the rest when it takes more; behind what it did not take before."""
+        if self._out:
+            self._out = memoryview(b"".join((self._out, data)))
+            return
+        self._send_some(data)
+
+    def _send_some(self, data: bytes | memoryview) -> None:
         try:
             sent = self._send(data)
         except BlockingIOError:
@@ -60,15 +67,15 @@ class Link:
             self._sockets.loop.call_soon(self.read)
             return
         if sent < len(data):
-            self._out = data[sent:]
+            self._out = memoryview(data)[sent:]
             self._sockets.want(self, writing=True)
 
     def flush(self) -> None:
         """The socket takes more."""
         if self._out:
             self._sockets.want(self, writing=False)
-            out, self._out = self._out, b""
-            self.write(out)
+            out, self._out = self._out, _NOTHING
+            self._send_some(out)
 
     def read(self) -> None:
         """Something has arrived, or the connection has ended."""

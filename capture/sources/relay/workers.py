@@ -30,6 +30,7 @@ from capture.errors import BadInput, RunFailed, UnderstudyError, UsageError
 from capture.live import Change, changed_sampling, holding
 from capture.sources.relay.messages import say, set_up_messages
 from capture.sources.relay.run import RelayRun, Worker, run_relay
+from capture.sources.relay.scribe_wire import settle
 from capture.sources.relay.status import merge
 
 __all__ = ["Fleet", "worker_main"]
@@ -298,9 +299,7 @@ def _at_end(state: dict[str, Any], final: Conservation) -> dict[str, Any]:
 def _settled(state: dict[str, Any]) -> Conservation:
     """The counts of a state; what the log accepted and lost is shed."""
     counts = Conservation.from_dict(state["counts"])
-    for reason, n in state["log_lost"].items():
-        counts.kept -= n
-        counts.shed[reason] += n
+    settle(counts, state["log_lost"], {})
     return counts
 
 
