@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from capture.pseudonym import Pseudonyms, identifiers_in_jwt
 from capture.redact.detect import decoded_basic, path_tokens, scan
 from capture.redact.rules import Rules
+from capture.redact.user import is_user_name
 
 __all__ = ["Found", "TooMuchWork"]
 
@@ -117,7 +118,7 @@ class Found:
         return value in self._kept
 
     def credentials(self, value: str, place: str) -> str:
-        """An Authorization value: the scheme stays, user and password of Basic are replaced each for itself."""
+        """An Authorization value: the scheme and the name of a user stay, all else is replaced."""
         scheme, space, rest = value.partition(" ")
         if not space or not rest:
             return self.replace(value, place)
@@ -125,14 +126,27 @@ class Found:
             return scheme + space + self.basic(rest, place)
         if "=" in rest.rstrip("=") and ("," in rest or '"' in rest):
             return scheme + space + self._parameters(rest, place)
+        user, _, key = rest.partition(":")
+        if scheme.lower() == "apikey" and key and self._names_user(user, key):
+            # The key by itself, so that it is the same secret as where an answer gave it.
+            return f"{scheme}{space}{self._user(user, key, place)}:{self.replace(key, place)}"
         return scheme + space + self.replace(rest, place)
 
+    def _names_user(self, user: str, password: str | None) -> bool:
+        """True for a name that is no secret; as it is none in paths and in bodies, it is the same name there."""
+        names = self.rules.names
+        hidden = self.rules.strict or names.field("user") or names.field("username")
+        return not hidden and is_user_name(user, password)
+
+    def _user(self, user: str, password: str | None, place: str) -> str:
+        return self.scrub(user, place) if self._names_user(user, password) else self.replace(user, place)
+
     def basic(self, text: str, place: str) -> str:
-        """base64 of `user:password` (RFC 7617) with both replaced."""
+        """base64 of `user:password` (RFC 7617): the password replaced, and the user where it is no name."""
         user, colon, password = decoded_basic(text).partition(":")
         if not colon:
             return self.replace(text, place)
-        made = f"{self.replace(user, place)}:{self.replace(password, place)}"
+        made = f"{self._user(user, password, place)}:{self.replace(password, place)}"
         self.replace(text, place)
         encoded = base64.b64encode(made.encode()).decode()
         return encoded if text.endswith("=") or len(encoded) == len(text) else encoded.rstrip("=")
@@ -145,7 +159,9 @@ class Found:
             if name.lower() in ("realm", "qop", "algorithm", "nc", "uri", "userhash", "signedheaders", "headers"):
                 return match.group()
             if quoted is not None:
-                return f'{name}{equals}"{self.replace(quoted, place)}"'
+                is_user = name.lower() == "username"
+                made = self._user(quoted, None, place) if is_user else self.replace(quoted, place)
+                return f'{name}{equals}"{made}"'
             return f"{name}{equals}{self.replace(bare, place)}"
 
         return re.sub(r"([\w-]+)(\s*=\s*)(?:\"([^\"]*)\"|([^\s,\"]+))", part, rest)

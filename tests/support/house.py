@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fixtures.demo import SESSION_KEY, configuration
+from fixtures.demo import CONFIG, SESSION_KEY
 from fixtures.processes import Child, Children
 from fixtures.shop.traffic import Drive, drive
 from tests.support.accounts import assert_conserved, assert_ledger_closes
@@ -47,7 +47,7 @@ class Captured:
 
 def capture_shop(directory: Path, requests: int, seed: int = 1) -> Captured:
     """Capture that many requests of the shop's users through a real sidecar; every one must be kept."""
-    (directory / "understudy.toml").write_text(configuration())
+    (directory / "understudy.toml").write_text(CONFIG)
     with Children(directory) as children:
         upstream = children.start("production", "fixtures.shop", []).address()
         args = ["capture", "relay", "--listen", "127.0.0.1:0", "--upstream", upstream, "--log", str(directory / "log")]
