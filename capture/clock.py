@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from time import monotonic_ns
 
 __all__ = ["Clock", "parse_rfc3339", "rfc3339"]
 
@@ -28,7 +29,7 @@ class Clock:
 
     def now_ns(self) -> int:
         """ns since the Unix epoch, monotonic."""
-        return time.monotonic_ns() + self._offset_ns
+        return monotonic_ns() + self._offset_ns
 
 
 def rfc3339(at_ns: int) -> str:

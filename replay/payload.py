@@ -10,7 +10,7 @@ import random
 
 from capture.exchange import Exchange
 from replay.rewrite import body_was_decoded
-from replay.row import HOLE, MARKER, Row, row_of
+from replay.row import Row, row_of
 
 __all__ = ["Payload", "Traces", "payload_of", "trace_flags"]
 
@@ -25,20 +25,24 @@ class Payload:
     flags: of the new traceparent, as the recorded one had them.
     """
 
-    __slots__ = ("_after_host", "_after_trace", "_before_host", "_body", "_host", "flags")
+    __slots__ = ("_body", "_host", "_host_at", "_pieces", "_trace_at", "flags")
 
-    def __init__(self, parts: list[str], host: str, recorded_trace: str | None, body: bytes) -> None:
-        self._before_host, self._after_host, self._after_trace = parts
+    def __init__(self, row: Row, pieces: list[str], host: str, recorded_trace: str | None, body: bytes) -> None:
+        """pieces: those of the row, with all values but the marker and a new traceparent; they become this one's."""
+        self._pieces = pieces
+        self._host_at = row.host_at
+        self._trace_at = row.trace_at
         self._host = host
         self._body = body
         self.flags = trace_flags(recorded_trace)
 
     def for_build(self, authority: str | None, traceparent: str, marker: str) -> bytes:
         """The request as one build gets it. authority: for Host, None keeps the recorded one."""
-        head = (
-            f"{self._before_host}{self._host if authority is None else authority}{self._after_host}{traceparent}"
-            f"{self._after_trace}{MARKER}: {marker}\r\n\r\n"
-        ).encode("latin-1")
+        pieces = self._pieces
+        pieces[self._host_at] = self._host if authority is None else authority
+        pieces[self._trace_at] = traceparent
+        pieces[-2] = marker
+        head = "".join(pieces).encode("latin-1")
         return head + self._body if self._body else head
 
 
@@ -64,11 +68,11 @@ def payload_of(exchange: Exchange, row: Row | None = None, values: tuple[str, ..
         return None
     if exchange.notes and body_was_decoded(exchange, "request"):
         return None
-    text = row.lines % (request.method, request.target, request.version, *row.kept(values))
-    parts = text.split(HOLE)
-    if len(parts) != 3:
-        return None
-    return Payload(parts, values[row.host], values[row.trace] if row.trace >= 0 else None, body)
+    pieces = row.pieces.copy()
+    pieces[1:6:2] = (request.method, request.target, request.version)
+    kept = row.kept(values)
+    pieces[7 : 7 + 2 * len(kept) : 2] = kept
+    return Payload(row, pieces, values[row.host], values[row.trace] if row.trace >= 0 else None, body)
 
 
 def trace_flags(recorded: str | None) -> str:

@@ -322,7 +322,12 @@ class Performer:
         landed, self._landed = self._landed, []
         if self._abandoned:
             return
-        stages, late, ended, held = self.stages, [], [], []
+        stages = self.stages
+        late: list[int] = []
+        ended: list[Pair] = []
+        held: list[Pair] = []
+        pair: Pair
+        index: int
         for job in landed:
             pair, index, order, bindings, traceparent = job.context
             stage = stages[index]

@@ -12,7 +12,7 @@ from operator import itemgetter
 
 from capture.exchange import Headers
 
-__all__ = ["HOLE", "HOP_BY_HOP", "MARKER", "TOKEN", "Row", "bearing", "row_of"]
+__all__ = ["HOP_BY_HOP", "MARKER", "TOKEN", "Row", "bearing", "row_of"]
 
 MARKER = "X-Understudy-Replay"
 """The header that every replayed request carries: RUN/EXCHANGE."""
@@ -22,9 +22,6 @@ HOP_BY_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "te", "u
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 """A name or a method (RFC 9110 section 5.6.2)."""
-
-HOLE = "\0"
-"""Stands in `Row.lines` where a value is put in later; no value that can be sent has it."""
 
 _ROWS_MAX = 4096
 _PLAIN = (
@@ -51,20 +48,25 @@ class Row:
 
     valid: all of them can be put on the wire. marked: one is the marker of a replay. upgrades, connections: where
     those headers are; host, trace, length: likewise, -1 where there is none. bears: one may carry what a response
-    supplied. plain: False where the request needs more changes than `lines` makes: %s for method, target, version and
-    for what `kept` picks of the values, HOLE for Host and for the traceparent.
+    supplied. plain: False where the request needs more changes than `pieces` makes.
+
+    pieces: the text of the request's head, cut so that every second piece, from 1, is a value, empty as yet: method,
+    target, version, what `kept` picks of the values, the traceparent where none was recorded, the marker. host_at,
+    trace_at: which of them are Host's and the traceparent's. Copy it before filling it in.
     """
 
     __slots__ = (
         "bears",
         "connections",
         "host",
+        "host_at",
         "kept",
         "length",
-        "lines",
         "marked",
+        "pieces",
         "plain",
         "trace",
+        "trace_at",
         "upgrades",
         "valid",
     )
@@ -82,24 +84,20 @@ class Row:
         self.plain = (
             all(lower.count(name) <= 1 for name in ("host", "traceparent", "content-length"))
             and self.host >= 0
-            and (self.trace < 0 or self.trace > self.host)
             and "transfer-encoding" not in lower
             and not any(name[:1] == ":" for name in names)
         )
-        lines, kept = [], []
-        for at, name in enumerate(names):
-            if lower[at] in HOP_BY_HOP:
-                continue
-            spelled = name.replace("%", "%%")
-            if at in (self.host, self.trace):
-                lines.append(f"{spelled}: {HOLE}\r\n")
-            else:
-                lines.append(f"{spelled}: %s\r\n")
-                kept.append(at)
-        if self.trace < 0:
-            lines.append(f"traceparent: {HOLE}\r\n")
-        self.lines = "%s %s %s\r\n" + "".join(lines)
+        kept = [at for at, name in enumerate(lower) if name not in HOP_BY_HOP]
         self.kept = _picker(kept)
+        names = tuple(names[at] for at in kept)
+        if self.trace < 0:
+            names += ("traceparent",)
+        pieces = ["", "", " ", "", " ", ""]
+        for name in (*names, MARKER):
+            pieces += (f"\r\n{name}: ", "")
+        self.pieces = [*pieces, "\r\n\r\n"]
+        self.host_at = 7 + 2 * kept.index(self.host) if self.host >= 0 else -1
+        self.trace_at = 7 + 2 * (kept.index(self.trace) if self.trace >= 0 else len(kept))
 
 
 def _picker(places: list[int]) -> Picker:
