@@ -16,6 +16,7 @@ from capture.errors import UsageError
 from replay.clients.base import Endpoint, endpoint_of
 from replay.hook import resolved_hook
 from replay.outcome import Role
+from replay.settings import ClientKind
 
 __all__ = ["Build", "builds_of", "captured_address_refusal", "same_address"]
 
@@ -30,7 +31,8 @@ class Build:
 
     tls_name: the name to ask for in the handshake and to find in the certificate; None takes the address. hook: where
     the function is that signs each request to it (replay/hook.py), None for none. connections_max: open to it at once,
-    None takes `[replay] connections_max`; rate_max: requests a second to it, None for no cap. Both at most.
+    None takes `[replay] connections_max`; rate_max: requests a second to it, None for no cap. Both at most. client:
+    what speaks to it, "auto" until it was chosen (replay/preflight.py).
     """
 
     name: str
@@ -42,6 +44,7 @@ class Build:
     hook: str | None = None
     connections_max: int | None = None
     rate_max: float | None = None
+    client: ClientKind = "auto"
 
     @property
     def endpoint(self) -> Endpoint:

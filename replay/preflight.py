@@ -1,10 +1,10 @@
-"""The preflight: is every build there before anything is sent to any of them?"""
+"""Before anything is sent: which client speaks to each build, and is every build there?"""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import socket
-import ssl
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,24 +14,29 @@ from capture.errors import RunFailed
 from capture.exchange import Request
 from replay.builds import Build
 from replay.clients.base import Endpoint, Job, Limits, tls_context
-from replay.clients.choose import client_for
+from replay.clients.choose import client_for, kind_for
+from replay.clients.dial import NotConnected, dial
 from replay.hook import HookFailed, load_hook, signed
 from replay.settings import ClientKind
 
-__all__ = ["preflight"]
+__all__ = ["preflight", "with_clients"]
 
 
-async def preflight(
-    builds: Sequence[Build], limits: Limits, path: str | None = None, kind: ClientKind = "auto"
-) -> None:
+async def with_clients(builds: Sequence[Build], kind: ClientKind, http2: bool, limits: Limits) -> list[Build]:
+    """The builds with the client of each. kind: the user's; http2: what was captured is HTTP/2."""
+    kinds = await asyncio.gather(*(kind_for(kind, build.endpoint, http2, limits) for build in builds))
+    return [dataclasses.replace(build, client=kind) for build, kind in zip(builds, kinds, strict=True)]
+
+
+async def preflight(builds: Sequence[Build], limits: Limits, path: str | None = None) -> None:
     """Connect to every build and close again; with a path, GET it and expect a status below 500.
 
-    kind: the client of the replay. A build that it reaches through a forward proxy may not be reached from here at all,
-    so then the connection is to the proxy.
+    The builds have their clients. A build that its client reaches through a forward proxy may not be reached from here
+    at all, so then the connection is to the proxy.
 
     Raises RunFailed naming each build that does not answer.
     """
-    found = await asyncio.gather(*(_problem(build, limits, path, kind) for build in builds))
+    found = await asyncio.gather(*(_problem(build, limits, path) for build in builds))
     problems = [f"{build.name} {build.url}: {problem}" for build, problem in zip(builds, found, strict=True) if problem]
     if problems:
         raise RunFailed(
@@ -39,13 +44,18 @@ async def preflight(
         )
 
 
-async def _problem(build: Build, limits: Limits, path: str | None, kind: ClientKind) -> str | None:
+async def _problem(build: Build, limits: Limits, path: str | None) -> str | None:
     endpoint = build.endpoint
-    proxy = _proxy_of(endpoint) if kind == "aiohttp" else None
-    problem = await _not_there(endpoint if proxy is None else proxy, limits)
-    if problem is not None:
-        return problem if proxy is None else f"its proxy {proxy.address}: {problem}"
-    return None if path is None else await _get(build, limits, path, kind)
+    proxy = _proxy_of(endpoint) if build.client == "aiohttp" else None
+    if proxy is not None:
+        problem = await _not_there(proxy, limits, None)
+        if problem is not None:
+            return f"its proxy {proxy.address}: {problem}"
+    else:
+        problem = await _not_there(endpoint, limits, build.client)
+        if problem is not None:
+            return problem
+    return None if path is None else await _get(build, limits, path)
 
 
 def _proxy_of(endpoint: Endpoint) -> Endpoint | None:
@@ -64,37 +74,33 @@ def _proxy_of(endpoint: Endpoint) -> Endpoint | None:
     return Endpoint("http", host, port or 80, host)
 
 
-async def _not_there(endpoint: Endpoint, limits: Limits) -> str | None:
+async def _not_there(endpoint: Endpoint, limits: Limits, kind: ClientKind | None) -> str | None:
     """Connect and close again; what stood against it."""
+
+    async def greet(sock: socket.socket) -> str | None:
+        context = tls_context(limits, ["h2"] if kind == "h2" else None) if endpoint.tls else None
+        name = endpoint.tls_name or endpoint.host
+        _, writer = await asyncio.open_connection(
+            sock=sock, ssl=context, server_hostname=name if context is not None else None
+        )
+        tls = writer.get_extra_info("ssl_object")
+        writer.transport.abort()
+        if kind == "h2" and tls is not None and tls.selected_alpn_protocol() != "h2":
+            return "it does not speak HTTP/2 here"
+        return None
+
     try:
-        async with asyncio.timeout(limits.connect_timeout_ns / 1e9):
-            if endpoint.unix is not None:
-                _, writer = await asyncio.open_unix_connection(endpoint.unix)
-            else:
-                context = tls_context(limits) if endpoint.tls else None
-                _, writer = await asyncio.open_connection(
-                    endpoint.host, endpoint.port, ssl=context, server_hostname=_name(endpoint) if context else None
-                )
-            writer.transport.abort()
-    except TimeoutError:
-        return f"no connection within {limits.connect_timeout_ns / 1e9:g} s"
-    except ConnectionRefusedError:
-        return "refuses connections"
-    except socket.gaierror as error:
-        return f"the name does not resolve: {error.strerror}"
-    except ssl.SSLError as error:
-        return f"TLS: {getattr(error, 'verify_message', '') or error.reason or error}"
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
+        return await dial(endpoint, limits, greet)
+    except NotConnected as problem:
+        if problem.kind == "refused" and "refused" in problem.detail:
+            return "refuses connections"
+        if problem.kind == "dns":
+            return f"the name does not resolve: {problem.detail.removeprefix(f'{endpoint.host}: ')}"
+        return f"TLS: {problem.detail}" if problem.kind == "tls" else problem.detail
 
 
-def _name(endpoint: Endpoint) -> str:
-    return endpoint.tls_name or endpoint.host
-
-
-async def _get(build: Build, limits: Limits, path: str, kind: ClientKind) -> str | None:
-    client = client_for("aiohttp" if kind == "aiohttp" else "wire", build.endpoint, limits, Clock())
+async def _get(build: Build, limits: Limits, path: str) -> str | None:
+    client = client_for(build.client, build.endpoint, limits, Clock())
     answered: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
     await client.open()
     try:

@@ -14,9 +14,10 @@ from capture.errors import BadInput, RunFailed, UsageError
 from capture.log.reader import Log, open_log
 from capture.settings import LogConfig
 from replay.builds import Build, captured_address_refusal
+from replay.clients.choose import speaks_http2
 from replay.hook import load_hook
 from replay.manifest import beginning, empty_summary, ending, resuming
-from replay.preflight import preflight
+from replay.preflight import preflight, with_clients
 from replay.run import Run, RunWriter, open_run
 from replay.run_loop import run_on_loop
 from replay.run_share import Share, Watch, capped_limits, limits_of, perform_share
@@ -25,6 +26,7 @@ from replay.settings import ReplayConfig
 
 __all__ = ["run_replay"]
 
+_SAMPLE = 100
 _ADDRESS_KEYS = ("upstream", "server", "address", "addresses", "listen")
 
 
@@ -111,7 +113,7 @@ def _captured_addresses(log: Log) -> list[str]:
             for address in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(address, str) and ":" in address:
                     found[address.removeprefix("http://").removeprefix("https://").rstrip("/")] = None
-    for exchange in islice(log.exchanges(), 100):
+    for exchange in islice(log.exchanges(), _SAMPLE):
         if exchange.server:
             found[exchange.server] = None
     return list(found)
@@ -127,7 +129,7 @@ async def _replay(
     earlier: Run | None,
 ) -> Run:
     """One process: preflight, the performance, and the manifest around it."""
-    manifest, total = await _begin(config, log, builds, earlier)
+    builds, manifest, total = await _begin(config, log, builds, earlier)
     writer = RunWriter(run_dir, manifest, log_config)
     summary, error = await perform_share(
         config, log, builds, writer, manifest["run"], earlier=earlier, watch=watch, total=total * config.loop
@@ -142,16 +144,18 @@ async def _replay(
 
 async def _begin(
     config: ReplayConfig, log: Log, builds: Sequence[Build], earlier: Run | None
-) -> tuple[dict[str, Any], int]:
-    """The preflight, and the manifest as it is before the first request; how many exchanges there are to read."""
+) -> tuple[list[Build], dict[str, Any], int]:
+    """The preflight: the builds with their clients, the manifest before the first request, and exchanges to read."""
+    limits = limits_of(config)
+    builds = await with_clients(builds, config.client, speaks_http2(islice(log.exchanges(), _SAMPLE)), limits)
     if config.preflight:
-        await preflight(builds, limits_of(config), config.preflight_path, config.client)
+        await preflight(builds, limits, config.preflight_path)
     total = sum(segment.records for segment in log.segments)
     total = min(total, config.limit or total)
     now = Clock().now_ns()
     if earlier is None:
-        return beginning(config, log, builds, secrets.token_hex(8), now, total), total
-    return resuming(earlier.manifest, config, builds, now), total
+        return builds, beginning(config, log, builds, secrets.token_hex(8), now, total), total
+    return builds, resuming(earlier.manifest, config, builds, now), total
 
 
 def _end(
@@ -182,7 +186,7 @@ def _spread(
     earlier: Run | None,
 ) -> Run:
     """Several processes, here or on a cluster: each writes its share into the run, the manifest is written here."""
-    manifest, total = run_on_loop(_begin(config, log, builds, earlier))
+    builds, manifest, total = run_on_loop(_begin(config, log, builds, earlier))
     writer = RunWriter(run_dir, manifest, log_config)
     task = ShareTask(
         config, location, tuple(builds), str(run_dir), manifest["run"], log_config, progress=watch is not None

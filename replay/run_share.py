@@ -19,7 +19,7 @@ from replay.bind import Binder
 from replay.builds import Build
 from replay.carried import carried_by, gives_much
 from replay.clients.base import Client, Limits
-from replay.clients.choose import client_for, kind_for, speaks_http2
+from replay.clients.choose import client_for
 from replay.clients.throttle import Throttle
 from replay.done import Done
 from replay.hook import load_hook
@@ -80,8 +80,7 @@ async def perform_share(
     source = Source(log, config, builds)
     binder = _binder(config, log) if config.bind else None
     done = None if earlier is None else Done()
-    http2 = speaks_http2(islice(log.exchanges(), 100))
-    stages = [_stage(build, config, capped_limits(limits, build, share), share, clock, http2) for build in builds]
+    stages = [_stage(build, config, capped_limits(limits, build, share), share, clock) for build in builds]
     mine = None if share.count == 1 else share.owns
     performer = Performer(
         stages, pace_of(config, share), _options(config, run_id), clock, writer.record, binder,
@@ -154,13 +153,13 @@ def _binder(config: ReplayConfig, log: Log) -> Binder:
     return Binder(config.bind_exclude, config.sessions_max, config.bind_rules, learned, carried)
 
 
-def _stage(build: Build, config: ReplayConfig, limits: Limits, share: Share, clock: Clock, http2: bool) -> Stage:
+def _stage(build: Build, config: ReplayConfig, limits: Limits, share: Share, clock: Clock) -> Stage:
     endpoint = build.endpoint
     authority = build.host or (None if config.keep_host else endpoint.authority)
-    client: Client = client_for(config.client, endpoint, limits, clock, http2)
+    client: Client = client_for(build.client, endpoint, limits, clock)
     if build.rate_max is not None:
         # One connection of HTTP/2 has many requests under way; the others have one.
-        shared = kind_for(config.client, endpoint, http2) == "h2"
+        shared = build.client == "h2"
         client = Throttle(client, build.rate_max / share.count, None if shared else limits.connections_max, clock)
     hook = None if build.hook is None else load_hook(build.hook, f"[build.{build.name}] hook")
     return Stage(build.name, build.role, client, authority, build.headers, hook, endpoint.unix or endpoint.address)

@@ -10,10 +10,9 @@ import pytest
 from capture.clock import Clock
 from capture.exchange import Request
 from replay.clients.base import Endpoint, Job, Limits
-from replay.clients.choose import kind_for, speaks_http2
 from replay.clients.h2 import H2Client, h2_headers
 from tests.support.h2_server import H2Server, h2_server
-from tests.support.rude import exchange, get, rude_server
+from tests.support.rude import get, rude_server
 
 pytestmark = pytest.mark.net
 
@@ -135,15 +134,3 @@ def test_an_http1_server_is_malformed_to_it() -> None:
 
 def test_an_absolute_target_becomes_a_path() -> None:
     assert h2_headers(get("http://h/x?y=1"), "http")[3] == (":path", "/x?y=1")
-
-
-def test_the_client_is_chosen_by_the_address_and_by_what_was_captured() -> None:
-    plain, h2c = Endpoint("http", "h", 80, "h"), Endpoint("h2c", "h", 80, "h")
-    assert [kind_for("auto", plain, False), kind_for("auto", h2c, False), kind_for("auto", plain, True)] == [
-        "wire", "h2", "h2",
-    ]  # fmt: skip
-    assert kind_for("aiohttp", h2c, True) == "aiohttp"
-    http2 = exchange(0, Request("GET", "/", "HTTP/2", ()))
-    assert speaks_http2([http2])
-    assert not speaks_http2([http2, exchange(1, get("/"))])
-    assert not speaks_http2([])

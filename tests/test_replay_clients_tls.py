@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ipaddress
 import socket
 import ssl
+import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -15,9 +18,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from capture.clock import Clock
 from capture.errors import RunFailed, UsageError
 from replay.builds import Build
-from replay.clients.base import Endpoint, Job, Limits, endpoint_of
+from replay.clients.base import Client, Endpoint, Job, Limits, endpoint_of
+from replay.clients.h2 import H2Client
+from replay.clients.web import WebClient
+from replay.clients.wire import WireClient
 from replay.preflight import preflight
 from tests.support.rude import get, perform_all, rude_server
 
@@ -114,6 +121,74 @@ def test_the_preflight_shakes_hands_too(tmp_path: Path) -> None:
                 await preflight([Build("a", "current", url)], LIMITS)
 
     asyncio.run(main())
+
+
+async def failure_of(client: Client) -> tuple[str, str]:
+    """Kind and phase of the failure that one request ends with."""
+    ended: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+    await client.open()
+    try:
+        client.perform(Job(get("/ok"), ended.set_result))
+        job = await asyncio.wait_for(ended, 20)
+    finally:
+        await client.close()
+    assert job.failure is not None
+    assert job.failure.detail
+    return job.failure.kind, job.failure.phase
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+CLIENTS = pytest.mark.parametrize("kind", [WireClient, WebClient, H2Client])
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    "says", [b"", b"\x16\x03\x03\x00\x7a\x02", b"\x15\x03\x03\x00\x02\x02\x28", b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+    ids=["nothing", "half a handshake", "an alert", "plain HTTP"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_whatever_ends_a_handshake_it_is_a_tls_failure_with_every_client(kind: Any, says: bytes, end: str) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readexactly(5)  # the client's hello has begun
+            writer.write(says)
+            await writer.drain()
+            if end == "reset":
+                reset(writer)
+        writer.close()
+
+    async def main() -> tuple[str, str]:
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        try:
+            port = server.sockets[0].getsockname()[1]
+            return await failure_of(kind(Endpoint("https", "127.0.0.1", port, "x"), LIMITS, Clock()))
+        finally:
+            server.close()
+
+    assert asyncio.run(main()) == ("tls", "tls")
+
+
+def test_a_build_that_does_not_agree_on_http2_is_a_tls_failure_of_that_client(tmp_path: Path) -> None:
+    context, trusted = certificate(tmp_path, ["127.0.0.1"])
+
+    async def main() -> tuple[str, str]:
+        async with rude_server(context=context) as rude:
+            limits = Limits(timeout_ns=10_000_000_000, ca_file=trusted)
+            return await failure_of(H2Client(Endpoint("https", "127.0.0.1", rude.port, "x"), limits, Clock()))
+
+    assert asyncio.run(main()) == ("tls", "tls")
+
+
+@CLIENTS
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "two..dots.example"])
+def test_a_name_that_no_resolver_takes_is_a_dns_failure(kind: Any, host: str) -> None:
+    client = kind(Endpoint("http", host, 9, "x"), LIMITS, Clock())
+    assert asyncio.run(failure_of(client)) == ("dns", "connect")
 
 
 def test_a_unix_socket_is_an_address_of_a_build(tmp_path: Path) -> None:

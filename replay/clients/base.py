@@ -6,7 +6,7 @@ import dataclasses
 import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from capture.errors import UsageError
 from capture.exchange import Request, Response
@@ -54,6 +54,8 @@ def endpoint_of(url: str) -> Endpoint:
         port = parts.port
     except ValueError as error:
         raise UsageError(f"{url!r} is not an address of a build: {error}") from None
+    if parts.scheme in ("unix", "http+unix") and (parts.scheme == "unix" or not parts.hostname):
+        raise UsageError(f"{url!r} is not an address of a build; write http+unix://{quote(parts.path or '/run/x', '')}")
     if parts.scheme not in ("http", "https", "h2c", "http+unix"):
         raise UsageError(f"{url!r} is not an address of a build; write http://HOST[:PORT] or https://HOST[:PORT]")
     if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc or not parts.hostname:

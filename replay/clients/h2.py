@@ -26,6 +26,7 @@ from h2.exceptions import ProtocolError
 from capture.clock import Clock
 from capture.exchange import Headers, Request, Response
 from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
+from replay.clients.dial import NotConnected, dial
 from replay.outcome import FailureKind
 
 __all__ = ["H2Client", "h2_headers"]
@@ -286,7 +287,7 @@ class _Connection(asyncio.Protocol):
             job.attempts, job.sent_ns = 2, None
             self.client.redo(job)
         begun = any(stream.status for stream in self.streams.values())
-        kind: FailureKind = "cut" if begun and exc is None else "reset"
+        kind: FailureKind = "cut" if begun and exc is None else "tls" if isinstance(exc, ssl.SSLError) else "reset"
         self.give_up_all(kind, str(exc) if exc else "the connection was closed")
 
 
@@ -351,45 +352,29 @@ class H2Client:
 
     async def _open(self) -> None:
         connection = _Connection(self)
-        phase: str = "connect"
-        kind: FailureKind = "refused"
-        detail = ""
         try:
-            async with asyncio.timeout(self.limits.connect_timeout_ns / 1e9):
-                await self._dial(connection)
-        except TimeoutError:
-            kind, detail = "timeout", f"no connection within {self.limits.connect_timeout_ns / 1e9:g} s"
-        except socket.gaierror as error:
-            kind, detail = "dns", f"{self.endpoint.host}: {error.strerror or error}"
-        except ssl.SSLError as error:
-            kind, phase, detail = "tls", "tls", getattr(error, "verify_message", "") or error.reason or str(error)
-        except OSError as error:
-            detail = error.strerror or str(error) or type(error).__name__
+            await dial(self.endpoint, self.limits, lambda sock: self._connected(connection, sock))
+        except NotConnected as problem:
+            self.fail_one(problem.kind, problem.phase, problem.detail)
+        else:
+            if not connection.over:
+                self._connections.append(connection)
         finally:
             self._opening.clear()
-        if detail:
-            self.fail_one(kind, phase, detail)
-        elif not connection.over:
-            self._connections.append(connection)
         if not self._closed:
             asyncio.get_running_loop().call_soon(self.serve)
 
-    async def _dial(self, connection: _Connection) -> None:
+    async def _connected(self, connection: _Connection, sock: socket.socket) -> None:
+        """Make a connection of a socket; with TLS it is one after the handshake, where the build speaks HTTP/2."""
         loop, endpoint = asyncio.get_running_loop(), self.endpoint
-        if endpoint.unix is not None:
-            await loop.create_unix_connection(lambda: connection, endpoint.unix)
-            return
-        name = endpoint.tls_name or endpoint.host
+        name = None if self._context is None else endpoint.tls_name or endpoint.host
         transport, _ = await loop.create_connection(
-            lambda: connection,
-            endpoint.host,
-            endpoint.port,
-            ssl=self._context,
-            server_hostname=name if self._context is not None else None,
+            lambda: connection, sock=sock, ssl=self._context, server_hostname=name
         )
         if self._context is not None:
             chosen = transport.get_extra_info("ssl_object").selected_alpn_protocol()
             if chosen != "h2":
+                connection.over = True
                 transport.abort()
                 raise ssl.SSLError(1, f"the build does not speak HTTP/2 here (ALPN chose {chosen or 'nothing'})")
 

@@ -14,10 +14,18 @@ from yarl import URL
 from capture.clock import Clock
 from capture.exchange import Headers, Response
 from replay.clients.base import Endpoint, Job, Limits, tls_context
+from replay.outcome import FailureKind
 
 __all__ = ["WebClient"]
 
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+
+
+def _ended_in_handshake(error: OSError) -> bool:
+    """True where a connection was there, and ended; one that could not be made has another reason."""
+    if isinstance(error, aiohttp.ClientProxyConnectionError) or not isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    return isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError)
 
 
 class WebClient:
@@ -91,7 +99,10 @@ class WebClient:
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
             job.fail("tls", "tls", str(error), self.now_ns())
         except (aiohttp.ClientConnectorError, socket.gaierror) as error:
-            job.fail("refused", "connect", str(error), self.now_ns())
+            if self.endpoint.tls and _ended_in_handshake(error):
+                job.fail("tls", "tls", f"the connection ended in the handshake: {error}", self.now_ns())
+            else:
+                job.fail("refused", "connect", str(error), self.now_ns())
         except aiohttp.ClientPayloadError as error:
             job.fail("cut", "body", str(error), self.now_ns())
         except aiohttp.ClientResponseError as error:
@@ -101,7 +112,11 @@ class WebClient:
         except aiohttp.InvalidURL as error:
             job.fail("malformed", "send", f"aiohttp cannot send this target: {error}", self.now_ns())
         except (aiohttp.ClientError, OSError) as error:
-            job.fail("reset", "body" if job.first_byte_ns else "first_byte", str(error), self.now_ns())
+            broken: FailureKind = "tls" if isinstance(error.__cause__, ssl.SSLError) else "reset"
+            job.fail(broken, "body" if job.first_byte_ns else "first_byte", str(error), self.now_ns())
+        except UnicodeError:
+            detail = f"{self.endpoint.host}: not a name that can be looked up"
+            job.fail("dns", "connect", detail, self.now_ns())
         except asyncio.CancelledError:
             job.fail("cut", "body" if job.first_byte_ns else "first_byte", "the replay was ended", self.now_ns())
         except Exception as error:  # noqa: BLE001  whatever the library raises, the job has one outcome

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import ssl
 from collections import deque
@@ -13,6 +12,7 @@ from capture.clock import Clock
 from capture.exchange import Request
 from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge, whole_answer
 from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
+from replay.clients.dial import NotConnected, dial
 from replay.clients.sockets import Sockets, can_watch
 from replay.outcome import FailureKind
 
@@ -137,6 +137,7 @@ class _Connection(asyncio.Protocol):
         if job is None:
             return
         now = self.client.now_ns()
+        kind: FailureKind = "tls" if isinstance(exc, ssl.SSLError) else "reset"
         if job.first_byte_ns is None:
             repeatable = job.request.method in REPEATABLE
             if job.reused and job.attempts == 1 and repeatable:
@@ -148,11 +149,11 @@ class _Connection(asyncio.Protocol):
             detail = str(exc) if exc else "the connection was closed without an answer"
             if job.reused and not repeatable:
                 detail += f"; not sent again, as this {job.request.method} may have been done"
-            job.fail("reset", "first_byte", detail, now)
+            job.fail(kind, "first_byte", detail, now)
             return
         assert reader is not None  # something has arrived, and it was not a whole answer
         if exc is not None:
-            job.fail("reset", "body", str(exc) or type(exc).__name__, now, reader.partial())
+            job.fail(kind, "body", str(exc) or type(exc).__name__, now, reader.partial())
             return
         response = reader.eof()
         if response is not None:
@@ -248,87 +249,39 @@ class WireClient:
 
     async def _open_connection(self) -> None:
         connection = _Connection(self)
-        phase = ["connect"]
-        failure: tuple[FailureKind, str]
         try:
             try:
-                async with asyncio.timeout(self.limits.connect_timeout_ns / 1e9):
-                    await self._dial(connection, phase)
+                await dial(self.endpoint, self.limits, lambda sock: self._connected(connection, sock))
             finally:
                 self._opening -= 1
-        except TimeoutError:
-            failure = ("timeout", f"no connection within {self.limits.connect_timeout_ns / 1e9:g} s")
-        except socket.gaierror as error:
-            failure = ("dns", f"{self.endpoint.host}: {error.strerror or error}")
-        except ssl.SSLError as error:
-            failure = ("tls", getattr(error, "verify_message", "") or error.reason or str(error))
-        except ConnectionRefusedError:
-            failure = ("refused", f"{self.endpoint.address} refused the connection")
-        except OSError as error:
-            if phase[0] == "tls":
-                failure = ("tls", f"the connection ended in the handshake: {error.strerror or error}")
-            elif error.errno in (errno.ECONNRESET, errno.EPIPE):
-                failure = ("reset", error.strerror or str(error))
-            else:
-                failure = ("refused", error.strerror or str(error))
+        except NotConnected as problem:
+            failure = problem
         else:
             self._all.add(connection)
             if not (self._closed or connection.transport is None or connection.transport.is_closing()):
                 self.release(connection)
                 return
             self.discard(connection)
-            phase[0] = "send"
-            failure = ("reset", "the connection was closed as soon as it was accepted")
+            failure = NotConnected("reset", "send", "the connection was closed as soon as it was accepted")
         # Only one job fails for one connection that could not be made; the next one tries anew.
         if self._waiting:
-            self._waiting.popleft().fail(failure[0], phase[0], failure[1], self.now_ns())
+            self._waiting.popleft().fail(failure.kind, failure.phase, failure.detail, self.now_ns())
         if self._waiting:
             assert self._loop is not None
             self._loop.call_soon(self._connect)
 
-    async def _dial(self, connection: _Connection, phase: list[str]) -> None:
-        loop, endpoint = self._loop, self.endpoint
-        assert loop is not None
-        # In two steps, so that a failure can be told to be the connection's or the handshake's.
-        sock = await self._connect_socket(loop)
-        try:
-            if self._sockets is not None:
-                connection.connection_made(self._sockets.link(sock, connection))
-            elif not endpoint.tls:
-                await loop.create_connection(lambda: connection, sock=sock)
-            else:
-                phase[0] = "tls"
-                await loop.create_connection(
-                    lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.tls_name or endpoint.host
-                )
-        except BaseException:
-            sock.close()
-            raise
-
-    async def _connect_socket(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        addresses: list[tuple[int, Any]]
-        if self.endpoint.unix is not None:
-            addresses = [(socket.AF_UNIX, self.endpoint.unix)]
+    async def _connected(self, connection: _Connection, sock: socket.socket) -> None:
+        """Make a connection of a socket; with TLS it is one after the handshake."""
+        endpoint = self.endpoint
+        assert self._loop is not None
+        if self._sockets is not None:
+            connection.connection_made(self._sockets.link(sock, connection))
+        elif not endpoint.tls:
+            await self._loop.create_connection(lambda: connection, sock=sock)
         else:
-            infos = await loop.getaddrinfo(self.endpoint.host, self.endpoint.port, type=socket.SOCK_STREAM)
-            addresses = [(family, address) for family, _, _, _, address in infos]
-        last: OSError | None = None
-        for family, address in addresses:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.setblocking(False)
-            try:
-                await loop.sock_connect(sock, address)
-                if family != socket.AF_UNIX:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError as error:
-                sock.close()
-                last = error
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise last or socket.gaierror(socket.EAI_NONAME, "no address")
+            await self._loop.create_connection(
+                lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.tls_name or endpoint.host
+            )
 
     def _sweep(self) -> None:
         """End what has run out of time; runs every tick, so that no request needs a timer of its own."""
