@@ -296,6 +296,14 @@ def test_only_what_two_places_do_not_share_by_accident_is_strong(value: str, str
     assert is_strong(value) is strong
 
 
+@pytest.mark.parametrize(
+    "value", ["nyvppvebgloakwocpzjuifbtfhnyad" * 9 + "1", "urn:" + "loakwocpzjuifbtfhnyadnyvppvebg" * 3 + "_0-"]
+)
+def test_many_letters_in_a_row_before_something_else_are_judged_in_no_time(value: str) -> None:
+    # It took a time that doubled with each letter: years for these.
+    assert is_strong(value)
+
+
 def answered(body: bytes) -> Response:
     return json_response(body)
 
