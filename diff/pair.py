@@ -12,7 +12,8 @@ from diff.cause import primary
 from diff.compare import CompareOptions, Comparison
 from diff.difference import Difference
 from diff.explain import dimensions_of
-from diff.odd import Seen, redacted_paths, seen_of
+from diff.odd import GroupKey, Seen, redacted_paths, seen_of
+from diff.process import ProcessNumbers, is_number
 from diff.request_ids import ids_in
 from diff.rule_path import Documents
 from diff.subject import Subject
@@ -23,6 +24,8 @@ __all__ = ["Pair"]
 
 _RECORDED = "recorded"
 _INSTANCE_CHARS_MAX = 128
+# Where a response says the name of what was written.
+_PLACES_OF_WRITES = frozenset(("header:location", "header:content-location", "header:link"))
 _MIXED = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[0-9A-Za-z]{5,}")
 
 
@@ -30,14 +33,22 @@ class Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "_process", "_since_ns", "addresses", "counts_for_timing", "current", "documents", "exchange", "facts",
-        "has_recorded", "ids", "one_process", "options", "performance", "reference", "route", "session", "unwitnessed",
-        "weight", "witness_followers", "witness_seen", "witness_swallowed", "wrote",
+        "_numbers", "_own", "_process", "_since_ns", "addresses", "counts_for_timing", "current", "documents",
+        "exchange", "facts", "has_recorded", "ids", "one_process", "options", "performance", "reference", "route",
+        "session", "unwitnessed", "weight", "witness_followers", "witness_seen", "witness_swallowed", "wrote",
     )  # fmt: skip
 
     def __init__(
-        self, performance: Performance, route: str, session: int, subject: Subject, options: CompareOptions, wrote: bool
+        self,
+        performance: Performance,
+        route: str,
+        session: int,
+        subject: Subject,
+        options: CompareOptions,
+        wrote: bool,
+        numbers: ProcessNumbers,
     ) -> None:
+        """wrote: something was written in the run until now. numbers: what the current build's process said so far."""
         self.performance = performance
         self.exchange = performance.exchange
         self.addresses = subject.addresses
@@ -73,7 +84,9 @@ class Pair:
                 self.witness_seen = [self.seen(difference) for difference in differences]
         self.one_process = subject.one_process
         self.options = options
+        self._numbers = numbers
         self._process: dict[str, list[Seen]] | Literal[False] | None = False
+        self._own: set[str] = set()
 
     def seen(self, difference: Difference) -> Seen:
         """A difference to the current outcome, classified."""
@@ -88,7 +101,8 @@ class Pair:
         """Where one process of the current build may always say one thing and another process something else.
 
         By path, what the recorded response says there, which came of another process; nothing of a redacted path. None
-        where there is no recorded response, and it may be so at any path.
+        where there is no recorded response, and it may be so at any path. `_own` then has those of the paths at which
+        it counts beside a reference that agrees.
         """
         recorded = self._recorded()
         if recorded is None or self.current.response is None:
@@ -96,9 +110,21 @@ class Pair:
         found: dict[str, list[Seen]] = {path: [] for path in redacted_paths(self.exchange.redacted)}
         differences = primary(self.compare(recorded, self.options).differences).kept
         for one in (self.seen(difference) for difference in differences):
-            if _made_anew(one) and found.get(one.path) != []:
+            own = self._is_own(one)
+            if (own or is_number(one)) and found.get(one.path) != []:
                 found.setdefault(one.path, []).append(one)
+                if own:
+                    self._own.add(one.path)
         return found
+
+    def _is_own(self, recorded: Seen) -> bool:
+        """Whether what production said otherwise may be a matter of the process, or of what was written to it twice."""
+        if _made_anew(recorded):
+            return True
+        difference = recorded.difference
+        if is_number(recorded) and self._numbers.is_own(GroupKey(self.route, recorded.path), difference.left):
+            return True
+        return self.wrote and (difference.place == "body" or recorded.path in _PLACES_OF_WRITES)
 
     def also_recorded(self, paths: Iterable[str]) -> set[str]:
         """At which of these places production said what the current build and its reference say; none where unknown."""
@@ -112,21 +138,28 @@ class Pair:
         return set(paths) - differing - redacted_paths(self.exchange.redacted)
 
     def witness_of(self, seen: Sequence[Seen]) -> tuple[list[Seen] | None, frozenset[str]]:
-        """What the witness shows beside what a candidate shows, and the paths at which it tells nothing."""
-        if self.witness_seen is None or not self.one_process:
-            return self.witness_seen, self.unwitnessed
-        told = {one.path for one in self.witness_seen}
-        wanted = {one.path for one in seen if _made_anew(one) and one.path not in told}
-        if not wanted:
+        """What the witness shows beside what a candidate shows, and the paths at which it tells nothing.
+
+        A reference that is the current build's own process says nothing of what is a matter of the process, nor of what
+        was written to it twice: there the recorded response is the witness, where it says something else than both. Of
+        numbers it is the better one even where the reference has another number, which is only the process's next.
+        """
+        if self.witness_seen is None or not self.one_process or not seen:
             return self.witness_seen, self.unwitnessed
         if self._process is False:
             self._process = self._of_the_process()
+        told = {one.path for one in self.witness_seen}
+        anew = {one.path for one in seen if _made_anew(one) and one.path not in told}
         process = self._process
         if process is None:
-            return self.witness_seen, self.unwitnessed | wanted
-        added = [one for path in sorted(wanted) for one in process.get(path, ())]
+            return self.witness_seen, self.unwitnessed | anew
+        shown = {one.path for one in seen}
+        numbers = {path for path in told & shown if process.get(path) and all(map(is_number, process[path]))}
+        wanted = anew | (self._own & shown) - told
+        kept = [one for one in self.witness_seen if one.path not in numbers]
+        added = [one for path in sorted(wanted | numbers) for one in process.get(path, ())]
         silent = {path for path in wanted if path in process and not process[path]}
-        return [*self.witness_seen, *added], self.unwitnessed | silent
+        return [*kept, *added], self.unwitnessed | silent
 
     def _recorded(self) -> Outcome | None:
         """The recorded response as an outcome, where it was seen whole."""
