@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from capture.clock import Clock
+from capture.errors import RunFailed
 from replay.ahead import Ahead
 from replay.alarm import Alarm
 from replay.bind import Binder
@@ -40,8 +41,9 @@ class Performer:
     """Performs one plan once. `perform` runs it; `stop` ends it early, and what is in flight is finished in drain_ns.
 
     record: takes each Performance as it is completed, in no particular order; it must not block. clear: False while
-    the recorder is behind, then nothing new is begun. done: what an earlier attempt at this run has performed. mine:
-    False for what another process performs; it keeps its place in the schedule. The counts may be read at any time.
+    the recorder is behind, then nothing new is begun; it raises RunFailed where the recorder has failed. done: what an
+    earlier attempt at this run has performed. mine: False for what another process performs; it keeps its place in the
+    schedule. The counts may be read at any time.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Performer:
         self.stopped = ""
         self._stopped_ns = 0
         self._abandoned = False
+        self._error: Exception | None = None
         self.started_ns = 0
         self.busy_share = 0.0
         self.stalled_ns = 0
@@ -128,12 +131,21 @@ class Performer:
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 
+    def _fail(self, error: Exception) -> None:
+        """End with `error`: after what is in flight where the run cannot be written, else at once."""
+        self._error = self._error or error
+        if isinstance(error, RunFailed):
+            self.stop(str(error))
+        else:
+            self.abandon()
+
     async def perform(self, plan: Iterator[tuple[int, Planned]], start_ns: int | None = None) -> None:
         """Perform (iteration, planned) in order; returns when every one that was begun has all its outcomes.
 
         start_ns: when the schedule begins, the same for all processes that share one; None is now.
 
-        Raises what the plan raises (a damaged log), after what is in flight is done.
+        Raises what the plan raises (a damaged log) and RunFailed of `clear`, after what is in flight is done, and at
+        once whatever else goes wrong.
         """
         loop = self._loop = asyncio.get_running_loop()
         # The first read opens and decodes more than one exchange; the schedule begins after it.
@@ -161,8 +173,9 @@ class Performer:
             self._alarm.close()
         self.wall_ns = time.monotonic_ns() - wall
         self.busy_share = (time.thread_time_ns() - cpu) / max(self.wall_ns, 1)
-        if self._ahead.error is not None:
-            raise self._ahead.error
+        error = self._error or self._ahead.error
+        if error is not None:
+            raise error
 
     # -- the pump: what may begin now, begins -----------------------------------------------------------------------
 
@@ -174,8 +187,11 @@ class Performer:
         if self._pumping:
             return
         self._pumping = True
+        again = False
         try:
             again = self._pump_once()
+        except Exception as error:  # noqa: BLE001  raised by `perform`; from here the loop would only log it
+            self._fail(error)
         finally:
             self._pumping = False
         if again:
@@ -322,6 +338,13 @@ class Performer:
         landed, self._landed = self._landed, []
         if self._abandoned:
             return
+        try:
+            self._take(landed)
+        except Exception as error:  # noqa: BLE001  raised by `perform`; from here the loop would only log it
+            self._fail(error)
+        self._wake()
+
+    def _take(self, landed: list[Job]) -> None:
         stages = self.stages
         late: list[int] = []
         ended: list[Pair] = []
@@ -357,7 +380,6 @@ class Performer:
             self._finish(pair)
         for pair in held:
             self._begin(pair)
-        self._wake()
 
     def _failed(self, stage: Stage, failure: Failure) -> None:
         stage.count_failure(failure, self._options.breaker_failures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -30,6 +31,7 @@ RECORD_KIND = "performance"
 _SEGMENTS = "performances"
 _BLOCKS_MAX = 8
 _FLUSH_S = 1.0
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def empty_ledger(builds: list[str]) -> dict[str, Any]:
@@ -98,7 +100,8 @@ class RunWriter:
         self._thread.join()
         self.manifest.update(final)
         if self.error is not None:
-            self.manifest.update(partial=True, partial_reason=self.error)
+            # What was performed and could not be kept is no part of the run: its ledger is counted from the records.
+            self.manifest.update(partial=True, partial_reason=self.error, ledger=None)
         with contextlib.suppress(OSError) if self.error is not None else contextlib.nullcontext():
             self._write_manifest()
         if self.error is not None:
@@ -128,7 +131,8 @@ class RunWriter:
         try:
             step(*args)
         except OSError as error:
-            self.error = f"{self.directory}: the run cannot be written: {error.strerror}"
+            advice = "; make room, then go on with it by --resume" if error.errno in _FULL else ""
+            self.error = f"{self.directory}: the run cannot be written: {error.strerror}{advice}"
         except RecordTooLarge as error:
             self.error = f"{self.directory}: {error}; lower [replay] body_bytes_max"
 

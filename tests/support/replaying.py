@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ async def perform_on(
     bind: bool = True,
     performer_out: list[Performer] | None = None,
     rates: Mapping[str, float] | None = None,
+    record: Callable[[Performance], None] | None = None,
+    clear: Callable[[], bool] = lambda: True,
     **options: Any,
 ) -> list[Performance]:
     """Perform on servers by build name; a name that begins with "cand" is a candidate. Ledger checked.
 
-    rates: requests a second at most, by build name.
+    rates: requests a second at most, by build name. record, clear: instead of those that keep all and are never behind.
     """
     clock = Clock()
     stages = []
@@ -66,8 +68,9 @@ async def perform_on(
         pace or Closed(4),
         Options("run", **options),
         clock,
-        recorded.append,
+        record or recorded.append,
         Binder() if bind else None,
+        clear,
     )
     if performer_out is not None:
         performer_out.append(performer)
