@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from capture.config import Settings, nearest
 from capture.errors import UsageError
@@ -18,10 +18,14 @@ from replay.hook import resolved_hook
 from replay.outcome import Role
 from replay.settings import ClientKind
 
-__all__ = ["Build", "builds_of", "captured_address_refusal", "same_address"]
+__all__ = ["Build", "Guard", "Resolve", "builds_of", "captured_address_refusal"]
+
+Resolve: TypeAlias = Callable[[str], Sequence[str]]
+"""The IP addresses of a host, none where it has none; of the path of a unix socket, the path that it leads to."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _KEYS = ("connections_max", "headers", "hook", "host", "rate_max", "tls_name")
+_UNIX = "unix:"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -143,6 +147,8 @@ def _caps(table: Mapping[str, Any], place: str) -> tuple[int | None, float | Non
 
 
 def _normal(address: str) -> tuple[str, str]:
+    if address.startswith(_UNIX):
+        return _UNIX, address.removeprefix(_UNIX)
     host, _, port = address.lower().rpartition(":")
     host = host.strip("[]").rstrip(".")
     if host in ("localhost", "ip6-localhost", "0.0.0.0", "::", "*", ""):
@@ -156,33 +162,27 @@ def _normal(address: str) -> tuple[str, str]:
     return ("loopback" if ip.is_loopback else str(ip)), port
 
 
-def same_address(left: str, right: str) -> bool:
-    """True where two "host:port" are the same as far as names tell; loopback has many names."""
-    return bool(left) and bool(right) and _normal(left) == _normal(right)
-
-
 def captured_address_refusal(
     builds: Sequence[Build],
     captured: Sequence[str],
     deny_hosts: Sequence[str],
     allowed: bool,
-    resolve: Callable[[str], Sequence[str]] = lambda host: (),
+    resolve: Resolve = lambda host: (),
 ) -> str | None:
     """One line that says why these builds must not be sent to, None where they may.
 
-    captured: "host:port" that the log was captured from. deny_hosts: names, addresses or patterns of them. allowed:
-    said twice. resolve: the IP addresses of a host, none where it has none; two names of one address are one.
+    captured: "host:port" or "unix:PATH" that the log was captured from. deny_hosts: names, addresses or patterns of
+    them. allowed: said twice. resolve: the IP addresses of a host, none where it has none; two names of one address
+    are one.
     """
     known = {other for address in captured for other in _spellings(address, resolve)}
     for build in builds:
         endpoint = build.endpoint
-        if endpoint.unix is not None:
-            continue
-        hosts = (endpoint.host, *resolve(endpoint.host))
+        hosts = () if endpoint.unix is not None else (endpoint.host, *resolve(endpoint.host))
         for pattern in deny_hosts:
             if any(fnmatch.fnmatch(host.lower(), pattern.lower()) for host in hosts):
                 return f"{build.name} {build.url} is denied by [replay] deny_hosts {pattern!r}; nothing was sent"
-        if not allowed and not known.isdisjoint(_spellings(endpoint.address, resolve)):
+        if not allowed and not known.isdisjoint(_spellings_of(build, resolve)):
             return (
                 f"{build.name} {build.url} is the address that the log was captured from; nothing was sent. Replay"
                 " on another, or give --allow-captured-address twice if it is not production"
@@ -190,8 +190,33 @@ def captured_address_refusal(
     return None
 
 
-def _spellings(address: str, resolve: Callable[[str], Sequence[str]]) -> set[tuple[str, str]]:
+class Guard:
+    """Tells whether a captured exchange came from one of the builds, whose names are looked up once."""
+
+    def __init__(self, builds: Sequence[Build], resolve: Resolve) -> None:
+        self._builds = {other for build in builds for other in _spellings_of(build, resolve)}
+        self._known: dict[str, bool] = {}
+
+    def __call__(self, server: str) -> bool:
+        """server: "host:port" or "unix:PATH", as `Exchange.server` has it; a name is taken as it is written."""
+        known = self._known.get(server)
+        if known is None:
+            if len(self._known) > 10_000:
+                self._known.clear()
+            known = self._known[server] = _normal(server) in self._builds
+        return known
+
+
+def _spellings_of(build: Build, resolve: Resolve) -> set[tuple[str, str]]:
+    endpoint = build.endpoint
+    return _spellings(endpoint.address if endpoint.unix is None else f"{_UNIX}{endpoint.unix}", resolve)
+
+
+def _spellings(address: str, resolve: Resolve) -> set[tuple[str, str]]:
     """An address as it is written, and as its name resolves."""
+    if address.startswith(_UNIX):
+        path = address.removeprefix(_UNIX)
+        return {(_UNIX, path), *((_UNIX, real) for real in resolve(path))}
     host, _, port = address.rpartition(":")
     if not host:
         return set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from capture.clock import Clock
 from capture.errors import BadInput, RunFailed, UsageError
 from capture.log.reader import Log, open_log
 from capture.settings import LogConfig
+from replay.addresses import addresses_of
 from replay.builds import Build, captured_address_refusal
 from replay.clients.choose import speaks_http2
 from replay.hook import load_hook
@@ -56,7 +56,7 @@ def run_replay(
             _check_directory(run_dir)
         captured = _captured_addresses(opened)
         allowed = config.allow_captured_address >= 2
-        refusal = captured_address_refusal(builds, captured, config.deny_hosts, allowed, _addresses_of)
+        refusal = captured_address_refusal(builds, captured, config.deny_hosts, allowed, addresses_of)
         if refusal is not None:
             raise UsageError(refusal)
         for build in builds:
@@ -94,15 +94,6 @@ def _resumable(run_dir: Path, log: Log, builds: Sequence[Build], config: ReplayC
         if before.get(name) != getattr(config, name):
             raise UsageError(f"--resume {run_dir}: the run began with {name} {before.get(name)!r}; say the same again")
     return run
-
-
-def _addresses_of(host: str) -> list[str]:
-    """What a name resolves to; nothing where it does not."""
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return []
-    return [str(address[0]) for _, _, _, _, address in found]
 
 
 def _captured_addresses(log: Log) -> list[str]:

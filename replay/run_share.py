@@ -15,8 +15,9 @@ from typing import Any
 from capture.clock import Clock
 from capture.errors import UsageError
 from capture.log.reader import Log
+from replay.addresses import addresses_of
 from replay.bind import Binder
-from replay.builds import Build
+from replay.builds import Build, Guard
 from replay.carried import carried_by, gives_much
 from replay.clients.base import Client, Limits
 from replay.clients.choose import client_for
@@ -77,7 +78,8 @@ async def perform_share(
     """
     clock = Clock()
     limits = limits_of(config)
-    source = Source(log, config, builds)
+    guard = None if config.allow_captured_address >= 2 else Guard(builds, addresses_of)
+    source = Source(log, config, guard)
     binder = _binder(config, log) if config.bind else None
     done = None if earlier is None else Done()
     stages = [_stage(build, config, capped_limits(limits, build, share), share, clock) for build in builds]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Protocol
 
 from capture.exchange import Exchange
-from replay.builds import Build, same_address
+from replay.builds import Guard
 from replay.plan import Planned, Planner
 from replay.settings import ReplayConfig
 
@@ -19,33 +19,29 @@ class _Readable(Protocol):
 
 
 class Source:
-    """The log as the plan sees it: limited, looped, and counted while it is read."""
+    """The log as the plan sees it: limited, looped, and counted while it is read.
 
-    def __init__(self, log: _Readable, config: ReplayConfig, builds: Sequence[Build]) -> None:
+    guard: what came from one of the builds is skipped; None where that was allowed.
+    """
+
+    def __init__(self, log: _Readable, config: ReplayConfig, guard: Guard | None = None) -> None:
         self.read = 0
         self.first_ns = self.last_ns = 0
         self.forgotten = 0
         self._log = log
         self._config = config
-        self._guarded = [] if config.allow_captured_address >= 2 else [build.endpoint.address for build in builds]
-        self._servers: dict[str, bool] = {}
+        self._guard = guard
 
     def plan(self) -> Iterator[tuple[int, Planned]]:
+        guard = self._guard
         for iteration in range(self._config.loop):
             planner = Planner(self._config.allow_writes, self._config.sessions_max)
             for planned in planner.plan(self._exchanges(iteration)):
-                if planned.exchange.server and self._guards(planned.exchange.server) and planned.skipped is None:
+                server = planned.exchange.server
+                if server and guard is not None and planned.skipped is None and guard(server):
                     planned = Planned(planned.position, planned.exchange, planned.offset_ns, (), "captured_address")
                 yield iteration, planned
             self.forgotten += planner.forgotten
-
-    def _guards(self, server: str) -> bool:
-        known = self._servers.get(server)
-        if known is None:
-            if len(self._servers) > 10_000:
-                self._servers.clear()
-            known = self._servers[server] = any(same_address(server, address) for address in self._guarded)
-        return known
 
     def _exchanges(self, iteration: int) -> Iterator[Exchange]:
         for exchange in islice(self._log.exchanges(), self._config.limit):

@@ -23,6 +23,7 @@ SHELLS = (
     "capture/cli.py",
     "capture/options.py",
     "replay/alarm",
+    "replay/addresses.py",
     "replay/clients/",
     "replay/alarm",
     "replay/perform",

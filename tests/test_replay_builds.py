@@ -6,9 +6,10 @@ import pytest
 
 from capture.config import Settings
 from capture.errors import UsageError
-from replay.builds import Build, builds_of, captured_address_refusal
+from replay.builds import Build, Guard, builds_of, captured_address_refusal
 
-NAMES = {"shop.internal": ["10.0.0.5"], "alias.internal": ["10.0.0.5", "fd00::5"], "localhost": ["::1", "127.0.0.1"]}
+NAMES = {"shop.internal": ["10.0.0.5"], "alias.internal": ["10.0.0.5", "fd00::5"], "localhost": ["::1", "127.0.0.1"],
+         "/var/run/shop.sock": ["/run/shop.sock"]}  # fmt: skip
 
 
 def refusal(url: str, captured: str, deny: tuple[str, ...] = (), allowed: bool = False) -> str | None:
@@ -34,6 +35,9 @@ def refusal(url: str, captured: str, deny: tuple[str, ...] = (), allowed: bool =
         ("http://shop.internal:81", "10.0.0.5:80", False),
         ("http://10.0.0.6", "10.0.0.5:80", False),
         ("http+unix://%2Frun%2Fshop.sock", "localhost:0", False),
+        ("http+unix://%2Frun%2Fshop.sock", "unix:/run/shop.sock", True),
+        ("http+unix://%2Frun%2Fshop.sock", "unix:/run/Shop.sock", False),
+        ("http+unix://%2Fvar%2Frun%2Fshop.sock", "unix:/run/shop.sock", True),
     ],
 )
 def test_the_captured_address_is_refused_however_it_is_written(url: str, captured: str, refused: bool) -> None:
@@ -42,6 +46,13 @@ def test_the_captured_address_is_refused_however_it_is_written(url: str, capture
     if said is not None:
         assert "captured from; nothing was sent" in said
         assert refusal(url, captured, allowed=True) is None
+
+
+def test_an_exchange_of_a_build_is_known_by_its_address_and_by_the_names_of_the_build() -> None:
+    builds = [Build("a", "current", "http://alias.internal"), Build("b", "candidate", "http+unix://%2Frun%2Fs.sock")]
+    guard = Guard(builds, lambda host: NAMES.get(host, []))
+    servers = ["10.0.0.5:80", "[fd00::5]:80", "ALIAS.internal:80", "unix:/run/s.sock", "10.0.0.5:81", "10.0.0.6:80"]
+    assert [guard(server) for server in servers * 2] == [True, True, True, True, False, False] * 2
 
 
 @pytest.mark.parametrize("pattern", ["shop.internal", "*.INTERNAL", "10.0.*"])
