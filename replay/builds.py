@@ -146,6 +146,22 @@ def _caps(table: Mapping[str, Any], place: str) -> tuple[int | None, float | Non
     return connections, None if rate is None else float(rate)
 
 
+def _written(host: str) -> tuple[str, ...]:
+    """A host in lower case, and as it is usually written."""
+    name = host.lower().strip("[]").rstrip(".")
+    ip = _address(name)
+    return (name,) if ip is None else (name, str(ip))
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An IP address, that of IPv4 where it is one mapped into IPv6; None for a name."""
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return (ip.ipv4_mapped or ip) if isinstance(ip, ipaddress.IPv6Address) else ip
+
+
 def _normal(address: str) -> tuple[str, str]:
     if address.startswith(_UNIX):
         return _UNIX, address.removeprefix(_UNIX)
@@ -153,12 +169,9 @@ def _normal(address: str) -> tuple[str, str]:
     host = host.strip("[]").rstrip(".")
     if host in ("localhost", "ip6-localhost", "0.0.0.0", "::", "*", ""):
         return "loopback", port
-    try:
-        ip = ipaddress.ip_address(host)
-    except ValueError:
+    ip = _address(host)
+    if ip is None:
         return host, port
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
     return ("loopback" if ip.is_loopback else str(ip)), port
 
 
@@ -180,7 +193,7 @@ def captured_address_refusal(
         endpoint = build.endpoint
         hosts = () if endpoint.unix is not None else (endpoint.host, *resolve(endpoint.host))
         for pattern in deny_hosts:
-            if any(fnmatch.fnmatch(host.lower(), pattern.lower()) for host in hosts):
+            if any(fnmatch.fnmatchcase(name, pattern.lower()) for host in hosts for name in _written(host)):
                 return f"{build.name} {build.url} is denied by [replay] deny_hosts {pattern!r}; nothing was sent"
         if not allowed and not known.isdisjoint(_spellings_of(build, resolve)):
             return (

@@ -62,6 +62,18 @@ def test_a_denied_host_is_refused_by_name_and_by_address_whatever_was_allowed(pa
     assert "is denied by [replay] deny_hosts" in said
 
 
+@pytest.mark.parametrize(
+    ("url", "pattern"),
+    [
+        ("http://shop.internal.", "shop.internal"),
+        ("http://[::ffff:10.0.0.5]", "10.0.*"),
+        ("http://[fd00:0:0::5]", "fd00::5"),
+    ],
+)
+def test_a_denied_host_is_refused_however_it_is_written(url: str, pattern: str) -> None:
+    assert "is denied" in str(refusal(url, "elsewhere:80", (pattern,)))
+
+
 def test_a_reference_takes_the_table_of_the_current_build_unless_it_has_its_own() -> None:
     table = {"current": {"host": "shop.example", "headers": {"X-A": "1"}}}
     _, reference, _ = builds_of("http://a", ["http://b"], "", Settings("u.toml", {"build": table}))
