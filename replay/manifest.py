@@ -90,8 +90,9 @@ def _as_json(value: Any) -> Any:
 
 
 def _build(build: Build) -> dict[str, Any]:
-    said: dict[str, Any] = {"name": build.name, "role": build.role, "url": build.url, "client": build.client}
-    given = {"host": build.host, "connections_max": build.connections_max, "rate_max": build.rate_max}
+    said: dict[str, Any] = {"name": build.name, "role": build.role, "url": build.url}
+    client = None if build.client == "auto" else build.client
+    given = {"client": client, "host": build.host, "connections_max": build.connections_max, "rate_max": build.rate_max}
     return {**said, **{key: value for key, value in given.items() if value is not None}}
 
 
