@@ -46,6 +46,10 @@ _JSON_LEAF = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:)?|-?\d+(?:\.\d+)?')
 _PRINTABLE = re.compile(r"[\x20-\x7e\t\r\n]{6,}")
 _IDENTIFIER = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w|.-]{16,256}", re.ASCII)
 _CLAIMS_MAX = 64
+_NOBODYS_CLAIMS = frozenset(
+    ("iss", "aud", "azp", "client_id", "clientId", "cid", "appid", "app_id", "tid", "kid", "scope", "scp", "typ")
+)
+"""Claims about applications and issuers. A client's id is no secret (RFC 6749 section 2.2)."""
 _TIMES = frozenset(("exp", "iat", "nbf", "auth_time"))
 
 
@@ -55,12 +59,20 @@ def key_id(key: bytes) -> str:
 
 
 def identifiers_in_jwt(token: str) -> list[str]:
-    """UUIDs and other long values of letters and digits among the claims of a JSON Web Token; [] where it is none."""
+    """UUIDs and other long values of letters and digits among the claims of a JSON Web Token; [] where it is none.
+
+    Not those that name an application: its requests carry them before there is a token, too.
+    """
     parts = token.split(".")
     text = _from_base64(parts[1]) if len(parts) == 3 else None
     if text is None or not text.startswith("{"):
         return []
-    strings = [inner for inner, colon in _JSON_LEAF.findall(text) if inner and not colon]
+    strings, name = [], ""
+    for inner, colon in _JSON_LEAF.findall(text):
+        if colon:
+            name = inner
+        elif inner and name not in _NOBODYS_CLAIMS:
+            strings.append(inner)
     return [value for value in strings[:_CLAIMS_MAX] if _IDENTIFIER.fullmatch(value)]
 
 

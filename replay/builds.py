@@ -24,14 +24,15 @@ Resolve: TypeAlias = Callable[[str], Sequence[str]]
 """The IP addresses of a host, none where it has none; of the path of a unix socket, the path that it leads to."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_KEYS = ("connections_max", "headers", "hook", "host", "rate_max", "tls_name")
+_KEYS = ("connections_max", "headers", "hook", "host", "passwords", "rate_max", "tls_name")
 _UNIX = "unix:"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Build:
-    """One build to perform on. headers: injected into each request to it. host: for Host; None takes the address.
+    """One build to perform on. headers: injected into each request to it. passwords: by user, in place of redacted ones
+    (replay/passwords.py). host: for Host; None takes the address.
 
     tls_name: the name to ask for in the handshake and to find in the certificate; None takes the address. hook: where
     the function is that signs each request to it (replay/hook.py), None for none. connections_max: open to it at once,
@@ -49,6 +50,7 @@ class Build:
     connections_max: int | None = None
     rate_max: float | None = None
     client: ClientKind = "auto"
+    passwords: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -109,21 +111,13 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
     for key in table:
         if key not in _KEYS:
             raise UsageError(f"{place}: unknown key {key!r}; {nearest(key, list(_KEYS))}")
-    headers = table.get("headers", {})
     host, tls_name = table.get("host"), table.get("tls_name")
-    if not isinstance(headers, Mapping) or not all(isinstance(value, str) for value in headers.values()):
-        raise UsageError(f"{place} headers: expected a table of header names and text values")
     hook = table.get("hook")
     for key, value in (("host", host), ("tls_name", tls_name), ("hook", hook)):
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{place} {key}: expected text")
 
-    def from_environment(match: re.Match[str]) -> str:
-        if match[1] not in environ:
-            raise UsageError(f"{place} headers: the environment has no {match[1]}; set it, or leave the header out")
-        return environ[match[1]]
-
-    expanded = {name: _VARIABLE.sub(from_environment, value) for name, value in headers.items()}
+    expanded = _texts(table, "headers", place, environ)
     for name, value in [*expanded.items(), ("host", host or "")]:
         if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", name) or re.search(r"[\x00\r\n]", value):
             raise UsageError(f"{place} headers: {name!r} is not a header that can be sent")
@@ -132,8 +126,23 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
     connections_max, rate_max = _caps(table, place)
     return dataclasses.replace(
         build, headers=expanded, host=host, tls_name=tls_name, hook=hook, connections_max=connections_max,
-        rate_max=rate_max,
+        rate_max=rate_max, passwords=_texts(table, "passwords", place, environ),
     )  # fmt: skip
+
+
+def _texts(table: Mapping[str, Any], key: str, place: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """A table of texts by name inside a build's table, `${NAME}` taken from the environment."""
+    given = table.get(key, {})
+    if not isinstance(given, Mapping) or not all(isinstance(value, str) for value in given.values()):
+        what = "header names" if key == "headers" else "user names"
+        raise UsageError(f"{place} {key}: expected a table of {what} and text values")
+
+    def from_environment(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise UsageError(f"{place} {key}: the environment has no {match[1]}; set it, or leave the entry out")
+        return environ[match[1]]
+
+    return {name: _VARIABLE.sub(from_environment, value) for name, value in given.items()}
 
 
 def _caps(table: Mapping[str, Any], place: str) -> tuple[int | None, float | None]:

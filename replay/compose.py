@@ -10,6 +10,7 @@ from replay.clients.base import Job
 from replay.hook import HookFailed
 from replay.outcome import Binding
 from replay.pair import Pair
+from replay.passwords import logins_in, with_passwords
 from replay.payload import Traces, payload_of, trace_flags
 from replay.rewrite import template
 from replay.stage import Stage
@@ -27,10 +28,13 @@ class Composer:
         self._supplies = supplies
         self._traces = Traces(chance)
         self._any_plain = any(stage.plain for stage in stages)
+        self._any_passwords = any(stage.passwords for stage in stages)
 
     def plan(self, pair: Pair) -> None:
         """Make what can be made before the request is due."""
-        if self._any_plain and not pair.links:
+        if self._any_passwords:
+            pair.logins = logins_in(pair.planned.exchange)
+        if self._any_plain and not pair.links and not pair.logins:
             planned = pair.planned
             pair.payload = payload_of(planned.exchange, planned.row, planned.values)
 
@@ -71,6 +75,9 @@ class Composer:
         bindings: tuple[Binding, ...] = ()
         if pair.links:
             bound, bindings = self._supplies.bind(ready.request, pair.links, exchange.session, pair.iteration, index)
+        if pair.logins and stage.passwords:
+            bound, given = with_passwords(bound or ready.request, pair.logins, stage.passwords)
+            bindings += given
         if stage.injected:
             bindings += tuple(Binding(f"header:{name.lower()}", f"injected:{name}") for name in stage.injected)
         traceparent = self._traces.new(trace_flags(ready.recorded_trace))

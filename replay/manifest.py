@@ -22,7 +22,7 @@ from replay.source import Source
 
 __all__ = ["beginning", "empty_summary", "ending", "resuming", "summary_of"]
 
-_GIVEN = ("builds", "injected", "hooks", "config", "seed")
+_GIVEN = ("builds", "injected", "passwords", "hooks", "config", "seed")
 """What whoever starts a replay may say otherwise when it is gone on with."""
 
 
@@ -78,6 +78,7 @@ def _given(config: ReplayConfig, builds: Sequence[Build]) -> dict[str, Any]:
     return {
         "builds": [_build(build) for build in builds],
         "injected": {build.name: sorted(build.headers) for build in builds if build.headers},
+        "passwords": {build.name: sorted(build.passwords) for build in builds if build.passwords},
         "hooks": {build.name: build.hook for build in builds if build.hook is not None},
         "config": dataclasses.asdict(config),
         "seed": config.seed,

@@ -8,6 +8,7 @@ import random
 from capture.exchange import Request
 from replay.bind import Link
 from replay.outcome import Binding, Outcome
+from replay.passwords import Login
 from replay.payload import Payload
 from replay.plan import Planned
 from replay.rewrite import Template
@@ -20,8 +21,9 @@ class Pair:
     still waits for, None for none on any. after: index of the build that is asked after its twin has answered, -1 for
     none; after_ns: when that was; alone: it is not to be waited for any longer. begun: per build, whether it was sent,
     None before the first. bytes: what it holds in memory, roughly. waits_for: the plan's, and those that its links
-    need. payload: its bytes for all builds, None where each gets a request of its own from `template`. composed: by
-    build index, what was made ready before the first of them was sent: request, bindings, traceparent.
+    need. logins: its passwords, where a build has others. payload: its bytes for all builds, None where each gets a
+    request of its own from `template`. composed: by build index, what was made ready before the first of them was sent:
+    request, bindings, traceparent.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Pair:
         "key",
         "left",
         "links",
+        "logins",
         "orders",
         "outcomes",
         "payload",
@@ -56,6 +59,7 @@ class Pair:
         self.iteration = iteration
         self.key = (iteration, planned.position)
         self.links: tuple[Link, ...] = ()
+        self.logins: tuple[Login, ...] = ()
         self.supplying = False
         self.due_ns = 0
         self.ready_ns = 0

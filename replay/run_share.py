@@ -164,7 +164,8 @@ def _stage(build: Build, config: ReplayConfig, limits: Limits, share: Share, clo
         shared = build.client == "h2"
         client = Throttle(client, build.rate_max / share.count, None if shared else limits.connections_max, clock)
     hook = None if build.hook is None else load_hook(build.hook, f"[build.{build.name}] hook")
-    return Stage(build.name, build.role, client, authority, build.headers, hook, endpoint.unix or endpoint.address)
+    address = endpoint.unix or endpoint.address
+    return Stage(build.name, build.role, client, authority, build.headers, hook, address, build.passwords)
 
 
 def _take_over(earlier: Run, performer: Performer, done: Done, share: Share) -> None:

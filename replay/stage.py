@@ -20,9 +20,10 @@ _NEVER_SENT = ("breaker", "hook")
 class Stage:
     """One build on which the plan is performed. authority: for Host; None keeps the recorded one.
 
-    address: where it listens, None where that is not known. plain: True where it can be sent the bytes of a `Payload`.
-    The counts: `answered`, `failed` by kind, `row` of connections that failed one after the other, `hook_failed` with
-    `hook_detail` for the first of them. breaker: what every further request gets, once too many failed.
+    passwords: by user, in place of redacted ones. address: where it listens, None where that is not known. plain: True
+    where it can be sent the bytes of a `Payload`. The counts: `answered`, `failed` by kind, `row` of connections that
+    failed one after the other, `hook_failed` with `hook_detail` for the first of them. breaker: what every further
+    request gets, once too many failed.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Stage:
         "hook_failed",
         "injected",
         "name",
+        "passwords",
         "plain",
         "role",
         "row",
@@ -51,6 +53,7 @@ class Stage:
         injected: Mapping[str, str] | None = None,
         hook: Hook | None = None,
         address: str | None = None,
+        passwords: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.role: Role = role
@@ -58,6 +61,7 @@ class Stage:
         self.authority = authority
         self.address = address
         self.injected = injected or {}
+        self.passwords = passwords or {}
         self.answered = 0
         self.failed: Counter[str] = Counter()
         self.row = 0

@@ -391,6 +391,25 @@ def test_a_token_is_the_same_secret_in_json_header_cookie_path_query_and_form() 
     assert login.session == me.session
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/b/k?X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20261127%2Feu-west-1%2Fs3%2Faws4_request&X-Amz-Date=20261127T000000Z",
+        "/b/k?X-Amz-Credential=AKIAIOSFODNN7EXAMPLE/20261127/eu-west-1/s3/aws4_request",
+    ],
+)
+def test_the_scope_of_an_aws_signature_stays_and_its_key_does_not(target: str) -> None:
+    value = "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20261127/eu-west-1/s3/aws4_request, "
+    value += "SignedHeaders=host, Signature=fe5f80f77d5fa3beca038a248ff027d0"
+    request = through(asked(target, ("Authorization", value))).request
+    key, *scope = unquote(request.target).partition("Credential=")[2].partition("&")[0].split("/")
+    assert scope == ["20261127", "eu-west-1", "s3", "aws4_request"]
+    assert key.startswith("AKIA")
+    assert key != "AKIAIOSFODNN7EXAMPLE"
+    assert request.headers[0][1].startswith(f"AWS4-HMAC-SHA256 Credential={key}/20261127/eu-west-1/s3/aws4_request, ")
+    assert "fe5f80f77d5fa3be" not in request.headers[0][1]
+
+
 def test_percent_encoded_and_plain_forms_stay_one_secret() -> None:
     secret = "Zq8x/W3 vK&7=mP"
     record = through(asked(f"/a?token={quote(secret, safe='')}", JSON, body={"token": secret}))

@@ -133,6 +133,13 @@ def test_an_identifier_among_the_claims_of_a_token_has_the_same_pseudonym_in_a_p
     assert redact(exchange(f"/accounts/{account}/cards")).request.target == f"/accounts/{pseudonym}/cards"
 
 
+def test_the_id_of_an_application_among_the_claims_of_a_token_stays_as_its_other_requests_have_it() -> None:
+    client = "0oa1b2c3d4e5f6g7h8i9"
+    claims = base64.urlsafe_b64encode(json.dumps({"aud": ["api", client], "azp": client}).encode()).decode().rstrip("=")
+    token = ("Authorization", f"Bearer eyJhbGciOiJIUzI1NiJ9.{claims}.c2lnbmF0dXJl")
+    assert redactor().redact(exchange(f"/apps/{client}", token)).request.target == f"/apps/{client}"
+
+
 @given(
     st.lists(
         st.sampled_from(["Tr0ub4dor+9f8e", "a1b2c3d4e5f6", "p%41ss w0rd/9", 'say "x1y2z3"', "geheim-1é"]), min_size=1

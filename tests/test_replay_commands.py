@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import signal
 import socketserver
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from replay.run import open_run
@@ -218,6 +220,26 @@ def test_headers_are_injected_from_the_environment(
     assert json.loads(manifest)["injected"] == {"candidate": ["Authorization"]}
     performance = next(p for p in open_run(tmp_path / "run").performances() if p.outcomes)
     assert performance.outcomes[1].bindings[0].origin == "injected:Authorization"
+
+
+def test_passwords_are_injected_from_the_environment_by_the_name_of_the_user(
+    servers: tuple[Rude, Rude], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = base64.b64encode(b"alice:pseudonym").decode()
+    asked = exchange(0, get("/ok", ("Authorization", f"Basic {hidden}")))
+    asked = msgspec.structs.replace(asked, redacted=("request.header:authorization",))
+    write_log(tmp_path / "log", [asked, exchange(1, get("/ok"))])
+    config = tmp_path / "u.toml"
+    config.write_text('[build.candidate.passwords]\nalice = "${ALICE_PASSWORD}"\n')
+    assert replay(tmp_path / "log", servers, tmp_path / "run", "--config", str(config)) == 2
+    monkeypatch.setenv("ALICE_PASSWORD", "wonderland")
+    assert replay(tmp_path / "log", servers, tmp_path / "run", "--config", str(config)) == 0
+    own = base64.b64encode(b"alice:wonderland").decode().encode()
+    assert sum(own in head for head in servers[1].requests) == 1
+    assert sum(hidden.encode() in head for head in servers[0].requests) == 1
+    manifest = (tmp_path / "run" / "manifest.json").read_text()
+    assert "wonderland" not in manifest
+    assert json.loads(manifest)["passwords"] == {"candidate": ["alice"]}
 
 
 def test_rude_paths_are_known() -> None:

@@ -22,6 +22,7 @@ _SOUGHT_MAX = 64
 _SPELT_MAX = 512
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _UNRESERVED = re.compile(r"[\w.~-]*", re.ASCII)
+_SCOPE = re.compile(r"(.+?)((?:(?:/|%2F)[\w-]+){3}(?:/|%2F)\w+4_request)", re.IGNORECASE)
 _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
 
@@ -96,6 +97,11 @@ class Found:
             if len(self.sought) < _SOUGHT_MAX and claim not in self.sought:
                 self.sought[claim] = self.pseudonyms.of(claim)
 
+    def scoped(self, value: str, place: str) -> str:
+        """As `replace`; of `KEY/20261127/eu-west-1/s3/aws4_request` (AWS Signature 4) only the key is one."""
+        match = _SCOPE.fullmatch(value) if value.endswith("4_request") else None
+        return self.replace(value, place) if match is None else self.replace(match[1], place) + match[2]
+
     def known(self, made: str, place: str) -> str:
         """A pseudonym that an earlier exchange made, put at `place`."""
         self._made.add(made)
@@ -162,7 +168,7 @@ class Found:
                 is_user = name.lower() == "username"
                 made = self._user(quoted, None, place) if is_user else self.replace(quoted, place)
                 return f'{name}{equals}"{made}"'
-            return f"{name}{equals}{self.replace(bare, place)}"
+            return f"{name}{equals}{self.scoped(bare, place)}"
 
         return re.sub(r"([\w-]+)(\s*=\s*)(?:\"([^\"]*)\"|([^\s,\"]+))", part, rest)
 
