@@ -16,13 +16,17 @@ _ERRORS = 400
 
 @dataclasses.dataclass(slots=True)
 class Ledger:
-    """Counts of the run: planned = sent + skipped, and for each build sent = answered + failed."""
+    """Counts of the run: planned = sent + skipped, and for each build sent = answered + failed.
+
+    builds: all that were to be asked, which the report names with zeros where nothing was sent to any of them.
+    """
 
     planned: int = 0
     sent: int = 0
     skipped: Counter[str] = dataclasses.field(default_factory=Counter)
     answered: Counter[str] = dataclasses.field(default_factory=Counter)
     failed: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
+    builds: tuple[str, ...] = ()
 
     def add(self, performance: Performance) -> None:
         """Count one planned request."""
@@ -67,12 +71,13 @@ class Ledger:
 
     def as_dict(self) -> dict[str, object]:
         """The `ledger` of the JSON report."""
+        failed = self.failed or {build: Counter() for build in self.builds}
         return {
             "planned": self.planned,
             "sent": self.sent,
             "skipped": _plain(self.skipped),
-            "answered": {build: self.answered[build] for build in sorted(self.failed)},
-            "failed": {build: _plain(kinds) for build, kinds in sorted(self.failed.items())},
+            "answered": {build: self.answered[build] for build in sorted(failed)},
+            "failed": {build: _plain(kinds) for build, kinds in sorted(failed.items())},
         }
 
 

@@ -150,7 +150,8 @@ class Share:
     __slots__ = ("candidates", "coverage", "ledger", "numbers", "recorded", "refusals", "wrote")
 
     def __init__(self, task: Task) -> None:
-        self.ledger, self.coverage, self.refusals = Ledger(), CoverageCounter(), Refusals()
+        self.ledger = Ledger(builds=task.subject.builds)
+        self.coverage, self.refusals = CoverageCounter(), Refusals()
         self.recorded = 0
         self.wrote = False
         self.numbers = ProcessNumbers()

@@ -68,6 +68,11 @@ class Subject:
         self.partial = partial
         self.timing_withheld = timing_withheld
 
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """The names of all builds: current, reference where there is one, candidates."""
+        return (self.current, *(() if self.reference is None else (self.reference,)), *self.candidates)
+
 
 def subject_of(run: Run) -> Subject:
     """What is judged. Raises BadInput where the run has no current build, no candidate, or builds without a name."""

@@ -45,6 +45,18 @@ def test_a_performance_without_one_builds_outcome_refuses_to_become_a_report() -
         ledger.check()
 
 
+def test_builds_to_which_nothing_was_sent_are_named_with_zeros() -> None:
+    ledger = Ledger(builds=("current", "next"))
+    ledger.add(Performance(0, EXCHANGE, skipped="unsafe_method"))
+    assert ledger.as_dict() == {
+        "planned": 1,
+        "sent": 0,
+        "skipped": {"unsafe_method": 1},
+        "answered": {"current": 0, "next": 0},
+        "failed": {"current": {}, "next": {}},
+    }
+
+
 def test_totals_that_do_not_sum_to_what_was_sent_refuse_to_become_a_report() -> None:
     totals = Totals(same=3, noisy=1)
     totals.check("next", 4)
