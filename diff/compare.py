@@ -61,12 +61,16 @@ def compare_outcomes(
     mine, other = current.response, candidate.response
     if mine is None or other is None:
         return _compare_failures(current, candidate)
-    if _surely_equal(mine, other):
+    if current.attempts == candidate.attempts and _surely_equal(mine, other):
         return _EQUAL
+    ends = _end_of_connection(current, mine), _end_of_connection(candidate, other)
     if options.schema is not None and target in options.schema.methods:
         options = dataclasses.replace(options, message_type=options.schema.methods[target][1])
     collector = Collector(options.differences_max)
     try:
+        if ends[0] != ends[1]:
+            collector.place = "header"
+            collector.add(("connection",), "value", *ends)
         _compare_responses(mine, other, current.end_ns, candidate.end_ns, collector, options)
     except TooManyDifferences:
         pass
@@ -127,9 +131,6 @@ def _compare_responses(
     lengths = not mine.body and not other.body
     collector.place = "header"
     compare_headers(mine.headers, other.headers, collector, lengths=lengths)
-    kept = [_is_kept(response) for response in (mine, other)]
-    if kept[0] != kept[1]:
-        collector.add(("connection",), "value", *("keep-alive" if one else "close" for one in kept))
     collector.place = "cookie"
     compare_cookies(mine.headers, other.headers, mine_ns, other_ns, collector)
     if mine.trailers != other.trailers:
@@ -139,10 +140,15 @@ def _compare_responses(
     _compare_response_bodies(mine, other, collector, options)
 
 
-def _is_kept(response: Response) -> bool:
-    """Whether the answer leaves the connection open (RFC 9110, section 7.6.1); versions are not compared."""
+def _end_of_connection(outcome: Outcome, response: Response) -> str:
+    """What became of the connection (RFC 9110, section 7.6.1); versions are not compared.
+
+    "dropped": the build had closed a kept one under the request, without a word, which went over another one then.
+    """
     options = ",".join(headers_named(response.headers, "connection")).lower().replace(" ", "").split(",")
-    return "close" not in options
+    if "close" in options:
+        return "close"
+    return "dropped" if outcome.attempts > 1 and response.version.startswith("HTTP/1") else "keep-alive"
 
 
 def _compare_response_bodies(mine: Response, other: Response, collector: Collector, options: CompareOptions) -> None:

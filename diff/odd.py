@@ -58,11 +58,12 @@ def _p_value(units: tuple[int, int, int], three_way: bool) -> tuple[float, float
 
 
 def seen_of(difference: Difference, now_ns: int, since_ns: int | None = None) -> Seen:
-    """Classify one difference. The status is its own class, so that 200 -> 500 and 200 -> 404 are two changes.
+    """Classify one difference. A status is its own class, so that 200 -> 500 and 200 -> 404 are two changes, and so is
+    what became of the connection.
 
     now_ns: when the request was performed; since_ns: when the run began, None where that is not known.
     """
-    if difference.place == "status":
+    if difference.place == "status" or (difference.place == "header" and difference.path == ("connection",)):
         left, right = str(difference.left), str(difference.right)
     elif difference.place == "outcome":
         left, right = _outcome_class(difference.left), _outcome_class(difference.right)

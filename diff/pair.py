@@ -24,6 +24,7 @@ __all__ = ["Pair"]
 
 _RECORDED = "recorded"
 _INSTANCE_CHARS_MAX = 128
+_CONNECTION = frozenset(("header:connection",))
 # Where a response says the name of what was written.
 _PLACES_OF_WRITES = frozenset(("header:location", "header:content-location", "header:link"))
 _MIXED = re.compile(r"(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[0-9A-Za-z]{5,}")
@@ -70,7 +71,7 @@ class Pair:
         self.counts_for_timing = performance.position >= subject.warmup_positions
         self.has_recorded = False
         witness = self.reference if subject.reference is not None else self._recorded()
-        self.unwitnessed = frozenset[str]() if subject.reference is not None else redacted_paths(self.exchange.redacted)
+        self.unwitnessed = frozenset[str]() if subject.reference is not None else self._untold_by_the_recorded()
         self.witness_seen: list[Seen] | None = None
         self.witness_swallowed = False
         self.witness_followers: tuple[Difference, ...] = ()
@@ -160,6 +161,11 @@ class Pair:
         added = [one for path in sorted(wanted | numbers) for one in process.get(path, ())]
         silent = {path for path in wanted if path in process and not process[path]}
         return [*kept, *added], self.unwitnessed | silent
+
+    def _untold_by_the_recorded(self) -> frozenset[str]:
+        """The places at which the recorded response tells nothing: what was redacted, and connections that broke."""
+        broke = any(outcome.attempts > 1 for outcome in self.performance.outcomes)
+        return redacted_paths(self.exchange.redacted) | (_CONNECTION if broke else frozenset())
 
     def _recorded(self) -> Outcome | None:
         """The recorded response as an outcome, where it was seen whole."""

@@ -289,6 +289,9 @@ def _without_witness(key: GroupKey, tally: PathTally, change: Change) -> Doubt:
     if is_volatile(change.from_class) and change.from_class == change.to_class:
         why = f"every value is a new {change.from_class}, in {tally.count} pairs; it stayed one"
         return Doubt(key, change.kind, tally.count, why)
+    if change.to_class == "dropped" or change.from_class == "dropped":
+        why = f"{tally.count} pairs differ, the one way about as often as the other"
+        return Doubt(key, change.kind, tally.count, why)
     why = (
         f"{tally.count} pairs differ and nothing tells how the current build differs from itself here: "
         "replay with --reference URL, another process of it"

@@ -6,6 +6,7 @@ import gzip
 from typing import Any
 
 import brotli
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -242,3 +243,12 @@ def test_of_the_connection_it_counts_whether_it_is_closed_after_the_answer(heade
     differences = compare_outcomes(answered(b"x", JSON), answered(b"x", (*headers, *JSON))).differences
     expected = () if kept else (Difference("header", ("connection",), "value", "keep-alive", "close"),)
     assert differences == expected
+
+
+def test_a_kept_connection_that_was_dropped_under_the_request_is_told_beside_the_answer() -> None:
+    current, candidate = answered(b"x", JSON), answered(b"y", JSON)
+    dropped = msgspec.structs.replace(candidate, attempts=2)
+    told = Difference("header", ("connection",), "value", "keep-alive", "dropped")
+    assert compare_outcomes(current, msgspec.structs.replace(current, attempts=2)).differences == (told,)
+    assert compare_outcomes(current, dropped).differences[0] == told
+    assert compare_outcomes(dropped, dropped).differences == ()

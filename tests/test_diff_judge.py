@@ -269,6 +269,33 @@ def test_a_connection_that_ends_with_every_answer_is_one_finding() -> None:
     assert (finding.path, finding.kind, finding.count) == ("header:connection", "value", 400)
 
 
+def test_connections_that_only_the_candidate_drops_now_and_then_are_one_finding() -> None:
+    def dropping(build: str, one: Performance) -> Performance:
+        outcomes = tuple(
+            msgspec.structs.replace(outcome, attempts=2) if outcome.build == build else outcome
+            for outcome in one.outcomes
+        )
+        return msgspec.structs.replace(one, outcomes=outcomes)
+
+    performances = run(1, requests=400)
+    report = judged([dropping("candidate", one) if one.position % 25 == 0 else one for one in performances])
+    (finding,) = report.candidates["candidate"].findings
+    assert (finding.path, finding.from_class, finding.to_class) == ("header:connection", "keep-alive", "dropped")
+    assert finding.count == 16
+    builds = ("current", "reference", "candidate")
+    alike = judged([dropping(builds[one.position % 3], one) for one in performances])
+    assert (alike.verdict, told(alike)) == ("promote", [])
+    unwitnessed = judged(
+        [dropping("candidate", one) if one.position % 5 == 0 else one for one in performances], reference=False
+    )
+    assert {path for _, path, _ in told(unwitnessed)} == {"header:connection"}
+    alone = judged(
+        [dropping(builds[one.position % 2 * 2], one) if one.position % 5 == 0 else one for one in performances],
+        reference=False,
+    )
+    assert (alone.verdict, told(alone)) == ("promote", [])
+
+
 def test_a_header_that_changed_in_the_only_pairs_of_a_route_is_never_promoted_and_decided_by_repeating_them() -> None:
     once = run(1, requests=60, rare=1, defect=header("/rare/report", "Server", "shop/2"))
     report = judged(once)
