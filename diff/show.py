@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from capture.clock import rfc3339
-from capture.exchange import Headers, Request, Response
+from capture.exchange import Headers, Request, Response, headers_named
 from diff.address import Address, compare_at_home
+from diff.content import decode_content, parse_codings
 from diff.difference import format_path, jsonable
 from diff.evidence import Shown
 from diff.judge import PairFate
@@ -136,7 +137,13 @@ def _message(
         yield f"  (body of {body_bytes} bytes was not recorded)"
     elif body:
         cut = f", cut to {len(body)}" if truncated else ""
-        yield f"  ({body_bytes} bytes{cut})"
+        codings = parse_codings(",".join(headers_named(headers, "content-encoding")))
+        decoded = decode_content(body, codings, 4 * body_chars_max)
+        if codings and (decoded.problem is None or decoded.cut):
+            body = decoded.body
+            yield f"  ({body_bytes} bytes{cut} of {visible(', '.join(codings))}, decoded)"
+        else:
+            yield f"  ({body_bytes} bytes{cut})"
         text = body[: 4 * body_chars_max].decode("utf-8", "replace")
         for line in text[:body_chars_max].splitlines():
             yield f"  {visible(line, body_chars_max)}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -8,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import brotli
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 import understudy
 from capture.errors import UnderstudyError
+from capture.exchange import Response
 from replay.outcome import Performance
 from tests.support.defects import DEFECTS, on, put
 from tests.support.judging import write_run
@@ -175,6 +179,26 @@ def test_show_escapes_what_was_captured(invoke: Invoke, tmp_path: Path) -> None:
     shown = invoke("show", path, json.loads(result.output)["exchange"])
     assert shown.exit_code == 0
     assert "\x1b" not in shown.output
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_show_reads_a_compressed_body_and_one_that_is_not_what_it_says_as_it_is(
+    invoke: Invoke, tmp_path: Path, coding: str
+) -> None:
+    packed = {"gzip": gzip.compress, "br": brotli.compress}[coding](b'{"total": 12345}')
+
+    def coded(one: Performance) -> Performance:
+        headers = (("Content-Type", "application/json"), ("Content-Encoding", coding))
+        body = packed if one.position else b"broken, and 12345"
+        answer = Response(200, "OK", "HTTP/1.1", headers, body, len(body))
+        outcomes = tuple(msgspec.structs.replace(outcome, response=answer) for outcome in one.outcomes)
+        return msgspec.structs.replace(one, outcomes=outcomes)
+
+    performances = [coded(one) for one in run(1, requests=2, rare=0)]
+    path = write_run(tmp_path / "run", performances)
+    broken, whole = (invoke("show", path, one.exchange.id).output for one in performances)
+    assert whole.count(f'  ({len(packed)} bytes of {coding}, decoded)\n  {{"total": 12345}}\n') == 3
+    assert broken.count("  (17 bytes)\n  broken, and 12345\n") == 3
 
 
 def test_show_compares_as_judging_did_and_names_the_sets_whose_order_was_not_compared(
