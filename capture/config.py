@@ -23,6 +23,17 @@ __all__ = ["CONFIG_NAME", "Settings", "build", "check_known", "nearest", "read_s
 CONFIG_NAME = "understudy.toml"
 _PREFIX = "UNDERSTUDY_"
 _T = TypeVar("_T")
+_CALLED: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    tuple: "a list",
+    Mapping: "a table",
+    dict: "a table",
+    typing.Literal: "one of its words",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,8 +168,13 @@ def _typed(value: Any, hint: Any, place: str) -> Any:
             return Path(value)
         elif kind in (int, str, bool) and type(value) is kind:
             return value
-    wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in _alternatives(hint) if kind is not type(None))
-    raise UsageError(f"{place}: expected {wanted}, found {value!r}")
+    raise UsageError(f"{place}: expected {_wanted(hint)}, found {value!r}")
+
+
+def _wanted(hint: Any) -> str:
+    """What a value of that type is called by who writes a configuration."""
+    kinds = [get_origin(kind) or kind for kind in _alternatives(hint) if kind is not type(None)]
+    return " or ".join(_CALLED.get(kind, getattr(kind, "__name__", str(kind))) for kind in kinds)
 
 
 def _from_text(text: str, hint: Any, place: str) -> Any:
@@ -174,4 +190,4 @@ def _from_text(text: str, hint: Any, place: str) -> Any:
             return _typed([part.strip() for part in text.split(",") if part.strip()], kind, place)
         if kind in (str, Path) or get_origin(kind) is typing.Literal:
             return _typed(text, kind, place)
-    raise UsageError(f"{place}: {text!r} cannot be read as {hint}")
+    raise UsageError(f"{place}: {text!r} is not {_wanted(hint)}")

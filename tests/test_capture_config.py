@@ -61,12 +61,12 @@ def test_a_dash_in_a_key_of_the_file_is_the_underscore_of_the_field() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"share": "much"}, "u.toml: [sample] share: expected float, found 'much'"),
-        ({"quiet": 1}, "u.toml: [sample] quiet: expected bool, found 1"),
+        ({"share": "much"}, "u.toml: [sample] share: expected a number, found 'much'"),
+        ({"quiet": 1}, "u.toml: [sample] quiet: expected true or false, found 1"),
         ({"mode": "of"}, "u.toml: [sample] mode: 'of' is not known; did you mean 'off'?"),
         ({"share": 2}, "u.toml: [sample] share: share must be at most 1, found 2.0"),
         ({"shrae": 1}, "u.toml: unknown key 'shrae' in [sample]; did you mean 'share'?"),
-        ({"keys": "client"}, "u.toml: [sample] keys: expected tuple, found 'client'"),
+        ({"keys": "client"}, "u.toml: [sample] keys: expected a list, found 'client'"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place(table: dict[str, object], message: str) -> None:
