@@ -6,7 +6,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from capture.exchange import Exchange, Request, Response
 from replay.bind_rules import BindRules
@@ -19,7 +19,17 @@ from replay.plan import Planned
 from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
 from replay.supply import supplied_values
-from replay.words import GENERIC, NOT_PASSED_ON, around_of, words_of, words_of_request, words_of_supply
+from replay.words import (
+    GENERIC,
+    NOT_PASSED_ON,
+    around_of,
+    identifies,
+    things_of_request,
+    things_of_supply,
+    words_of,
+    words_of_request,
+    words_of_supply,
+)
 
 __all__ = ["Binder", "Link", "Source"]
 
@@ -62,13 +72,17 @@ class Link(NamedTuple):
     fold: str = ""
 
 
+_Entry: TypeAlias = tuple[Source, int, frozenset[str], frozenset[str]]
+"""Who supplied a value, when that answer had ended, what it called the value, and what its request was about."""
+
+
 class _Session:
     """What the captured side of one session has said so far."""
 
     __slots__ = ("cookie_values", "cookies", "feeds", "folded", "seen", "sent", "sent_as", "supplied", "targets")
 
     def __init__(self) -> None:
-        self.supplied: dict[str, list[tuple[Source, int, frozenset[str]]]] = {}
+        self.supplied: dict[str, list[_Entry]] = {}
         self.folded: dict[str, str] = {}
         self.sent: set[str] = set()
         self.sent_as: dict[str, frozenset[str]] = {}
@@ -230,25 +244,27 @@ class Binder:
         return found
 
     def _named(self, session: _Session, exchange: Exchange, place: Place, value: str, name: str) -> list[Source]:
-        """Responses that supplied the value before; of a weak one only where it was called the same."""
+        """Responses that supplied the value before; of a weak one only where it was called the same.
+
+        And of the same thing, unless that is what the name says: the `version` of an order is none of a ticket.
+        """
         entries = session.supplied.get(value)
         if entries is None:
             return []
         start = exchange.times.request_start
         wanted = words_of(name) - GENERIC if name else words_of_request(exchange, place._replace(inner=()))
-        named: list[Source] = []
-        others: list[Source] = []
-        for source, ended, words in entries:
-            if ended > start:
-                continue
-            (named if not words.isdisjoint(wanted) else others).append(source)
+        ended = [entry for entry in entries if entry[1] <= start]
+        named = [entry for entry in ended if not entry[2].isdisjoint(wanted)]
         if is_strong(value):
-            return named + others
+            return [entry[0] for entry in named] + [entry[0] for entry in ended if entry[2].isdisjoint(wanted)]
         if not wanted.isdisjoint(NOT_PASSED_ON):
             return []
-        if not named and others and (proven := self._learned.get(target_key(exchange, place))):
-            return [source for source, end, words in entries if end <= start and not words.isdisjoint(proven)]
-        return named
+        if named and not identifies(place):
+            things = things_of_request(exchange, place)
+            named = [entry for entry in named if identifies(entry[0].place) or _is_of(things, entry)]
+        if not named and ended and (proven := self._learned.get(target_key(exchange, place))):
+            named = [entry for entry in ended if not entry[2].isdisjoint(proven)]
+        return [entry[0] for entry in named]
 
     def _cookie(self, session: _Session, exchange: Exchange, place: Place, value: str, start: int) -> list[Source]:
         """As a cookie jar does it: the last Set-Cookie of that name, where it set this value."""
@@ -299,7 +315,7 @@ class Binder:
                 words |= {key}
             entries = session.supplied.get(value)
             own = value in session.sent or not words.isdisjoint(session.sent_as.get(value, _NONE))
-            if own and all(words.isdisjoint(known) for _, _, known in entries or ()):
+            if own and all(words.isdisjoint(entry[2]) for entry in entries or ()):
                 continue  # the client said it first; a word or a short number, under this name
             if entries is None:
                 if len(session.supplied) >= _VALUES_MAX:
@@ -309,9 +325,10 @@ class Binder:
                 if _FOLDS.match(value):
                     session.folded.setdefault(value.lower(), value)
             if not entries or (
-                len(entries) < _ENTRIES_MAX and sum(words == known for _, _, known in entries) < _SOURCES_MAX
+                len(entries) < _ENTRIES_MAX
+                and sum(words == entry[2] and around == entry[3] for entry in entries) < _SOURCES_MAX
             ):
-                entries.append((source, ended, words))
+                entries.append((source, ended, words, around))
 
     def _values(
         self, key: tuple[bytes | None, tuple[tuple[str, str], ...]], response: Response, coded: bool
@@ -338,6 +355,10 @@ def _short_parts(value: str) -> tuple[tuple[tuple[Step, ...], str, str], ...]:
 @lru_cache(maxsize=4096)
 def _strong_inside(value: str) -> tuple[str, ...]:
     return tuple({text for _, text, _ in parts_inside(value) if is_strong(text)})
+
+
+def _is_of(things: frozenset[str], entry: _Entry) -> bool:
+    return not things.isdisjoint(things_of_supply(entry[0].place, entry[3]))
 
 
 def _latest(sets: Sequence[tuple[Source, int]], start: int) -> list[Source]:

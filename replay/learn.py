@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -15,6 +14,7 @@ from replay.place import Place, shape_of
 from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
 from replay.supply import supplied_values
+from replay.words import identifies
 
 __all__ = ["LEARNED_FROM_MAX", "Learned", "learn_links", "source_key", "source_route", "target_key"]
 
@@ -31,10 +31,6 @@ _SESSIONS_MAX = 2000
 _VALUES_MAX = 2000
 _KEYS_MAX = 20_000
 _PER_VALUE_MAX = 16
-_IDENTIFIES = re.compile(
-    r"(?i)(?:id|ids|uuid|guid|key|keys|ref|refs|reference|code|slug|token|handle|cursor|etag|nonce|state|parent|owner"
-    r"|user|customer|account|session|login|username)\Z"
-)
 
 
 class _Session:
@@ -94,18 +90,11 @@ def _matches(session: _Session, exchange: Exchange) -> Iterator[tuple[str, set[s
         else:
             inside = ((place, value), *((place._replace(inner=i), text) for i, text, _ in parts_inside(value)))
         for at, text in inside:
-            if _may_identify(at):
+            if identifies(at):
                 sources = {key for ended, key in session.supplied.get(text, ()) if ended <= start}
                 yield target_key(exchange, at), sources, text
         if value not in session.supplied and len(session.sent) < _VALUES_MAX:
             session.sent.add(value)
-
-
-def _may_identify(place: Place) -> bool:
-    if place.kind in ("path", "cookie", "header") or place.inner[:1] == ("basic",):
-        return True
-    names = place.names()
-    return bool(names) and _IDENTIFIES.search(names[0] if names[0] != "at" else names[-1]) is not None
 
 
 def _supply(session: _Session, exchange: Exchange) -> None:

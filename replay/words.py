@@ -9,7 +9,17 @@ from functools import lru_cache
 from capture.exchange import Exchange
 from replay.place import Place
 
-__all__ = ["GENERIC", "NOT_PASSED_ON", "around_of", "words_of", "words_of_request", "words_of_supply"]
+__all__ = [
+    "GENERIC",
+    "NOT_PASSED_ON",
+    "around_of",
+    "identifies",
+    "things_of_request",
+    "things_of_supply",
+    "words_of",
+    "words_of_request",
+    "words_of_supply",
+]
 
 _NOT_A_WORD = re.compile(r"[^a-z0-9]")
 _CONDITIONS = {
@@ -31,6 +41,30 @@ NOT_PASSED_ON = frozenset(
     )
 )  # fmt: skip
 """What holds one of a few words, or an amount: that a response had the same under this name says nothing."""
+
+
+_IDENTIFIES = re.compile(
+    r"(?i)(?:id|ids|uuid|guid|key|keys|ref|refs|reference|code|slug|token|handle|cursor|etag|nonce|parent|owner"
+    r"|user|customer|account|session|login|username)\Z"
+)
+_CONTAINERS = frozenset(
+    (
+        "item", "data", "result", "list", "row", "entry", "record", "attribute", "value", "variable", "input", "node",
+        "edge", "field", "param", "body", "payload", "object", "response", "request", "page",
+    )
+)  # fmt: skip
+"""What the object is in that holds all others: that two documents have it says nothing."""
+
+
+def identifies(place: Place) -> bool:
+    """True where a place by itself says that what stands there is one of many things.
+
+    In a path, a cookie, a header or credentials; else by what it is called.
+    """
+    if place.kind in ("path", "cookie", "header") or place.inner[:1] == ("basic",):
+        return True
+    names = place.names()
+    return bool(names) and _IDENTIFIES.search(names[0] if names[0] != "at" else names[-1]) is not None
 
 
 @lru_cache(maxsize=4096)
@@ -68,6 +102,40 @@ def words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place,
         static = frozenset() if any(c.isdigit() for c in before) else words_of(before) - GENERIC
         return static or around
     return _words_of_place(place, around)
+
+
+def things_of_supply(place: Place, around: frozenset[str]) -> frozenset[str]:
+    """Of what an answer says something at a place: what is around it there, and what was asked for.
+
+    Of a field of a form, and of a link that an answer gives, that is no matter: they are sent as they are.
+    """
+    if place.kind in ("html", "header") or "query" in place.inner:
+        return _ANYTHING
+    return around | _objects(place)
+
+
+def things_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
+    """Of what a request says something at a place: what is around it there, and the words of the path."""
+    return _ANYTHING | _objects(place) | _static_words(exchange.request.target)
+
+
+_ANYTHING = frozenset(("",))
+
+
+@lru_cache(maxsize=1 << 14)
+def _objects(place: Place) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    for name in place.names()[1:]:
+        words = words_of(name)
+        if words.isdisjoint(_CONTAINERS):
+            found |= words
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _static_words(target: str) -> frozenset[str]:
+    segments = target.partition("?")[0].split("/")
+    return frozenset().union(*(words_of(segment) for segment in segments if not any(c.isdigit() for c in segment)))
 
 
 @lru_cache(maxsize=1 << 14)

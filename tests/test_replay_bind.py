@@ -10,10 +10,12 @@ import pytest
 
 from capture.exchange import Exchange, Request, Response, Times
 from replay.bind import Binder, Link
+from replay.learn import learn_links
 from replay.place import Place
 from replay.plan import Planner
 from replay.strong import is_strong
 from replay.supplies import Supplies, value_answered
+from tests.support.lookalikes import told_by
 from tests.support.rude import exchange, get, json_response
 
 TOKEN = "tok_9f8e7d6c5b4a"
@@ -508,3 +510,42 @@ def test_the_sessions_used_longest_ago_are_forgotten_where_all_hold_too_much(mon
     assert [place for place, _ in shown(links[8])] == ["query:q"]
     assert links[9] == ()
     assert binder.forgotten > 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_of_values_that_look_like_each_other_all_that_are_passed_on_are_bound_and_no_other(seed: int) -> None:
+    told = told_by(seed)
+    exchanges = [one.exchange for one in told]
+    binder = Binder(learned=learn_links(exchanges))
+    for one, planned in zip(told, Planner().plan(exchanges), strict=True):
+        bound = {link.place.text() for link in binder.note(planned)}
+        assert bound - one.may_be == one.passed_on, (one.exchange.request.method, one.exchange.request.target)
+
+
+@pytest.mark.parametrize(
+    ("asked", "supplied", "request_", "bound"),
+    [
+        ("/orders/7", b'{"version": 3}', get("/orders/7", JSON, method="PUT", body=b'{"version": 3}'), True),
+        ("/orders/7", b'{"version": 3}', get("/tickets/7", JSON, method="PUT", body=b'{"version": 3}'), False),
+        ("/page", b'{"order": {"version": 3}}', get("/x", JSON, method="POST", body=b'{"order":{"version": 3}}'), True),
+        (
+            "/page",
+            b'{"items": [{"name": "a"}]}',
+            get("/x", JSON, method="POST", body=b'{"items":[{"name":"a"}]}'),
+            False,
+        ),
+        ("/home", b'{"next": "/orders?after_row=20"}', get("/orders?after_row=20"), True),
+        ("/home", b'{"order_id": 7}', get("/invoices?order=7"), True),
+    ],
+)
+def test_a_weak_value_that_identifies_nothing_is_bound_within_one_thing_only(
+    asked: str, supplied: bytes, request_: Request, bound: bool
+) -> None:
+    assert bool(links_of(exchange(0, get(asked), json_response(supplied)), exchange(1, request_))[1]) is bound
+
+
+def test_a_weak_value_of_a_hidden_field_is_bound_wherever_the_form_is_sent() -> None:
+    page = html(b'<form><input type="hidden" name="version" value="3"></form>')
+    sent = exchange(1, get("/save", FORM, method="POST", body=b"version=3"))
+    assert shown(links_of(exchange(0, get("/edit/9")), sent)[1]) == []
+    assert len(links_of(exchange(0, get("/edit/9"), page), sent)[1]) == 1
