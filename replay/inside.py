@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from itertools import islice
 from urllib.parse import unquote_plus
 
 from replay.json_leaves import is_row, json_leaves
@@ -22,6 +23,8 @@ _RUN = re.compile(r"[A-Za-z0-9_.~+/=-]{8,}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SEGMENT = re.compile(r"(?<=/)[^/?#&\s\"'<>]+")
 _FIELD = re.compile(r"(?<=[?&])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"'<>]+)")
+_NUMBERED = re.compile(r"(?<![\w.:/-])([A-Za-z]{2,40}?)(?:Node|Type)?:([0-9]{1,9})(?![\w.:-])")
+"""`Order:17`, as the identifiers of Relay (GraphQL) are in base64, and `order:17`; no port and no time of day."""
 _JWT = re.compile(r"(e[A-Za-z0-9_-]{3,})\.([A-Za-z0-9_-]{4,})\.([A-Za-z0-9_-]*)\Z")
 
 
@@ -79,6 +82,9 @@ def _words(value: str) -> Iterator[tuple[tuple[Step, ...], str, str]]:
             seen.add(match.span(2))
             yield ("at", match.start(2)), unquote_plus(match[2]), match[1]
             left -= 1
+    if ":" in value:
+        for match in islice(_NUMBERED.finditer(value), left):
+            yield ("at", match.start(2)), match[2], match[1]
     for pattern in (_RUN, _UUID, _WORD):
         for match in pattern.finditer(value):
             if match.span() in seen or left <= 0 or match.span() == (0, len(value)):

@@ -525,6 +525,8 @@ def test_of_values_that_look_like_each_other_all_that_are_passed_on_are_bound_an
 @pytest.mark.parametrize(
     ("asked", "supplied", "request_", "bound"),
     [
+        ("/things", b'{"id": 2527}', get(f"/x?of={base64.b64encode(b'ThingNode:2527').decode()}"), True),
+        ("/other", b'{"id": 2527}', get(f"/x?of={base64.b64encode(b'ThingNode:2527').decode()}"), False),
         ("/orders/7", b'{"version": 3}', get("/orders/7", JSON, method="PUT", body=b'{"version": 3}'), True),
         ("/orders/7", b'{"version": 3}', get("/tickets/7", JSON, method="PUT", body=b'{"version": 3}'), False),
         ("/page", b'{"order": {"version": 3}}', get("/x", JSON, method="POST", body=b'{"order":{"version": 3}}'), True),

@@ -41,6 +41,9 @@ def jwt(claims: dict[str, object], alg: str = "HS256", signature: str = "c2ln") 
         (b64(f'{{"after": 7, "t": "{TOKEN}"}}'), TOKEN, "x", b64('{"after": 7, "t": "x"}')),
         (url64('{"after":42,"nonce":"??>"}'), "42", "43", url64('{"after":43,"nonce":"??>"}')),
         (b64(f"cursor:{TOKEN}"), TOKEN, "x", b64("cursor:x")),
+        (b64("ThingNode:17"), "17", "1842", b64("ThingNode:1842")),
+        ("order:1712", "1712", "5", "order:5"),
+        ("of order:17, by user:3", "3", "44", "of order:17, by user:44"),
         (f'{{"id": 17, "n": 17, "t":"{TOKEN}"}}', TOKEN, "x", '{"id": 17, "n": 17, "t":"x"}'),
         (jwt({"sid": TOKEN}, "none", ""), TOKEN, "x", jwt({"sid": "x"}, "none", "")),
     ],
@@ -61,6 +64,13 @@ def test_parts_of_addresses_and_objects_are_named() -> None:
     named = {text: name for _, text, name in parts_inside("/orders/17?cart=99") if name}
     assert named == {"17": "orders", "99": "cart"}
     assert ("id", "17") in {(name, text) for _, text, name in parts_inside('{"order": {"id": 17}}')}
+
+
+def test_a_number_behind_a_name_is_of_that_name_and_a_port_or_a_time_is_no_such_number() -> None:
+    named = [(name, text) for _, text, name in parts_inside(f"{b64('OrderNode:17')}") if name]
+    assert named == [("Order", "17")]
+    for value in ("http://host:8080/", "10:30:00 today", "at host.name:8080", "seconds:30:00", "order:17.5 of it"):
+        assert [text for _, text, name in parts_inside(value) if name and text.isdigit()] == []
 
 
 def test_several_parts_of_one_value_are_replaced_at_once() -> None:
