@@ -59,7 +59,7 @@ def judge(
     ledger.check()
     circumstances = Circumstances(
         ledger, subject.current, subject.reference, _partial(subject, ledger), subject.timing_withheld, whole.recorded,
-        subject.one_process, whole.refusals,
+        subject.one_process, whole.refusals, subject.held_up, subject.overtaxed,
     )  # fmt: skip
     covered = whole.coverage.result()
     reports = {}

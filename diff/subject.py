@@ -12,6 +12,9 @@ from replay.run import Run
 
 __all__ = ["Subject", "subject_of"]
 
+_HELD_UP_NS = 100_000_000
+_OVERTAXED_SHARE = 0.1
+
 
 class Subject:
     """A run prepared for judging: who is who, and what is known of the run as a whole.
@@ -21,14 +24,17 @@ class Subject:
     run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
     addresses: what each build is called by those who reach it; empty where all were called the same. one_process: the
     reference was performed on the very process of the current build, so what differs from process to process was not
-    measured. started_ns: when the run began, None where it does not say.
+    measured. held_up: how the builds held up the schedule, None where they kept to it. overtaxed: the candidates that
+    alone did so for a good part of the run. started_ns: when the run began, None where it does not say.
     """
 
     __slots__ = (
         "addresses",
         "candidates",
         "current",
+        "held_up",
         "one_process",
+        "overtaxed",
         "partial",
         "performances",
         "planned",
@@ -54,7 +60,11 @@ class Subject:
         addresses: Mapping[str, Address] | None = None,
         one_process: bool = False,
         started_ns: int | None = None,
+        held_up: str | None = None,
+        overtaxed: Iterable[str] = (),
     ) -> None:
+        self.held_up = held_up
+        self.overtaxed = frozenset(overtaxed)
         self.started_ns = started_ns
         self.one_process = one_process
         self.addresses = addresses or {}
@@ -102,6 +112,8 @@ def subject_of(run: Run) -> Subject:
         addresses=_addresses(run),
         one_process=_one_process(run),
         started_ns=_number(run.manifest.get("started_ns")) or None,
+        held_up=_held_up(run.manifest),
+        overtaxed=_overtaxed(run, current[0], candidates),
     )
 
 
@@ -141,6 +153,33 @@ def _withheld(manifest: dict[str, Any]) -> str | None:
     if not isinstance(generator, dict) or not generator.get("late"):
         return None
     return f"the generator was late: {generator.get('why') or 'it could not keep its own plan'}"
+
+
+def _backlog(manifest: dict[str, Any]) -> dict[str, int]:
+    """For how long each build held up the schedule; a moment is not worth a word."""
+    backlog = manifest.get("backlog")
+    if not isinstance(backlog, dict):
+        return {}
+    return {name: ns for name, value in backlog.items() if (ns := _number(value)) >= _HELD_UP_NS}
+
+
+def _held_up(manifest: dict[str, Any]) -> str | None:
+    backlog = _backlog(manifest)
+    if not backlog:
+        return None
+    names = " and ".join(repr(name) for name in backlog)
+    longest_s = max(backlog.values()) / 1e9
+    return f"for {longest_s:.1f} s nothing was begun, as many requests as may wait did, for {names}"
+
+
+def _overtaxed(run: Run, current: str, candidates: Sequence[str]) -> list[str]:
+    """Candidates that could not do what the current build did, for a good part of the run, and had no cap set."""
+    manifest, backlog = run.manifest, _backlog(run.manifest)
+    length_ns = _number(manifest.get("ended_ns")) - _number(manifest.get("started_ns"))
+    capped = {build["name"] for build in run.builds if "rate_max" in build or "connections_max" in build}
+    if current in backlog or length_ns <= 0:
+        return []
+    return [name for name in candidates if name not in capped and backlog.get(name, 0) > _OVERTAXED_SHARE * length_ns]
 
 
 def _number(value: Any) -> int:

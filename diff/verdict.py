@@ -28,7 +28,8 @@ class Circumstances:
     """What is known of the run as a whole. partial: why it is not whole, else None. timing_withheld: why no timing may
     be judged, else None. reference: the current build was performed twice. recorded: how many requests had a recorded
     response to compare with. one_process: the reference was the current build's own process. refusals: how the current
-    build answered what production had answered well."""
+    build answered what production had answered well. held_up: how the builds held up the schedule, else None.
+    overtaxed: the candidates that alone did so for a good part of the run."""
 
     ledger: Ledger
     current: str
@@ -38,6 +39,8 @@ class Circumstances:
     recorded: int = 0
     one_process: bool = False
     refusals: Refusals = dataclasses.field(default_factory=Refusals)
+    held_up: str | None = None
+    overtaxed: frozenset[str] = frozenset()
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -96,6 +99,8 @@ def _against(
         caused = len(findings) - len(first)
         text = f"{name}: {len(first)} {'finding' if len(first) == 1 else 'findings'}, {grave} breaking"
         reasons.append(text + (f", and {caused} that follow from them" if caused else ""))
+    if config.timing and name in circumstances.overtaxed:
+        reasons.append(f"{name}: does not keep up with a pace that the current build keeps: {circumstances.held_up}")
     if config.timing:
         slower = [row for row in timing if row.verdict == "slower"]
         for row in slower[:_TOLD_MAX]:
@@ -217,6 +222,8 @@ def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[
             "was not measured, what is written was written to it twice, and it had twice the load; "
             "a reference at an address of its own (--reference URL) tells more"
         )
+    if circumstances.held_up is not None and not circumstances.overtaxed:
+        remarks.append(f"the builds did not keep up with the pace: {circumstances.held_up}")
     if circumstances.timing_withheld is not None:
         remarks.append(f"timing is not judged: {circumstances.timing_withheld}")
     elif timing and all(row.verdict == "unknown" for row in timing):

@@ -32,6 +32,7 @@ class Alarm:
 
     The loop's own timers count milliseconds and round up, so a request would be sent half a millisecond late for
     nothing; a timer descriptor (Linux, timerfd_create(2)) wakes the loop at the very time without spinning.
+    resolution_ns: how much later it may ring for that reason alone.
     """
 
     def __init__(self, ring: Callable[[], None]) -> None:
@@ -39,6 +40,7 @@ class Alarm:
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
         self._fd = -1
+        self.resolution_ns = 1_000_000
         if not sys.platform.startswith("linux"):
             return
         libc = ctypes.CDLL(None, use_errno=True)
@@ -49,6 +51,7 @@ class Alarm:
         self._fd = create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC)
         if self._fd < 0:
             return  # no descriptors left, or a sandbox that does not allow it: the loop's timers do
+        self.resolution_ns = 0
         self._spec = _TimerSpec(0, 0, 0, 0)
         self._pointer = ctypes.byref(self._spec)
         self._loop.add_reader(self._fd, self._expired)

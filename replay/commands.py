@@ -173,6 +173,8 @@ def summary(run: Run) -> list[str]:
         )
     for name, failures in manifest.get("hook_failures", {}).items():
         lines.append(f"  the hook of {name} failed {failures['count']} times, first: {failures['first']}")
+    for name, ns in manifest.get("backlog", {}).items():
+        lines.append(f"  the schedule was held up for {ns / 1e9:.1f} s: as much as may wait did, for {name}")
     if manifest["generator"]["late"]:
         lines.append(f"  timings do not count: {manifest['generator']['why']}")
     return lines

@@ -13,6 +13,7 @@ from typing import Any
 from capture.clock import rfc3339
 from capture.log.reader import Log
 from replay.bind import Binder
+from replay.bottleneck import why_late
 from replay.builds import Build
 from replay.histogram import Histogram
 from replay.perform import Performer
@@ -119,10 +120,21 @@ def summary_of(performer: Performer, source: Source, binder: Binder | None, cpu_
         "read": {"exchanges": source.read, "first_ns": source.first_ns, "last_ns": source.last_ns},
         "lateness": performer.lateness.buckets(),
         "own_lateness": performer.own_lateness.buckets(),
-        "loop_lag": performer.loop_lag.buckets(),
-        "late": _late(performer),
-        "stalled_ns": performer.stalled_ns,
+        "loop_lag": performer.lag.waits.buckets(),
+        "late": why_late(
+            own_lateness=performer.own_lateness,
+            waits=performer.lag.waits,
+            latency=performer.latency,
+            held_up=performer.lag.held_up,
+            longest_ns=performer.lag.longest_ns,
+            busy_share=performer.busy_share,
+            waited_share=performer.waited_share,
+            sent=performer.lateness.count // len(stages),
+        ),
+        "stalled_ns": performer.lag.stalled_ns,
+        "backlog": dict(performer.backlog.held_up_ns),
         "busy_share": performer.busy_share,
+        "waited_share": performer.waited_share,
         "cpu_s": cpu_s,
         "splits": performer.splits,
         "held_back_max_ns": performer.held_back_ns,
@@ -138,10 +150,12 @@ def summary_of(performer: Performer, source: Source, binder: Binder | None, cpu_
 def empty_summary(builds: list[str]) -> dict[str, Any]:
     """The summary of a process that said nothing before it died."""
     nothing = dict.fromkeys(builds, 0)
-    counts = dict.fromkeys(("stalled_ns", "busy_share", "cpu_s", "splits", "held_back_max_ns", "forgotten"), 0)
+    counts = dict.fromkeys(
+        ("stalled_ns", "busy_share", "waited_share", "cpu_s", "splits", "held_back_max_ns", "forgotten"), 0
+    )
     histograms: dict[str, dict[str, int]] = {"lateness": {}, "own_lateness": {}, "loop_lag": {}}
     read = {"exchanges": 0, "first_ns": 0, "last_ns": 0}
-    rest = {"stopped": "", "late": None, "breaker": {}, "resolved": nothing, "unresolved": nothing}
+    rest = {"stopped": "", "late": None, "backlog": {}, "breaker": {}, "resolved": nothing, "unresolved": nothing}
     rest.update(hook_failed={}, hook_detail={})
     return {"ledger": empty_ledger(builds), "read": read, **counts, **histograms, **rest}
 
@@ -175,12 +189,17 @@ def ending(
             "loop_lag": _merged(summaries, "loop_lag"),
             "stalled_ns": max(summary["stalled_ns"] for summary in summaries),
             "busy_share": round(max(summary["busy_share"] for summary in summaries), 4),
+            "waited_share": round(max(summary["waited_share"] for summary in summaries), 4),
             "cpu_s": round(sum(summary["cpu_s"] for summary in summaries), 3),
         },
         "pairing": {
             "splits": sum(summary["splits"] for summary in summaries),
             "bound_ms": config.pair_wait_ms,
             "held_back_max_ns": max(summary["held_back_max_ns"] for summary in summaries),
+        },
+        "backlog": {
+            name: max(summary["backlog"].get(name, 0) for summary in summaries)
+            for name in sorted({name for summary in summaries for name in summary["backlog"]})
         },
         "bindings": {
             "resolved": _added([summary["resolved"] for summary in summaries]),
@@ -208,16 +227,3 @@ def _merged(summaries: Sequence[dict[str, Any]], name: str) -> dict[str, int]:
     for summary in summaries:
         histogram.merge(Histogram.from_buckets(summary[name]))
     return histogram.as_dict()
-
-
-def _late(performer: Performer) -> str | None:
-    """Why the timings of this run say more about the generator than about the builds; None where they do not."""
-    own = performer.own_lateness.quantile(0.99)
-    stalled = performer.stalled_ns / max(performer.wall_ns, 1)
-    if own > 5_000_000:
-        return f"one request in a hundred was begun {own / 1e6:.1f} ms or more after it was due"
-    if stalled > 0.5 and performer.sent:
-        return f"the generator's loop was held up for {stalled:.0%} of the time"
-    if performer.busy_share > 0.95 and performer.sent:
-        return f"the generator used {performer.busy_share:.0%} of a core"
-    return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
@@ -14,16 +13,19 @@ from capture.clock import Clock
 from capture.errors import RunFailed
 from replay.ahead import Ahead
 from replay.alarm import Alarm
+from replay.backlog import Backlog
 from replay.bind import Binder
 from replay.clients.base import Job
 from replay.compose import Composer
 from replay.done import Done
 from replay.histogram import Histogram
 from replay.hook import HookFailed
+from replay.lag import Lag
 from replay.outcome import Failure, Outcome, Performance
 from replay.pace import Closed, Pace
 from replay.pair import Pair, orders_of
 from replay.plan import Planned
+from replay.processor import Processor
 from replay.schedule import Schedule
 from replay.stage import Options, Stage, all_broken, twins_of
 from replay.supplies import Supplies
@@ -33,7 +35,6 @@ __all__ = ["Performer"]
 
 _SLICE = 128
 _TICK_S = 0.05
-_STALL_NS = 5_000_000
 _NEVER = 1 << 30
 
 
@@ -62,15 +63,15 @@ class Performer:
         self.skipped: Counter[str] = Counter()
         self.lateness = Histogram()
         self.own_lateness = Histogram()
-        self.loop_lag = Histogram()
+        self.latency = Histogram()
+        self.lag = Lag(clock.now_ns, lambda: self._active)
+        self.backlog = Backlog(stages)
         self.stopped = ""
         self._stopped_ns = 0
         self._abandoned = False
         self._error: Exception | None = None
         self.started_ns = 0
-        self.busy_share = 0.0
-        self.stalled_ns = 0
-        self.wall_ns = 0
+        self.busy_share = self.waited_share = 0.0
         self.stages = stages
         injected = [frozenset(name.lower() for name in stage.injected) for stage in stages]
         self.supplies = Supplies(len(stages), options.supplies_bytes_max, options.sessions_max, injected)
@@ -155,9 +156,10 @@ class Performer:
         self.started_ns = self._now_ns() if start_ns is None else start_ns
         self._ahead.open(plan, None if self._in_flight_max is not None else Schedule(self._pace, self.started_ns))
         await asyncio.sleep((self.started_ns - self._now_ns()) / 1e9)
-        cpu, wall = time.thread_time_ns(), time.monotonic_ns()
+        processor = Processor()
         ticker = loop.create_task(self._tick())
         self._alarm = Alarm(self._wake)
+        self.lag.open()
         thresholds = gc.get_threshold()
         gc.freeze()
         # What is made per request has no cycles. What sessions remember lives long, and looking through it again and
@@ -171,8 +173,8 @@ class Performer:
             gc.set_threshold(*thresholds)
             gc.unfreeze()
             self._alarm.close()
-        self.wall_ns = time.monotonic_ns() - wall
-        self.busy_share = (time.thread_time_ns() - cpu) / max(self.wall_ns, 1)
+            self.lag.close()
+        self.busy_share, self.waited_share = processor.shares()
         error = self._error or self._ahead.error
         if error is not None:
             raise error
@@ -232,11 +234,14 @@ class Performer:
     def _admit(self, pair: Pair) -> bool:
         """Take the first of the pairs that were read in where it is due and there is room; False where it is not."""
         options, waiting = self._options, self._waiting
-        if len(waiting.pairs) >= options.waiting_max or waiting.held_bytes >= options.held_bytes_max:
-            return False
         closed = self._in_flight_max
+        if len(waiting.pairs) >= options.waiting_max or waiting.held_bytes >= options.held_bytes_max:
+            if closed is None:
+                self.backlog.full(self._now_ns())
+            return False
         if closed is None:
             now = self._now_ns()
+            self.backlog.room(now)
             if options.duration_ns is not None and max(pair.due_ns, now) - self.started_ns >= options.duration_ns:
                 self._ahead.end()
                 return False
@@ -244,6 +249,8 @@ class Performer:
                 assert self._alarm is not None
                 self._alarm.set(pair.due_ns - now)
                 return False
+            # What the builds held up is not the generator's lateness.
+            pair.ready_ns = max(pair.due_ns, self.backlog.room_ns)
         elif self._active >= closed:
             return False
         elif options.duration_ns is not None and self._now_ns() - self.started_ns >= options.duration_ns:
@@ -345,6 +352,8 @@ class Performer:
         self._wake()
 
     def _take(self, landed: list[Job]) -> None:
+        if self.backlog.since_ns:
+            self.backlog.note(self._now_ns(), self.sent + self._active)
         stages = self.stages
         late: list[int] = []
         ended: list[Pair] = []
@@ -376,6 +385,9 @@ class Performer:
             elif pair.after >= 0 and index == self._twins[pair.after]:
                 held.append(pair)
         self.lateness.extend(late)
+        job = landed[-1]  # one of each turn is sample enough, and costs the others nothing
+        if job.sent_ns is not None:
+            self.latency.add(job.end_ns - job.sent_ns)
         for pair in ended:
             self._finish(pair)
         for pair in held:
@@ -424,15 +436,10 @@ class Performer:
         )
 
     async def _tick(self) -> None:
-        """Let builds that are ready go on without those that are not, after the bound; measure the loop's lag."""
+        """Let builds that are ready go on without those that are not, after the bound."""
         while True:
-            before = self._now_ns()
             await asyncio.sleep(_TICK_S)
             now = self._now_ns()
-            lag = now - before - int(_TICK_S * 1e9)
-            self.loop_lag.add(lag)
-            if lag > _STALL_NS:
-                self.stalled_ns += lag
             if self.stopped and now - self._stopped_ns > self._options.drain_ns:
                 self.abandon()
             self._waiting.part(now, self._options.pair_wait_ns, begun_only=bool(self.stopped))

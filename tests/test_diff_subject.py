@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,3 +132,34 @@ def test_a_run_tells_where_its_builds_were_reached(
     subject = subject_of(open_run(tmp_path / "run"))
     assert subject.one_process is one_process
     assert subject.addresses == ({**addresses, "candidate": Address("shop.test")} if addresses else {})
+
+
+@pytest.mark.parametrize(
+    ("backlog", "capped", "held_up", "overtaxed"),
+    [
+        ({}, {}, None, set()),
+        ({"candidate": 20_000_000}, {}, None, set()),
+        ({"candidate": 900_000_000}, {}, "for 0.9 s nothing was begun", set()),
+        ({"candidate": 2_000_000_000}, {}, "for 'candidate'", {"candidate"}),
+        ({"candidate": 2_000_000_000}, {"rate_max": 5.0}, "for 'candidate'", set()),
+        ({"candidate": 5_000_000_000, "current": 1_000_000_000}, {}, "for 'candidate' and 'current'", set()),
+        ({"candidate": "long"}, {}, None, set()),
+        (["candidate"], {}, None, set()),
+    ],
+)
+def test_a_run_of_ten_seconds_tells_which_builds_held_up_its_schedule(
+    tmp_path: Path, backlog: Any, capped: dict[str, float], held_up: str | None, overtaxed: set[str]
+) -> None:
+    builds = [
+        {"name": "current", "role": "current", "url": "http://a:1"},
+        {"name": "candidate", "role": "candidate", "url": "http://b:1", **capped},
+    ]
+    end = {"partial": False, "backlog": backlog, "ended_ns": START_NS + 10**10}
+    RunWriter(tmp_path / "run", {"builds": builds, "ledger": None, "started_ns": START_NS}).close(end)
+    subject = subject_of(open_run(tmp_path / "run"))
+    assert subject.overtaxed == overtaxed
+    if held_up is None:
+        assert subject.held_up is None
+    else:
+        assert subject.held_up is not None
+        assert held_up in subject.held_up

@@ -34,11 +34,21 @@ def judged(
     partial: str | None = None,
     reference: str | None = "reference",
     refusals: Refusals | None = None,
+    held_up: str | None = None,
+    overtaxed: tuple[str, ...] = (),
     **settings: object,
 ) -> tuple[Verdict, str]:
     verdict, reasons = judge_candidate(
         "next",
-        Circumstances(book, "current", reference, partial, refusals=refusals or Refusals()),
+        Circumstances(
+            book,
+            "current",
+            reference,
+            partial,
+            refusals=refusals or Refusals(),
+            held_up=held_up,
+            overtaxed=frozenset(overtaxed),
+        ),
         Totals(same=book.sent),
         [FINDING] * findings,
         doubts,
@@ -78,6 +88,18 @@ def test_a_current_or_reference_build_that_failed_is_inconclusive(build: str) ->
 def test_a_slower_route_holds_unless_timing_does_not_count() -> None:
     assert judged(ledger(), rows=(SLOWER,))[0] == "hold"
     assert judged(ledger(), rows=(SLOWER,), timing=False)[0] == "promote"
+
+
+def test_a_candidate_that_cannot_keep_the_current_builds_pace_holds_also_where_no_latency_counts() -> None:
+    how = "for 5.6 s nothing was begun, as many requests as may wait did, for 'next'"
+    verdict, reasons = judged(ledger(), held_up=how, overtaxed=("next",))
+    assert verdict == "hold"
+    assert reasons.startswith(f"next: does not keep up with a pace that the current build keeps: {how}")
+    verdict, reasons = judged(ledger(), held_up=how)
+    assert verdict == "promote"
+    assert f"the builds did not keep up with the pace: {how}" in reasons
+    assert judged(ledger(), held_up=how, overtaxed=("other",))[0] == "promote"
+    assert judged(ledger(), held_up=how, overtaxed=("next",), timing=False)[0] == "promote"
 
 
 def test_a_grave_doubt_is_inconclusive_and_a_mild_one_is_not() -> None:

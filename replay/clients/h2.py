@@ -27,6 +27,7 @@ from capture.clock import Clock
 from capture.exchange import Headers, Request, Response
 from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
 from replay.clients.dial import NotConnected, dial
+from replay.clients.sweep import Sweep
 from replay.outcome import FailureKind
 
 __all__ = ["H2Client", "h2_headers"]
@@ -306,17 +307,15 @@ class H2Client:
         self._connections: list[_Connection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: deque[Job] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._sweep: Sweep | None = None
         self._context: ssl.SSLContext | None = None
         self._closed = False
         self._stuck_since_ns = 0
-        shortest = min(limits.timeout_ns, limits.first_byte_timeout_ns)
-        self._tick_s = min(max(shortest / 20e9, 0.005), 0.1)
 
     async def open(self) -> None:
         if self.endpoint.tls:
             self._context = tls_context(self.limits, ["h2"])
-        self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._sweep)
+        self._sweep = Sweep(self.limits, self.now_ns, self._end_late)
 
     def perform(self, job: Job) -> None:
         self._waiting.append(job)
@@ -378,7 +377,7 @@ class H2Client:
                 transport.abort()
                 raise ssl.SSLError(1, f"the build does not speak HTTP/2 here (ALPN chose {chosen or 'nothing'})")
 
-    def _sweep(self) -> None:
+    def _end_late(self) -> None:
         """End what has run out of time."""
         now, limits = self.now_ns(), self.limits
         for connection in list(self._connections):
@@ -393,8 +392,6 @@ class H2Client:
                     detail = f"no byte of an answer within {limits.first_byte_timeout_ns / 1e9:g} s"
                     connection.give_up(number, "timeout", "first_byte", detail)
         self._end_what_is_stuck(now)
-        if not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(self._tick_s, self._sweep)
 
     def _end_what_is_stuck(self, now: int) -> None:
         """Jobs that wait while nothing is under way: a server that allows no stream would hold them for ever."""
@@ -410,8 +407,8 @@ class H2Client:
 
     async def close(self) -> None:
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._sweep is not None:
+            self._sweep.close()
         tasks = list(self._opening)
         for task in tasks:
             task.cancel()

@@ -14,6 +14,7 @@ from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge, whole
 from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
 from replay.clients.dial import NotConnected, dial
 from replay.clients.sockets import Sockets, can_watch
+from replay.clients.sweep import Sweep
 from replay.outcome import FailureKind
 
 __all__ = ["WireClient", "encode_request"]
@@ -184,12 +185,10 @@ class WireClient:
         self._opening = 0
         self._waiting: deque[Job] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._sweep: Sweep | None = None
         self._context: ssl.SSLContext | None = None
         self._sockets: Sockets | None = None
         self._closed = False
-        shortest = min(limits.timeout_ns, limits.first_byte_timeout_ns)
-        self._tick_s = min(max(shortest / 20e9, 0.005), 0.1)
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -197,7 +196,7 @@ class WireClient:
             self._context = tls_context(self.limits)
         elif can_watch():
             self._sockets = Sockets()
-        self._timer = self._loop.call_later(self._tick_s, self._sweep)
+        self._sweep = Sweep(self.limits, self.now_ns, self._end_late)
 
     def perform(self, job: Job) -> None:
         if not job.payload:
@@ -283,8 +282,8 @@ class WireClient:
                 lambda: connection, sock=sock, ssl=self._context, server_hostname=endpoint.tls_name or endpoint.host
             )
 
-    def _sweep(self) -> None:
-        """End what has run out of time; runs every tick, so that no request needs a timer of its own."""
+    def _end_late(self) -> None:
+        """End what has run out of time."""
         now = self.now_ns()
         limits = self.limits
         for connection in list(self._all):
@@ -299,14 +298,11 @@ class WireClient:
             elif job.first_byte_ns is None and now - job.sent_ns >= limits.first_byte_timeout_ns:
                 seconds = limits.first_byte_timeout_ns / 1e9
                 connection.give_up(job, "timeout", "first_byte", f"no byte of an answer within {seconds:g} s")
-        assert self._loop is not None
-        if not self._closed:
-            self._timer = self._loop.call_later(self._tick_s, self._sweep)
 
     async def close(self) -> None:
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._sweep is not None:
+            self._sweep.close()
         for task in list(self._connecting):
             task.cancel()
         if self._connecting:

@@ -24,7 +24,7 @@ from replay.pace import Closed, Pace
 from replay.perform import Performer
 from replay.plan import Planner
 from replay.stage import Options, Stage
-from tests.support.rude import Rude, rude_server
+from tests.support.rude import Answer, Rude, rude_server
 
 
 def write_log(directory: Path, exchanges: Sequence[Exchange], meta: dict[str, Any] | None = None) -> Path:
@@ -101,15 +101,15 @@ def assert_adds_up(performer: Performer, recorded: Sequence[Performance]) -> Non
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Rude]:
-    """A rude server in a thread of its own, for tests that block."""
+def serving(answer: Answer | None = None) -> Iterator[Rude]:
+    """A rude server in a thread of its own, for tests that block. answer: as for `rude_server`."""
     started: list[Rude] = []
     ready = threading.Event()
     over: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def serve() -> None:
         over.append((asyncio.get_running_loop(), asyncio.Event()))
-        async with rude_server() as rude:
+        async with rude_server(answer) as rude:
             started.append(rude)
             ready.set()
             await over[0][1].wait()
