@@ -12,7 +12,21 @@ from replay.place import Place
 __all__ = ["BindRules", "Spot", "spot_of"]
 
 _MEMBER = re.compile(r"\.([A-Za-z_][\w-]*)")
-_KINDS = ("path[", "query:", "header:", "cookie:", "form:", "part:", "html:", "script:", "event:", "xml:", "text", "$")
+_KINDS = (
+    "path[",
+    "query:",
+    "header:",
+    "cookie:",
+    "form:",
+    "part:",
+    "html:",
+    "script:",
+    "event:",
+    "xml:",
+    "protobuf:",
+    "text",
+    "$",
+)
 
 
 class Spot(NamedTuple):

@@ -13,6 +13,7 @@ from replay.inside import put_inside
 from replay.json_leaves import is_row, json_leaves, looks_like_json
 from replay.json_splice import splice_json, splice_row
 from replay.place import Place, Step
+from replay.protobuf_leaves import looks_like_protobuf, protobuf_leaves, splice_protobuf
 from replay.row import bearing
 from replay.xml_leaves import looks_like_xml, splice_xml, xml_leaves
 
@@ -107,6 +108,8 @@ def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
     elif "multipart/" in kind:
         for place, start, end in _parts(body, header(request.headers, "content-type") or ""):
             yield place, body[start:end].decode("utf-8", "replace")
+    elif looks_like_protobuf(kind):
+        yield from protobuf_leaves(body, kind, header(request.headers, "grpc-encoding") or "")
     elif looks_like_json(kind, body):
         yield from json_leaves(body, kind)
     elif looks_like_xml(kind, body):
@@ -157,7 +160,7 @@ def replace_values(request: Request, values: dict[Place, tuple[str, str]]) -> Re
         target = f"{path}?{_with_fields('query', query, by_kind['query'])}"
     if "header" in by_kind or "cookie" in by_kind:
         headers = _with_headers(headers, by_kind.get("header", {}), by_kind.get("cookie", {}))
-    if body and not by_kind.keys().isdisjoint(("json", "form", "part", "xml")):
+    if body and not by_kind.keys().isdisjoint(("json", "form", "part", "xml", "protobuf")):
         body = _with_body(request, body, by_kind)
         headers = [
             (name, str(len(body))) if name.lower() == "content-length" else (name, value) for name, value in headers
@@ -253,6 +256,10 @@ def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tup
             changed = splice_json(decoded.decode("utf-8", "surrogateescape"), paths).encode("utf-8", "surrogateescape")
     elif "xml" in by_kind:
         changed = splice_xml(decoded, {place: new for place, (_, new) in by_kind["xml"].items()})
+    elif "protobuf" in by_kind:
+        kind = (header(request.headers, "content-type") or "").lower()
+        numbered = {place.path: new for place, (_, new) in by_kind["protobuf"].items()}
+        changed = splice_protobuf(decoded, kind, numbered, header(request.headers, "grpc-encoding") or "")
     elif "form" in by_kind:
         changed = _with_fields("form", decoded.decode("latin-1"), by_kind["form"]).encode("latin-1")
     else:

@@ -90,7 +90,7 @@ def _matches(session: _Session, exchange: Exchange) -> Iterator[tuple[str, set[s
         else:
             inside = ((place, value), *((place._replace(inner=i), text) for i, text, _ in parts_inside(value)))
         for at, text in inside:
-            if identifies(at):
+            if identifies(at) or at.kind == "protobuf":
                 sources = {key for ended, key in session.supplied.get(text, ()) if ended <= start}
                 yield target_key(exchange, at), sources, text
         if value not in session.supplied and len(session.sent) < _VALUES_MAX:

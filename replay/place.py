@@ -12,14 +12,15 @@ _LISTS = frozenset(("json", "xml", "html", "script", "event"))
 
 
 class Place(NamedTuple):
-    """One place. kind: "path", "query", "header", "cookie", "json", "form", "part", "xml", "html", "script", "event" or
-    "text".
+    """One place. kind: "path", "query", "header", "cookie", "json", "form", "part", "xml", "html", "script", "event",
+    "protobuf" or "text".
 
     path: the keys below it: (2,) for a path's third segment, ("page", 0) for the first query field of that name,
     ("x-token", 0) for a header, ("items", 3, "id") for a JSON leaf, ("List", "Item", 2) for the text of an XML element,
     ("input", "csrf", 0) for HTML, ("state", 0) for what a script calls so, (2, "data") for the third
-    server-sent event. inner: where inside that value, when it is itself a URL, a JWT, base64 or several
-    words: ("path", 1), ("query", "id", 0), ("jwt", "sub"); in a request also ("at", 4), the part that begins there.
+    server-sent event, (2, 0, 1, 0) for field 1 of the first field 2 of a protobuf message (of gRPC the number of the
+    message comes before). inner: where inside that value, when it is itself a URL, a JWT, base64 or several words:
+    ("path", 1), ("query", "id", 0), ("jwt", "sub"); in a request also ("at", 4), the part that begins there.
     """
 
     kind: str
@@ -49,6 +50,11 @@ class Place(NamedTuple):
 
 def shape_of(place: Place) -> Place:
     """The place with every index of a list taken out, so that alike elements have the same shape."""
+    if place.kind == "protobuf":
+        # Field numbers stay; which of that number it is, and which message, does not.
+        first = len(place.path) % 2
+        at = tuple(step if n % 2 == first else "*" for n, step in enumerate(place.path))
+        return Place(place.kind, at, place.inner)
     if place.kind not in _LISTS:
         return place
     path = tuple("*" if isinstance(step, int) else step for step in place.path)

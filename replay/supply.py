@@ -16,6 +16,7 @@ from replay.event_leaves import event_leaves
 from replay.html_leaves import html_leaves
 from replay.json_leaves import document_leaves, json_leaf_at, json_leaves, looks_like_json
 from replay.place import Place, Step
+from replay.protobuf_leaves import looks_like_protobuf, protobuf_leaves
 from replay.script_leaves import script_leaves
 from replay.set_cookie import cookies_set
 from replay.wanted import Wanted
@@ -78,7 +79,12 @@ def _walk(response: Response, coded: bool, wanted: Wanted | None) -> Iterator[tu
         yield Place("cookie", (cookie,)), content
     body = _decoded(response, coded)
     if body is not None:
-        yield from _body(_kind(response), body, wanted)
+        kind = _kind(response)
+        if looks_like_protobuf(kind):
+            for place, value in protobuf_leaves(body, kind, header(response.headers, "grpc-encoding") or ""):
+                yield from _expand(place, value)
+        else:
+            yield from _body(kind, body, wanted)
 
 
 def _kind(response: Response) -> str:
@@ -99,7 +105,7 @@ def value_at(response: Response, place: Place) -> str | None:
     if place.kind != "json":
         return supplied_values(response).get(place)
     body, kind = _decoded(response, True), _kind(response)
-    if body is None or "event-stream" in kind or not looks_like_json(kind, body):
+    if body is None or "event-stream" in kind or looks_like_protobuf(kind) or not looks_like_json(kind, body):
         return supplied_values(response).get(place)
     value = json_leaf_at(body, kind, place.path)
     if value is not None and place.inner:

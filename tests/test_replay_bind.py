@@ -16,6 +16,7 @@ from replay.plan import Planner
 from replay.strong import is_strong
 from replay.supplies import Supplies, value_answered
 from tests.support.lookalikes import told_by
+from tests.support.protobuf import field, frame
 from tests.support.rude import exchange, get, json_response
 
 TOKEN = "tok_9f8e7d6c5b4a"
@@ -45,6 +46,8 @@ def of_type(kind: str, body: bytes) -> Response:
 
 JSON = ("Content-Type", "application/json")
 NDJSON = ("Content-Type", "application/x-ndjson")
+GRPC = ("Content-Type", "application/grpc")
+PROTOBUF = ("Content-Type", "application/x-protobuf")
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 
@@ -74,6 +77,8 @@ FORM = ("Content-Type", "application/x-www-form-urlencoded")
             get("/x", JSON, method="POST", body=b'{"index": {}}\n{"doc": {"t": "%b"}}\n' % TOKEN.encode()),
             "$[1]['doc']['t']",
         ),
+        (get("/x", GRPC, method="POST", body=frame(field(3, field(1, TOKEN)))), "protobuf:0:3:0:1:0"),
+        (get("/x", PROTOBUF, method="POST", body=field(1, 5) + field(2, f"of {TOKEN}")), "protobuf:2:0/at/3"),
     ],
 )
 def test_a_token_is_found_wherever_a_request_carries_it(request_: Request, place: str) -> None:
@@ -143,6 +148,8 @@ def _jwt(claims: dict[str, object]) -> str:
             of_type("text/event-stream", b'data: {"post_to": "/messages/%b"}\n\n' % TOKEN.encode()),
             "event:0:data/json/post_to/path/1",
         ),
+        (of_type("application/grpc", frame(b"") + frame(field(1, field(1, TOKEN)))), "protobuf:1:1:0:1:0"),
+        (of_type("application/x-protobuf", field(1, 5) + field(2, f"/carts/{TOKEN}")), "protobuf:2:0/path/1"),
         (html(b'<b data-t="x"></b><b data-t="%b"></b>' % TOKEN.encode()), "html:b:data-t:1"),
         (html(b'<div data-p=\'{"t": "%b"}\'></div>' % TOKEN.encode()), "html:div:data-p:0/json/t"),
         (html(b'<button data-url="/carts/%b/go">go</button>' % TOKEN.encode()), "html:button:data-url:0/path/1"),
@@ -453,6 +460,22 @@ def test_a_header_that_is_injected_needs_nothing_from_a_response() -> None:
     assert supplies.resolvable(links[1:], "s", 0, 0)
     assert not supplies.resolvable(links[1:], "s", 0, 1)
     assert not supplies.resolvable(links, "s", 0, 0)
+
+
+def test_a_message_of_grpc_is_sent_with_what_each_build_answered() -> None:
+    from replay.outcome import Outcome
+
+    created = exchange(0, get("/shop.Carts/Create", GRPC, method="POST"), of_type(GRPC[1], frame(field(1, TOKEN))))
+    asked = get("/shop.Carts/Get", GRPC, ("Content-Length", "23"), method="POST", body=frame(field(1, TOKEN)))
+    links = links_of(created, exchange(1, asked))[1]
+    supplies = Supplies(1, 1 << 20)
+    answer = of_type(GRPC[1], frame(field(1, "tok_longer_than_before")))
+    supplies.keep(created, 0, 0, 0, Outcome("b", "current", 0, 1, 2, 3, answer))
+    request, bindings = supplies.bind(asked, links, "s", 0, 0)
+    assert request is not None
+    assert request.body == frame(field(1, "tok_longer_than_before"))
+    assert request.headers[-1] == ("Content-Length", "29")
+    assert [binding.place for binding in bindings] == ["protobuf:0:1:0"]
 
 
 def test_a_uuid_in_another_case_is_bound_and_keeps_the_clients_case() -> None:
