@@ -4,13 +4,27 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test check bench format clean programs
+.PHONY: demo test compiled check bench format clean programs
 
 demo: $(STAMP)  ## the whole way on the sample services, under a minute
 	$(BIN)/understudy demo --keep demo-run
 
 test: $(STAMP) programs  ## all tests
 	$(BIN)/python -m pytest -n auto -q
+
+COMPILED := build/compiled
+# Those of the modules that are compiled, and of what pickles, forks and reports them.
+COMPILED_TESTS := $(patsubst %,tests/test_replay_%.py,ahead alarm bind carry clients_answer clients_sockets clients_wire \
+  commands compiled histogram hook manifest pace payload perform plan row run schedule sessions stage supply waiting workers)
+
+compiled: $(STAMP) programs  ## the engine compiled, in a tree of its own, and its tests there; needs a C compiler
+	rm -rf $(COMPILED)
+	UNDERSTUDY_COMPILE=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  --wheel-dir $(COMPILED) .
+	$(BIN)/python -m zipfile -e $(COMPILED)/*.whl $(COMPILED)/tree
+	ls $(COMPILED)/tree/understudy__mypyc.* >/dev/null
+	cp -r pyproject.toml docs tests $(COMPILED)/tree
+	cd $(COMPILED)/tree && PYTHONPATH=$(CURDIR)/$(COMPILED)/tree $(CURDIR)/$(BIN)/python -m pytest -n auto -q $(COMPILED_TESTS)
 
 programs:  ## Debian packages that some tests need: nginx, curl, chromium ...; installed where that can be done
 	@.ci/programs

@@ -31,13 +31,29 @@ _COMMANDS = {
 
 def _version() -> str:
     try:
-        return metadata.version("understudy")
+        version = metadata.version("understudy")
     except metadata.PackageNotFoundError:
-        return "0+source"
+        version = "0+source"
+    from replay.compiled import is_compiled
+
+    return f"{version}, compiled" if is_compiled() else version
+
+
+def _say_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"understudy, version {_version()}")
+        ctx.exit()
 
 
 @click.group(cls=Group, lazy=_COMMANDS)
-@click.version_option(_version(), "--version", prog_name="understudy")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Capture sampled production requests, replay them on the current and the candidate build, report what differs.

@@ -3,7 +3,8 @@
 Closed loop of 64 connections. All clients run in turn in processes of their own against one nginx worker, several
 rounds; the figure is requests per second of the client's own CPU time (user and system), which does not depend on what
 else the machine does; requests per second of wall time are printed beside it. `wire` is the bare client, `perform` the
-whole engine (plan, pairing on one build, outcomes, ledger), `replay` the command itself with log and run on disk.
+whole engine (plan, pairing on one build, outcomes, ledger), `replay` the command itself with log and run on disk. Where
+there is a C compiler, the last two are also run compiled, as `UNDERSTUDY_COMPILE=1 pip install .` would install them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -36,12 +38,15 @@ from capture.settings import LogConfig
 from replay.bind import Binder
 from replay.clients.base import Endpoint, Job, Limits
 from replay.clients.wire import WireClient
+from replay.compiled import is_compiled
 from replay.pace import Closed
 from replay.perform import Performer
 from replay.plan import Planner
 from replay.stage import Options, Stage
 
 BODY = (b'{"items": [' + b", ".join(b'{"id": %d, "name": "thing"}' % n for n in range(1000, 1036)) + b"]}")[:1024]
+ROOT = Path(__file__).resolve().parents[1]
+COMPILED = " compiled"
 CONNECTIONS = 64
 REQUESTS = 20_000
 REPLAYED = 100_000
@@ -162,23 +167,40 @@ def child(name: str, port: int) -> None:
     right = uvloop.run(CLIENTS[name](port, REQUESTS))
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(json.dumps({"right": right, "cpu": cpu, "wall": wall}))
+    print(json.dumps({"right": right, "cpu": cpu, "wall": wall, "compiled": is_compiled()}))
 
 
-def measure(command: list[str]) -> tuple[str, float, float]:
-    """stdout, CPU seconds and wall seconds of a command."""
+def compiled_tree(scratch: Path) -> Path | None:
+    """The project with its engine compiled, unpacked below `scratch`; None where there is no C compiler."""
+    if shutil.which("cc") is None:
+        return None
+    pip = "-m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w"
+    command = [sys.executable, *pip.split(), str(scratch), str(ROOT)]
+    subprocess.run(command, env={**os.environ, "UNDERSTUDY_COMPILE": "1"}, check=True, timeout=120)
+    tree = scratch / "compiled"
+    zipfile.ZipFile(next(scratch.glob("*.whl"))).extractall(tree)
+    return tree
+
+
+def measure(command: list[str], tree: Path | None = None) -> tuple[str, float, float]:
+    """stdout, CPU seconds and wall seconds of a command that imports the project from `tree`, None for here."""
+    place = tree or ROOT
+    environ = {**os.environ, "PYTHONPATH": str(place)}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=environ, cwd=place)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return done.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
-def one(name: str, port: int, log: Path, scratch: Path) -> tuple[float, float]:
+def one(name: str, port: int, log: Path, scratch: Path, compiled: Path | None) -> tuple[float, float]:
     """(requests per CPU second, requests per second) of one client, its answers checked."""
+    tree = compiled if name.endswith(COMPILED) else None
+    name = name.removesuffix(COMPILED)
     if name in CLIENTS:
-        out, _, _ = measure([sys.executable, __file__, "--child", name, str(port)])
+        out, _, _ = measure([sys.executable, str(Path(__file__).resolve()), "--child", name, str(port)], tree)
         result = json.loads(out)
         assert result["right"] == REQUESTS, f"{name}: {result['right']} of {REQUESTS} answers were right"
+        assert result["compiled"] == (tree is not None)
         return REQUESTS / result["cpu"], REQUESTS / result["wall"]
     url = f"http://127.0.0.1:{port}/1k.json"
     if name == "replay":
@@ -187,8 +209,9 @@ def one(name: str, port: int, log: Path, scratch: Path) -> tuple[float, float]:
         address = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "understudy", "replay", str(log), "--current", address]
         command += ["--candidate", address, "--run", str(run), "--concurrency", str(CONNECTIONS // 2)]
-        out, cpu, wall = measure(command)
+        out, cpu, wall = measure(command, tree)
         assert f"answered={REPLAYED // 2} failed=0" in out, out
+        assert json.loads((run / "manifest.json").read_bytes())["compiled"] == (tree is not None)
         return REPLAYED / cpu, REPLAYED / wall
     if name == "hey":
         out, cpu, wall = measure(["hey", "-n", str(REQUESTS), "-c", str(CONNECTIONS), url])
@@ -209,6 +232,10 @@ def main() -> None:
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as scratch_name:
         scratch = Path(scratch_name)
+        compiled = compiled_tree(scratch)
+        if compiled is not None:
+            names += ["perform" + COMPILED, "replay" + COMPILED]
+            figures = {name: [] for name in names}
         log = scratch / "log"
         writer = RecordWriter(log, Exchange, EXCHANGE_KIND, LogConfig(), {})
         for item in exchanges(REPLAYED // 2):
@@ -217,19 +244,20 @@ def main() -> None:
         with nginx() as port:
             for _ in range(ROUNDS):
                 for name in names:
-                    figures[name].append(one(name, port, log, scratch))
-    print(f"{'client':8} {'requests per CPU second':>26} {'us CPU a request':>18} {'requests/s':>12}")
+                    figures[name].append(one(name, port, log, scratch, compiled))
+    print(f"{'client':16} {'requests per CPU second':>26} {'us CPU a request':>18} {'requests/s':>12}")
     best = {}
     for name, rounds in figures.items():
         per_cpu = [figure[0] for figure in rounds]
         best[name] = statistics.median(per_cpu)
         wall = statistics.median(figure[1] for figure in rounds)
         spread = f"{best[name]:.0f} ({min(per_cpu):.0f}-{max(per_cpu):.0f})"
-        print(f"{name:8} {spread:>26} {1e6 / best[name]:>18.1f} {wall:>12.0f}")
+        print(f"{name:16} {spread:>26} {1e6 / best[name]:>18.1f} {wall:>12.0f}")
     print()
     for name in ("aiohttp", "hey"):
         if name in best:
-            ratios = ", ".join(f"{mine} {best[mine] / best[name]:.2f} x" for mine in ("wire", "perform", "replay"))
+            mine = [ours for ours in names if ours.partition(" ")[0] in ("wire", "perform", "replay")]
+            ratios = ", ".join(f"{ours} {best[ours] / best[name]:.2f} x" for ours in mine)
             print(f"against {name}: {ratios} requests per CPU second")
     if "hey" not in best:
         print("hey is not on the PATH: no comparison with it")

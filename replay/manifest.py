@@ -15,6 +15,7 @@ from capture.log.reader import Log
 from replay.bind import Binder
 from replay.bottleneck import why_late
 from replay.builds import Build
+from replay.compiled import is_compiled
 from replay.histogram import Histogram
 from replay.perform import Performer
 from replay.run import empty_ledger
@@ -42,6 +43,7 @@ def beginning(
     return {
         "tool": f"understudy {_version()}",
         "python": sys.version.split()[0],
+        "compiled": is_compiled(),
         "run": run_id,
         **_given(config, builds),
         "log": {

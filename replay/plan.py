@@ -6,9 +6,8 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from capture.exchange import Exchange
+from replay.planned import Planned
 from replay.row import MARKER, TOKEN, Row, row_of
 
 __all__ = ["MARKER", "SAFE_METHODS", "SKIP_REASONS", "Planned", "Planner", "skip_reason"]
@@ -33,24 +32,6 @@ SKIP_REASONS = {
 
 _TARGET = re.compile(r"[^\x00-\x20\x7f\u0100-\U0010ffff]+\Z")
 _OVERLAP_MAX = 256
-
-
-class Planned(msgspec.Struct, frozen=True, gc=False):
-    """One recorded exchange and what is to be done with it.
-
-    position: place in the plan, from 0. offset_ns: ns since the first exchange of the log, >= 0. waits_for:
-    positions of the same session that had been answered when this one began, without those that another of them
-    already waited for. skipped: None, or a key of SKIP_REASONS. row, values: what `row_of` says of its headers, None
-    where nobody has asked yet.
-    """
-
-    position: int
-    exchange: Exchange
-    offset_ns: int
-    waits_for: tuple[int, ...] = ()
-    skipped: str | None = None
-    row: Row | None = None
-    values: tuple[str, ...] = ()
 
 
 def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:

@@ -104,11 +104,9 @@ class _Connection(asyncio.Protocol):
             job.received_bytes += len(data)
         try:
             response = reader.feed(data)
-        except MalformedAnswer as error:
-            self.give_up(job, "malformed", "body" if reader.partial() else "first_byte", str(error))
-            return
-        except TooLarge as error:
-            self.give_up(job, "too_large", "body" if reader.partial() else "first_byte", str(error))
+        except (MalformedAnswer, TooLarge) as error:
+            kind: FailureKind = "too_large" if isinstance(error, TooLarge) else "malformed"
+            self.give_up(job, kind, "body" if reader.partial() else "first_byte", str(error))
             return
         if response is None:
             return
