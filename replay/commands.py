@@ -175,6 +175,17 @@ def summary(run: Run) -> list[str]:
         lines.append(f"  the hook of {name} failed {failures['count']} times, first: {failures['first']}")
     for name, ns in manifest.get("backlog", {}).items():
         lines.append(f"  the schedule was held up for {ns / 1e9:.1f} s: as much as may wait did, for {name}")
+    lines += [f"  {line}" for line in _sent_twice(manifest)]
     if manifest["generator"]["late"]:
         lines.append(f"  timings do not count: {manifest['generator']['why']}")
+    return lines
+
+
+def _sent_twice(manifest: dict[str, Any]) -> list[str]:
+    """What a process that died had sent and not yet written down was sent again; each such death, in a line."""
+    what = "what it had sent and not yet written down, of its last second, was sent again"
+    cut_off = sum("cut_off" in part for part in manifest.get("earlier", []))
+    lines = [f"a part of the run was cut off: {what}"] * cut_off
+    for share in manifest.get("begun_again", []):
+        lines.append(f"share {share['share']} was begun {share['attempts']} times, as its process died: {what}")
     return lines

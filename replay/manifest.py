@@ -68,6 +68,8 @@ def resuming(earlier: dict[str, Any], config: ReplayConfig, builds: Sequence[Bui
     """
     given = _given(config, builds)
     until_now = {key: earlier[key] for key in _GIVEN if key in earlier and earlier[key] != _as_json(given[key])}
+    if earlier.get("ended", "unknown") is None or earlier.get("cut_off"):
+        until_now["cut_off"] = True
     return {
         **earlier,
         **given,
@@ -119,6 +121,7 @@ def summary_of(performer: Performer, source: Source, binder: Binder | None, cpu_
     return {
         "ledger": ledger,
         "stopped": performer.stopped,
+        "abandoned": performer.abandoned,
         "read": {"exchanges": source.read, "first_ns": source.first_ns, "last_ns": source.last_ns},
         "lateness": performer.lateness.buckets(),
         "own_lateness": performer.own_lateness.buckets(),
@@ -158,7 +161,7 @@ def empty_summary(builds: list[str]) -> dict[str, Any]:
     histograms: dict[str, dict[str, int]] = {"lateness": {}, "own_lateness": {}, "loop_lag": {}}
     read = {"exchanges": 0, "first_ns": 0, "last_ns": 0}
     rest = {"stopped": "", "late": None, "backlog": {}, "breaker": {}, "resolved": nothing, "unresolved": nothing}
-    rest.update(hook_failed={}, hook_detail={})
+    rest.update(abandoned=False, hook_failed={}, hook_detail={})
     return {"ledger": empty_ledger(builds), "read": read, **counts, **histograms, **rest}
 
 
@@ -179,6 +182,7 @@ def ending(
         "ended_ns": now,
         "partial": bool(stopped),
         "partial_reason": stopped or None,
+        "cut_off": any(summary["abandoned"] for summary in summaries),
         "ledger": _added([summary["ledger"] for summary in summaries]),
         "read": max((summary["read"] for summary in summaries), key=lambda read: int(read["exchanges"])),
         "warmup_positions": int(config.warmup * first["read"]["exchanges"]),

@@ -68,7 +68,7 @@ class Performer:
         self.backlog = Backlog(stages)
         self.stopped = ""
         self._stopped_ns = 0
-        self._abandoned = False
+        self.abandoned = False
         self._error: Exception | None = None
         self.started_ns = 0
         self.busy_share = self.waited_share = 0.0
@@ -127,7 +127,7 @@ class Performer:
 
     def abandon(self) -> None:
         """End at once; what is in flight is left without an outcome and counts as not planned."""
-        self._abandoned = True
+        self.abandoned = True
         self.stop("abandoned")
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
@@ -343,7 +343,7 @@ class Performer:
 
     def _settle(self) -> None:
         landed, self._landed = self._landed, []
-        if self._abandoned:
+        if self.abandoned:
             return
         try:
             self._take(landed)

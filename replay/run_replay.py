@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 import secrets
 from collections.abc import Sequence
 from itertools import islice
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from capture.clock import Clock
-from capture.errors import BadInput, RunFailed, UsageError
+from capture.errors import BadInput, UsageError
 from capture.log.reader import Log, open_log
 from capture.settings import LogConfig
 from replay.addresses import addresses_of
@@ -19,10 +22,12 @@ from replay.hook import load_hook
 from replay.manifest import beginning, empty_summary, ending, resuming
 from replay.preflight import preflight, with_clients
 from replay.run import Run, RunWriter, open_run
+from replay.run_attempts import again, clear
 from replay.run_loop import run_on_loop
 from replay.run_share import Share, Watch, capped_limits, limits_of, perform_share
 from replay.run_task import ShareTask
 from replay.settings import ReplayConfig
+from replay.spread import Perform, cluster
 
 __all__ = ["run_replay"]
 
@@ -65,7 +70,8 @@ def run_replay(
                 load_hook(build.hook, f"[build.{build.name}] hook")
         if config.workers == 1 and config.cluster is None:
             return run_on_loop(_replay(config, opened, builds, run_dir, watch, log_config, earlier))
-        return _spread(config, opened, str(log), builds, run_dir, watch, log_config, earlier)
+        with _processes(config) as perform:
+            return _spread(perform, config, opened, str(log), builds, run_dir, watch, log_config, earlier)
     finally:
         opened.close()
 
@@ -167,6 +173,7 @@ def _lost(log: Log) -> int:
 
 
 def _spread(
+    perform: Perform,
     config: ReplayConfig,
     log: Log,
     location: str,
@@ -179,31 +186,38 @@ def _spread(
     """Several processes, here or on a cluster: each writes its share into the run, the manifest is written here."""
     builds, manifest, total = run_on_loop(_begin(config, log, builds, earlier))
     writer = RunWriter(run_dir, manifest, log_config)
+    # Processes elsewhere have other working directories.
+    config = config if config.ca_file is None else dataclasses.replace(config, ca_file=os.path.abspath(config.ca_file))
+    location = location if "://" in location else os.path.abspath(location)
     task = ShareTask(
-        config, location, tuple(builds), str(run_dir), manifest["run"], log_config, progress=watch is not None
-    )
+        config, location, tuple(builds), os.path.abspath(run_dir), manifest["run"], log_config,
+        progress=watch is not None, led=config.cluster is not None,
+    )  # fmt: skip
+    clear(run_dir)
     shown = None
     if watch is not None:
         from replay.progress import SharedProgress
 
         shown = SharedProgress(run_dir, total * config.loop)
     try:
-        summaries, error = _perform_shares(task)
+        summaries, error = perform(task)
     finally:
         if shown is not None:
             shown.close()
     # The records are the truth, also where a process died before it could say what it had done.
     ledger = open_run(run_dir).count()
     final = _end(summaries or [empty_summary([build.name for build in builds])], config, log, error, earlier)
-    writer.close({**final, "ledger": ledger})
+    if error is not None:
+        final["cut_off"] = True  # a share has not said how it ended
+    repeated = [*([] if earlier is None else earlier.manifest.get("begun_again", [])), *again(run_dir)]
+    clear(run_dir)
+    writer.close({**final, "ledger": ledger, "begun_again": repeated})
     return open_run(run_dir)
 
 
-def _perform_shares(task: ShareTask) -> tuple[list[dict[str, Any]], RunFailed | None]:
-    if task.config.cluster is not None:
-        from replay.spread import perform_on_cluster
-
-        return perform_on_cluster(task, task.config.cluster)
+def _processes(config: ReplayConfig) -> contextlib.AbstractContextManager[Perform]:
+    if config.cluster is not None:
+        return cluster(config.cluster, config.workers)
     from replay.workers import perform_in_workers
 
-    return perform_in_workers(task)
+    return contextlib.nullcontext(perform_in_workers)

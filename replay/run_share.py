@@ -39,6 +39,7 @@ __all__ = ["WHOLE", "Share", "Watch", "capped_limits", "limits_of", "pace_of", "
 
 _S = 1_000_000_000
 _SAMPLE = 400
+_LATE_NS = 10 * _S
 
 Watch = Callable[[Performer, int], Any]
 
@@ -74,7 +75,8 @@ async def perform_share(
 ) -> tuple[dict[str, Any], Exception | None]:
     """Perform the share and write its records; the summary, and what ended it early, None where nothing did.
 
-    earlier: a run that has a part of this already. start_ns: when the common schedule begins.
+    earlier: a run that has a part of this already. start_ns: when the common schedule begins; where it began long ago,
+    or without what is left of this share, the share has a schedule of its own, and nothing is sent all at once.
     """
     clock = Clock()
     limits = limits_of(config)
@@ -90,6 +92,8 @@ async def perform_share(
     )  # fmt: skip
     if earlier is not None and done is not None:
         _take_over(earlier, performer, done, share)
+        if start_ns is not None and clock.now_ns() - start_ns > (0 if done.any else _LATE_NS):
+            start_ns = None
     for stage in stages:
         await stage.client.open()
     shown = watch(performer, total) if watch is not None else None

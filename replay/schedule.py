@@ -50,3 +50,4 @@ class Schedule:
         if not self._begun:
             self._begun = True
             self._base_offset_ns = -self._offset_ns(iteration, planned)
+            self.admitted = 0

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+import concurrent.futures
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from capture.clock import Clock
 from capture.errors import RunFailed, UsageError
+from replay.run_leash import Leash
 from replay.run_task import ShareTask, perform_task
 
-__all__ = ["perform_on_cluster"]
+__all__ = ["Perform", "cluster"]
 
 _RETRIES = 2
 _LEAD_NS = 2_000_000_000
 _CONNECT_S = 10
 
 
-def perform_on_cluster(task: ShareTask, address: str) -> tuple[list[dict[str, Any]], RunFailed | None]:
-    """Perform all shares on the workers of a Dask scheduler; the summaries, and why a share was not performed.
+Perform: TypeAlias = Callable[[ShareTask], tuple[list[dict[str, Any]], RunFailed | None]]
+"""Performs all shares; their summaries, and why a share was not performed."""
 
-    One share for each worker, or `config.workers` of them where that is more than one. A share whose worker dies is
-    given to another one by the scheduler, and what the run has of it already is not performed again. Raises UsageError
-    without the package, RunFailed where the scheduler is not there or has no workers.
+
+@contextlib.contextmanager
+def cluster(address: str, workers: int) -> Iterator[Perform]:
+    """The workers of a Dask scheduler, which perform a task when there is one.
+
+    workers: how many shares where that is more than 1; else one for each worker. A share whose worker dies is given to
+    another one by the scheduler, and what the run has of it already is not performed again. SIGINT and SIGTERM end all
+    of them, with what is in flight finished; a second one ends them at once, a third one waits no longer. Raises
+    UsageError without the package or without room, RunFailed where the scheduler is not there or has no workers.
     """
     try:
         from distributed import Client
@@ -30,25 +43,90 @@ def perform_on_cluster(task: ShareTask, address: str) -> tuple[list[dict[str, An
         client: Any = Client(address, timeout=_CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as refusal:
         raise RunFailed(f"--cluster {address}: no Dask scheduler answers there: {refusal}") from None
-    with client:
-        workers = len(client.scheduler_info(n_workers=-1)["workers"])
-        if not workers:
-            raise RunFailed(f"--cluster {address}: the scheduler has no workers; start some, then try again")
-        count = task.config.workers if task.config.workers > 1 else workers
-        start_ns = Clock().now_ns() + _LEAD_NS
-        futures = [
-            client.submit(
-                perform_task, task, index, count, start_ns, pure=False, retries=_RETRIES,
-                key=f"understudy-{task.run_id}-{index}-{start_ns}",
-            )
-            for index in range(count)
-        ]  # fmt: skip
-        summaries: list[dict[str, Any]] = []
-        error: RunFailed | None = None
-        for index, future in enumerate(futures):
+    with _quiet(), client:
+        count = _shares(client, workers, address)
+
+        def perform(task: ShareTask) -> tuple[list[dict[str, Any]], RunFailed | None]:
+            leash = Leash(Path(task.run_dir))
+            try:
+                with _ended_by_signals(leash):
+                    return _perform(client, task, count)
+            finally:
+                leash.close()
+
+        yield perform
+
+
+def _shares(client: Any, given: int, address: str) -> int:
+    """How many shares there are."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not workers:
+        raise RunFailed(f"--cluster {address}: the scheduler has no workers; start some, then try again")
+    room = sum(worker["nthreads"] for worker in workers)
+    if given > room:
+        raise UsageError(
+            f"--workers {given}: the workers of the cluster have {room} threads, and a share that waits"
+            " for another would be late; give fewer, or start more workers"
+        )
+    return given if given > 1 else len(workers)
+
+
+def _perform(client: Any, task: ShareTask, count: int) -> tuple[list[dict[str, Any]], RunFailed | None]:
+    start_ns = Clock().now_ns() + _LEAD_NS
+    futures = [
+        client.submit(
+            perform_task, task, index, count, start_ns, pure=False, retries=_RETRIES,
+            key=f"understudy-{task.run_id}-{index}-{start_ns}",
+        )
+        for index in range(count)
+    ]  # fmt: skip
+    summaries: list[dict[str, Any]] = []
+    error: RunFailed | None = None
+    for index, future in enumerate(futures):
+        try:
             problem = future.exception()
             if problem is None:
                 summaries.append(future.result())
-            else:
-                error = RunFailed(f"share {index + 1} of {count} was not performed to its end: {problem}")
-        return summaries, error
+        except (concurrent.futures.CancelledError, OSError, TimeoutError):
+            problem = RunFailed("the scheduler of the cluster is gone")
+        if problem is not None:
+            said = " ".join(str(problem).split()) or type(problem).__name__
+            error = RunFailed(f"share {index + 1} of {count} was not performed to its end: {said}")
+    return summaries, error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What the package logs of a lost scheduler is said by us in one line."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def _ended_by_signals(leash: Leash) -> Iterator[None]:
+    """What ends this process ends the shares, gently at first."""
+    got: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        got.append(number)
+        why = f"ended by {signal.Signals(got[0]).name}"
+        if len(got) > 2:
+            raise RunFailed(f"{why}, and the cluster was not waited for; its shares end by themselves within a minute")
+        leash.end(why)
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, end)
+    except ValueError:
+        pass  # not the main thread: whoever called us handles signals
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

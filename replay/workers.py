@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -25,10 +27,22 @@ def _work(task: ShareTask, index: int, count: int, start_ns: int, pipe: connecti
     """The main function of a process: perform, say what came of it, end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_early)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    said: dict[str, Any] | str
     try:
-        pipe.send(perform_task(task, index, count, start_ns))
+        said = perform_task(task, index, count, start_ns)
     except UnderstudyError as error:
-        pipe.send(str(error))
+        said = str(error)
+    with contextlib.suppress(BrokenPipeError):  # nobody is there to hear it; what was performed is in the run
+        pipe.send(said)
+
+
+def _end_with_parent() -> None:
+    """Nobody would end what the first process began where it was killed."""
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end_early(_number: int, _frame: object) -> None:
@@ -75,6 +89,7 @@ def perform_in_workers(task: ShareTask) -> tuple[list[dict[str, Any]], RunFailed
     running = [_Worker(task, index, count, start_ns, 1) for index in range(count)]
     summaries: list[dict[str, Any]] = []
     error: RunFailed | None = None
+    ended = "ended by SIGTERM"  # what a worker says that heard of it from here
     with _passing_on_signals(running) as ending:
         while running:
             ready = connection.wait([worker.process.sentinel for worker in running] + [w.pipe for w in running], 1.0)
@@ -89,10 +104,14 @@ def perform_in_workers(task: ShareTask) -> tuple[list[dict[str, Any]], RunFailed
                     now = Clock().now_ns()
                     running.append(_Worker(task, worker.index, count, now + _LEAD_NS, worker.attempt + 1))
                 elif ending and worker.process.exitcode in (-signal.SIGTERM, -signal.SIGINT):
-                    error = error or RunFailed("ended by SIGTERM")  # before it had begun
+                    error = error or RunFailed(ended)  # before it had begun
                 else:
                     status = worker.process.exitcode
                     error = RunFailed(f"the process of share {worker.index + 1} of {count} died (status {status})")
+        if ending:
+            why = f"ended by {signal.Signals(ending[0]).name}"
+            summaries = [{**said, "stopped": why} if said["stopped"] == ended else said for said in summaries]
+            error = RunFailed(why) if error is not None and str(error).endswith(ended) else error
     return summaries, error
 
 

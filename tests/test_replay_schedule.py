@@ -35,3 +35,13 @@ def test_a_resumed_schedule_begins_at_the_first_request_that_is_left() -> None:
         schedule.begin_at(0, item)
         assert schedule.next_ns(0, item) == 1000 + item.offset_ns - 700
     assert schedule.next_ns(1, planned(0, 0)) == 1100
+
+
+def test_a_resumed_rate_begins_at_once_whatever_other_processes_had_sent_before() -> None:
+    schedule = Schedule(Rate(10), 1000)
+    for position in range(500):
+        schedule.pass_by(0, planned(position, 0))
+    schedule.begin_at(0, planned(500, 0))
+    assert schedule.next_ns(0, planned(500, 0)) == 1000
+    schedule.pass_by(0, planned(501, 0))
+    assert schedule.next_ns(0, planned(502, 0)) == 1000 + 200_000_000

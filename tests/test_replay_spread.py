@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from capture.errors import RunFailed
+from capture.errors import RunFailed, UsageError
 from replay.builds import Build
+from replay.run import open_run
 from replay.run_replay import run_replay
 from replay.settings import ReplayConfig
 from tests.support.replaying import serving, write_log
@@ -54,6 +57,64 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     assert sorted(performance.position for performance in run.performances()) == list(range(500))
     assert run.ledger["answered"] == {"current": 500, "candidate": 500}
     assert run.ledger["planned"] == 500 == run.ledger["sent"]
+    (share,) = run.manifest["begun_again"]
+    assert share["attempts"] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_shares_wherever_they_are_and_the_run_can_be_resumed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    recorded = [exchange(n, get(f"/ok?{n}"), session=f"user-{n % 40}", took_ms=0.2) for n in range(3000)]
+    write_log(tmp_path / "log", recorded)
+    with (
+        serving() as server,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster,
+    ):
+        # The workers have another working directory than the command, whose paths are relative.
+        command = [sys.executable, "-m", "understudy", "replay", "log", "--current", server.url]
+        command += ["--candidate", server.url, "--run", "run", "--cluster", cluster.scheduler_address]
+        environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+        first = subprocess.Popen(
+            [*command, "--rate", "50"], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while len(server.requests) < 60 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            first.send_signal(number)
+            _, err = first.communicate(timeout=60)
+        finally:
+            first.kill()
+            first.wait()
+        assert first.returncode == 4, err
+        assert f"partial (ended by {number.name})" in err
+        run = open_run(tmp_path / "run")
+        assert 0 < run.ledger["planned"] < 3000
+        assert run.ledger == run.count()
+        assert len(server.requests) == 2 * run.ledger["sent"]  # none of it goes on unseen
+        again = subprocess.run(
+            [*command, "--resume"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert again.returncode == 0, again.stderr
+        assert len(server.requests) == 6000
+    assert open_run(tmp_path / "run").ledger["answered"] == {"current": 3000, "candidate": 3000}
+
+
+def test_more_shares_than_the_cluster_performs_at_once_are_refused(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log", [exchange(0, get("/ok"))])
+    with (
+        serving() as server,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+    ):
+        builds = [Build("current", "current", server.url), Build("candidate", "candidate", server.url)]
+        with pytest.raises(UsageError, match="--workers 2: the workers of the cluster have 1 threads"):
+            run_replay(ReplayConfig(cluster=cluster.scheduler_address, workers=2), log, builds, tmp_path / "run")
+        assert server.requests == []
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,3 +125,4 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(RunFailed, match="no Dask scheduler answers there"):
             run_replay(ReplayConfig(cluster="tcp://127.0.0.1:9"), log, builds, tmp_path / "run")
         assert server.requests == []
+        assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,23 @@ def children_of(pid: int) -> list[int]:
     return [int(line) for line in found.stdout.split()]
 
 
+def is_there(pid: int) -> bool:
+    """True while a process runs, whoever is its parent now."""
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(true: Callable[[], bool]) -> bool:
+    """Wait 30 s for something at most."""
+    deadline = time.monotonic() + 30
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return true()
+
+
 def log_of(tmp_path: Path, count: int = 400) -> Path:
     recorded = [exchange(n, get(f"/ok?{n}"), session=f"user-{n % 40}", took_ms=0.2) for n in range(count)]
     return write_log(tmp_path / "log", recorded)
@@ -70,7 +87,7 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(server: Rude, 
             time.sleep(0.02)
         victim = children_of(process.pid)[0]
         os.kill(victim, signal.SIGKILL)
-        _, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
@@ -79,6 +96,38 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(server: Rude, 
     assert sorted(p.position for p in run.performances()) == list(range(600))
     assert run.ledger["sent"] == 600
     assert not run.partial
+    # What it had sent and not written was sent again, and that is said.
+    (share,) = run.manifest["begun_again"]
+    assert share["attempts"] == 2
+    assert f"share {share['share']} was begun 2 times, as its process died" in out
+    assert sorted(path.name for path in run.path.iterdir()) == ["manifest.json", "performances"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_the_processes_end_where_the_first_one_is_killed_and_the_run_goes_on_from_there(
+    server: Rude, tmp_path: Path
+) -> None:
+    log = log_of(tmp_path, 3000)
+    process = begin(log, server, tmp_path / "run", "--workers", "2", "--rate", "50")
+    try:
+        assert wait_until(lambda: len(server.requests) >= 60)
+        workers = children_of(process.pid)
+        process.kill()
+        process.wait()
+        assert wait_until(lambda: not any(is_there(pid) for pid in workers))
+    finally:
+        process.kill()
+        process.communicate()
+    run = open_run(tmp_path / "run")
+    assert run.partial
+    written = run.ledger["planned"]
+    assert 0 < written < 3000
+    assert len(server.requests) == 2 * written  # nothing was sent that is not in the run
+    process = begin(log, server, tmp_path / "run", "--workers", "2", "--resume")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "a part of the run was cut off" in out
+    assert sorted(p.position for p in open_run(tmp_path / "run").performances()) == list(range(3000))
 
 
 def test_ctrl_c_ends_all_processes_and_the_run_can_be_resumed(server: Rude, tmp_path: Path) -> None:
@@ -94,7 +143,7 @@ def test_ctrl_c_ends_all_processes_and_the_run_can_be_resumed(server: Rude, tmp_
         process.kill()
         process.wait()
     assert process.returncode == 4
-    assert "partial (ended by SIGTERM)" in err
+    assert "partial (ended by SIGINT)" in err
     run = open_run(tmp_path / "run")
     assert run.ledger == run.count()
     assert 0 < run.ledger["planned"] < 600
