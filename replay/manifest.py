@@ -160,7 +160,14 @@ def empty_summary(builds: list[str]) -> dict[str, Any]:
     )
     histograms: dict[str, dict[str, int]] = {"lateness": {}, "own_lateness": {}, "loop_lag": {}}
     read = {"exchanges": 0, "first_ns": 0, "last_ns": 0}
-    rest = {"stopped": "", "late": None, "backlog": {}, "breaker": {}, "resolved": nothing, "unresolved": nothing}
+    rest: dict[str, Any] = {
+        "stopped": "",
+        "late": None,
+        "backlog": {},
+        "breaker": {},
+        "resolved": nothing,
+        "unresolved": nothing,
+    }
     rest.update(abandoned=False, hook_failed={}, hook_detail={})
     return {"ledger": empty_ledger(builds), "read": read, **counts, **histograms, **rest}
 
