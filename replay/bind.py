@@ -117,7 +117,7 @@ class Binder:
         self.supplying = False
         self.waits_for: tuple[int, ...] = ()
         self._rules = BindRules(feeds, exclude)
-        self._wanted = None if self._rules.feeds else carried
+        self._wanted = carried
         self._learned: Learned = learned or {}
         self._learned_sources = {source for sources in self._learned.values() for source in sources}
         self._learned_routes = {source.rpartition(" ")[0] for source in self._learned_sources}
@@ -126,6 +126,11 @@ class Binder:
         self._cache: OrderedDict[tuple[bytes | None, tuple[tuple[str, str], ...]], dict[Place, str]] = OrderedDict()
         self._iteration = 0
         self._held = 0
+
+    @property
+    def held(self) -> int:
+        """How many values of answers are remembered, of all sessions together."""
+        return self._held
 
     def note(self, planned: Planned, iteration: int = 0) -> tuple[Link, ...]:
         """Take the next planned request, in plan order; the links of its request to earlier responses.
@@ -282,18 +287,21 @@ class Binder:
             return
         answer = (response.body, response.headers)
         same = hash(answer)
-        if same in session.seen and not session.cookies and not self._rules.feeds:
+        rules = bool(self._rules.feeds) and self._rules.supplies(exchange.request.method, exchange.request.target)
+        if same in session.seen and not session.cookies and not rules:
             return  # the very same answer again: it says nothing that is not known, and of the same places
-        values = self._values(answer, response, not (exchange.notes and body_was_decoded(exchange, "response")))
+        wanted = self._wanted
+        coded = not (exchange.notes and body_was_decoded(exchange, "response"))
+        values = self._values(answer, response, coded) if not rules else supplied_values(response, coded)
         if len(session.seen) < _CACHE_MAX:
             session.seen.add(same)
-        wanted = self._wanted
         # Where values were left out, the builds' cookies may still be needed.
         self.supplying = bool(values) or bool(session.cookies) or (wanted is not None and bool(response.body))
         around = around_of(exchange.request.target)
         learned = bool(self._learned_routes) and source_route(exchange) in self._learned_routes
         for place, value in values.items():
-            if wanted is not None and value not in wanted and place.kind != "cookie":
+            is_wanted = wanted is None or place.kind == "cookie" or value in wanted
+            if not is_wanted and not rules:
                 continue
             place = _one_place(place)
             source = Source(planned.position, exchange.id, place, value, whole)
@@ -305,11 +313,13 @@ class Binder:
                 ):
                     sets.append((source, ended))
                     del sets[:-_SOURCES_MAX]
-            if self._rules.feeds:
+            if rules:
                 for number in self._rules.supplying(exchange.request.method, exchange.request.target, place):
                     feeds = session.feeds.setdefault(number, [])
                     feeds.append((source, ended))
                     del feeds[:-_FEEDS_MAX]
+                if not is_wanted:
+                    continue
             words = words_of_supply(place, around, values)
             if learned and not is_strong(value) and (key := source_key(exchange, place)) in self._learned_sources:
                 words |= {key}

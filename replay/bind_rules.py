@@ -38,11 +38,11 @@ class Spot(NamedTuple):
 
     def fits(self, method: str, target: str, place: Place) -> bool:
         """True where a message of that method and target has this place here."""
-        return (
-            self.method in ("*", method)
-            and self.path.fullmatch(_path_of(target)) is not None
-            and self.place.fullmatch(place.text()) is not None
-        )
+        return self.fits_route(method, target) and self.place.fullmatch(place.text()) is not None
+
+    def fits_route(self, method: str, target: str) -> bool:
+        """True where a message of that method and target may have such a place."""
+        return self.method in ("*", method) and self.path.fullmatch(_path_of(target)) is not None
 
 
 def spot_of(text: str) -> Spot:
@@ -94,6 +94,10 @@ class BindRules:
     def feeding(self, method: str, target: str, place: Place) -> list[int]:
         """Numbers of the rules that feed this place of this request."""
         return [n for n, (_, wanted) in enumerate(self.feeds) if wanted.fits(method, target, place)]
+
+    def supplies(self, method: str, target: str) -> bool:
+        """True where the response to that request may be the source of a rule."""
+        return any(source.fits_route(method, target) for source, _ in self.feeds)
 
     def supplying(self, method: str, target: str, place: Place) -> list[int]:
         """Numbers of the rules for which this place of the response to that request is the source."""

@@ -154,7 +154,7 @@ def capped_limits(limits: Limits, build: Build, share: Share = WHOLE) -> Limits:
 def _binder(config: ReplayConfig, log: Log) -> Binder:
     learned = learn_links(islice(log.exchanges(), LEARNED_FROM_MAX))
     carried = None
-    if not config.bind_rules and gives_much(islice(log.exchanges(), _SAMPLE)):
+    if gives_much(islice(log.exchanges(), _SAMPLE)):
         carried = carried_by(islice(log.exchanges(), config.limit), learned)
     return Binder(config.bind_exclude, config.sessions_max, config.bind_rules, learned, carried)
 

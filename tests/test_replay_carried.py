@@ -65,8 +65,8 @@ def recorded(steps: list[tuple[tuple[str, str, bool], list[tuple[str, str, int]]
     return found
 
 
-def links_of(exchanges: list[Exchange], carried: Carried | None) -> list[tuple[Link, ...]]:
-    binder = Binder(learned=learn_links(exchanges), carried=carried)
+def links_of(exchanges: list[Exchange], carried: Carried | None, *rules: str) -> list[tuple[Link, ...]]:
+    binder = Binder(learned=learn_links(exchanges), carried=carried, feeds=rules)
     return [binder.note(planned) for planned in Planner().plan(exchanges)]
 
 
@@ -76,6 +76,28 @@ def test_the_same_links_are_found_as_where_everything_is_kept(
 ) -> None:
     exchanges = recorded(steps)
     assert links_of(exchanges, carried_by(exchanges, learn_links(exchanges))) == links_of(exchanges, None)
+
+
+@given(
+    st.lists(st.tuples(REQUESTS, ANSWERS), max_size=8),
+    st.sampled_from(["* /things/* $['items'][0]['id']", "GET /x $['items']*", "* * $['items'][0]['name']"]),
+)
+def test_the_same_links_are_found_with_rules_which_need_values_that_nobody_carries(
+    steps: list[tuple[tuple[str, str, bool], list[tuple[str, str, int]]]], source: str
+) -> None:
+    exchanges = recorded(steps)
+    rules = (f"{source} -> GET /x query:page", f"{source} -> * * header:authorization")
+    known = carried_by(exchanges, learn_links(exchanges))
+    assert links_of(exchanges, known, *rules) == links_of(exchanges, None, *rules)
+
+
+def test_with_a_rule_no_more_is_kept_of_other_answers_than_without() -> None:
+    steps = [((f"/y/{n}.txt", "red", False), [("name", f"value-{n}-{k}", 0) for k in range(9)]) for n in range(40)]
+    exchanges = recorded(steps)
+    binder = Binder(feeds=("GET /start $.id -> * * query:q",), carried=carried_by(exchanges, {}))
+    for planned in Planner().plan(exchanges):
+        binder.note(planned)
+    assert binder.held == 0
 
 
 @pytest.mark.parametrize("way", range(8))
