@@ -122,6 +122,12 @@ def test_our_own_importer_gets_the_same_exchanges_from_the_har_but_for_their_cod
     assert found[2].response is None
 
 
+def test_bytes_that_no_address_may_have_are_percent_encoded_in_the_har(tmp_path: Path) -> None:
+    data, _ = written(har, exchange(target="/caf\xc3\xa9?x=\xff"))
+    (entry,) = json.loads(data)["log"]["entries"]
+    assert entry["request"]["url"] == "http://shop.example:8080/caf%C3%A9?x=%FF"
+
+
 def test_h11_reads_every_message_of_the_gor_file() -> None:
     chunked = Response(
         201, "Created", "HTTP/1.1", (("Transfer-Encoding", "chunked"),), b"made", 4, trailers=(("X-Sum", "1"),)
@@ -286,6 +292,9 @@ def test_a_reader_of_vegetas_format_sends_the_same_request(
         ("GET", "/bytes", (("X-Bytes", "caf\xe9 '7\x01"),), b""),
         ("DELETE", "/x;y=1", (("Accept", "a"), ("Accept", "b")), b""),
         ("HEAD", "/head", (), b""),
+        ("GET", "/caf\xc3\xa9?x=\xff'", (), b""),
+        ("OPTIONS", "*", (), b""),
+        ("GET", "http://shop.example/a?b", (), b""),
     ],
 )
 def test_curl_sends_the_same_request(
@@ -297,7 +306,7 @@ def test_curl_sends_the_same_request(
     assert left_out == {}
     subprocess.run(["bash", "-c", command.decode()], check=True, timeout=20, stdout=subprocess.DEVNULL)
     request_line, *lines = listener.heads[0].split(b"\r\n")
-    assert request_line == f"{method} {target} HTTP/1.1".encode()
+    assert request_line == f"{method} {target} HTTP/1.1".encode("latin-1")
     sent = sorted(tuple(line.decode("latin-1").split(": ", 1)) for line in lines if b": " in line)
     empty = [line for line in lines if line.endswith(b":")]
     wanted = sorted((name, value) for name, value in fields if value)
@@ -309,7 +318,7 @@ def test_curl_sends_the_same_request(
 
 
 def test_what_no_command_line_can_carry_is_counted_and_not_written() -> None:
-    odd = replace(exchange(), request=replace(exchange().request, target="/\xff"))
+    odd = replace(exchange(), request=replace(exchange().request, target="/a\tb"))
     data, left_out = written(curl, odd, exchange(headers=(("X", "a\0"),)))
     assert data == b""
     assert sum(left_out.values()) == 2

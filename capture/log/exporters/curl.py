@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from capture.exchange import Exchange, Request, header
-from capture.log.exporters.har import url_of
+from capture.log.exporters.har import origin_of
 
 __all__ = ["command_of", "write"]
 
@@ -24,6 +24,11 @@ def _plain(text: str) -> bool:
     return text.isascii() and all(c.isprintable() or c in "\n\t" for c in text)
 
 
+def _fits_a_line(text: str) -> bool:
+    """True where it can stand in a request line: no blanks and no control characters."""
+    return bool(text) and not any(c <= " " or c == "\x7f" for c in text)
+
+
 def _join(words: list[str]) -> str:
     """A command line; bytes that are not plain text are written as bash's $'\\OOO', so the line itself is ASCII."""
     return " ".join(shlex.quote(word) if _plain(word) else _ansi(word) for word in words)
@@ -37,13 +42,19 @@ def _ansi(word: str) -> str:
 def command_of(exchange: Exchange) -> str | None:
     """The command, one line but for line feeds in a body; None where its bytes cannot stand in a command line."""
     request = exchange.request
-    url = url_of(exchange)
-    if not _plain(url) or any(c in url for c in " \n\t") or not request.method.isascii():
+    target, origin = request.target, origin_of(exchange)
+    if not _fits_a_line(target) or not _plain(origin) or not _fits_a_line(origin) or not request.method.isascii():
         return None
     words = ["curl", "--silent", "--show-error", "--include", "--path-as-is", "--globoff"]
     words += ["--head"] if request.method == "HEAD" else ["--request", request.method]
     if request.version == "HTTP/1.0":
         words.append("--http1.0")
+    if target.startswith("/") and _plain(target):
+        url = origin + target
+    else:
+        # Of an address curl would send the path alone, and encode what is no ASCII.
+        url = origin + "/"
+        words += ["--request-target", target]
     for name, value in request.headers:
         if name.lower() in _HOP:
             continue

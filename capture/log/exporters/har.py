@@ -15,19 +15,26 @@ from capture.exchange import Exchange, Headers, Request, Response, header
 from capture.log.text import quiet_json
 from capture.redact.coding import codings_of, decode
 
-__all__ = ["entry_of", "url_of", "write"]
+__all__ = ["entry_of", "origin_of", "url_of", "write"]
 
 _ENCODER = msgspec.json.Encoder()
 _DECODED_BYTES_MAX = 64 << 20
 
 
 def url_of(exchange: Exchange) -> str:
-    """The absolute address of the request, by its Host or the server it was captured from."""
-    target = exchange.request.target
+    """The absolute address of the request, by its Host or the server it was captured from.
+
+    Bytes of the target that no address may have (UTF-8 as it is) are percent-encoded (RFC 3986, section 2.1).
+    """
+    target = "".join(c if "!" <= c <= "~" else f"%{ord(c):02X}" for c in exchange.request.target)
     if "://" in target.partition("?")[0]:
         return target
-    host = header(exchange.request.headers, "host") or exchange.server or "unknown"
-    return f"{exchange.scheme}://{host}{target if target.startswith('/') else '/' + target}"
+    return f"{origin_of(exchange)}{target if target.startswith('/') else '/' + target}"
+
+
+def origin_of(exchange: Exchange) -> str:
+    """Scheme and authority of the request, by its Host or the server it was captured from."""
+    return f"{exchange.scheme}://{header(exchange.request.headers, 'host') or exchange.server or 'unknown'}"
 
 
 def _text(body: bytes, content_type: str) -> str | None:
