@@ -5,22 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from diff.difference import format_path, jsonable
+from diff.examples import Examples
 from diff.explain import Dimension
 from diff.facets import Renamings
 from diff.noise import PathTally
 from diff.odd import Change, GroupKey, Seen
 from diff.pair_sample import PairSamples, pair_hash
 
-__all__ = ["OTHER_PATHS", "Evidence", "Example", "RouteTally", "Shown"]
+__all__ = ["OTHER_PATHS", "Evidence", "RouteTally", "Shown"]
 
 OTHER_PATHS = "(other paths)"
 """Where differences are counted together once the bound on places is reached."""
 
 _SESSIONS_MAX = 64
-_SHOWN_CHARS_MAX = 200
 _FACTS_OF_ROUTE_MAX = 2000
 _FACTS_OF_PLACE_MAX = 500
 _FACTS_MAX = 300_000
@@ -34,17 +33,6 @@ class Shown(NamedTuple):
 
     key: GroupKey
     change: Change | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Example:
-    """One pair that shows a difference: the exchange's id, the exact path, the change, and both values made short."""
-
-    exchange: str
-    path: str
-    change: Change
-    left: Any
-    right: Any
 
 
 @dataclasses.dataclass(slots=True)
@@ -132,17 +120,16 @@ class Evidence:
     """
 
     __slots__ = (
-        "_budget", "_examples_max", "_ids", "_paths_max", "_renamings", "_visited", "aliases", "dimensions", "examples",
+        "_budget", "_ids", "_paths_max", "_renamings", "_visited", "aliases", "dimensions", "examples",
         "overflowed", "paths", "routes", "samples", "signatures",
     )  # fmt: skip
 
     def __init__(self, *, paths_max: int, examples_max: int, facts_max: int = _FACTS_MAX) -> None:
         self.aliases: dict[Shown, Shown] = {}
         self._paths_max = paths_max
-        self._examples_max = examples_max
         self.paths: dict[GroupKey, PathTally] = {}
         self.routes: dict[str, RouteTally] = {}
-        self.examples: dict[GroupKey, list[Example]] = {}
+        self.examples = Examples(examples_max)
         self.dimensions: dict[GroupKey, Counter[Dimension]] = {}
         self.overflowed = 0
         self.signatures: Counter[tuple[tuple[int, ...], bool]] = Counter()
@@ -204,7 +191,7 @@ class Evidence:
                 self._budget.count(key, self.dimensions.setdefault(key, Counter()), facts, _FACTS_OF_PLACE_MAX)
                 self.samples.observe(key, number, facts)
             if here:
-                self._keep_example(key, exchange, here[0])
+                self.examples.keep(key, exchange, here, apart=alone or tally.facets.told_of(position))
         shown = frozenset(
             Shown(key, one.change if one.change in self.paths[key].changes else None)
             for key, here in ours.items()
@@ -233,8 +220,7 @@ class Evidence:
                 mine_facts = self.dimensions.setdefault(key, Counter())
                 self._budget.merge(key, mine_facts, facts, cut, _FACTS_OF_PLACE_MAX)
                 self.samples.merge(key, other.samples, theirs)
-            for example in other.examples.get(theirs, ()):
-                self._take_example(key, example)
+            self.examples.merge(key, other.examples, theirs)
         self._merge_signatures(other, places)
 
     def _merge_signatures(self, other: Evidence, places: dict[GroupKey, GroupKey]) -> None:
@@ -267,6 +253,11 @@ class Evidence:
         """The numbers by which changes are known in `signatures`."""
         return {self._ids[one] for one in wanted if one in self._ids}
 
+    def pairs_that_show(self, wanted: Iterable[Shown]) -> int:
+        """How many pairs show any of these changes."""
+        numbers = self.numbers_of(wanted)
+        return sum(count for (shown, _), count in self.signatures.items() if not numbers.isdisjoint(shown))
+
     def _route(self, route: str) -> RouteTally:
         tally = self.routes.get(route)
         if tally is None:
@@ -290,43 +281,3 @@ class Evidence:
         for one in seen:
             grouped.setdefault(self._key(route, one.path), []).append(one)
         return grouped
-
-    def _keep_example(self, key: GroupKey, exchange: str, seen: Seen) -> None:
-        """The first ones, and then shorter ones of the same change instead of longer ones."""
-        kept = self.examples.setdefault(key, [])
-        if len(kept) >= self._examples_max and len(kept[-1].path) <= 60:
-            return
-        example = Example(
-            exchange,
-            format_path(seen.difference),
-            seen.change,
-            _short(seen.difference.left),
-            _short(seen.difference.right),
-        )
-        self._take_example(key, example)
-
-    def _take_example(self, key: GroupKey, example: Example) -> None:
-        kept = self.examples.setdefault(key, [])
-        if len(kept) < self._examples_max:
-            kept.append(example)
-        elif len(example.path) < len(kept[-1].path):
-            kept[-1] = example
-
-
-def _short(value: Any) -> Any:
-    """The value for a report: plain JSON, long text cut with an ellipsis, containers only in outline."""
-    if isinstance(value, str):
-        return jsonable(value if len(value) <= _SHOWN_CHARS_MAX else value[:_SHOWN_CHARS_MAX] + "…")
-    if isinstance(value, list | tuple):
-        if len(value) <= 8 and all(not isinstance(item, list | tuple | dict) for item in value):
-            return [_short(item) for item in value]
-        return f"[{len(value)} elements]"
-    if isinstance(value, dict):
-        if len(value) <= 8 and all(not isinstance(item, list | tuple | dict) for item in value.values()):
-            return {str(_short(str(key))): _short(item) for key, item in value.items()}
-        return f"{{{len(value)} members}}"
-    if isinstance(value, bytes | bytearray | memoryview):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * _SHOWN_CHARS_MAX:
-        return f"<integer of {value.bit_length()} bits>"
-    return jsonable(value)

@@ -146,6 +146,10 @@ class Facets:
             self._flips += joined + sum(one != next_one for one, next_one in itertools.pairwise(taken))
             self._later += taken
 
+    def told_of(self, position: int) -> bool:
+        """Whether the candidate alone repeated itself, or was written otherwise, in the pair that was observed last."""
+        return any(places[-1] == position for places in self.positions.values())
+
     def tests(self) -> Iterator[tuple[str, Change, Odd]]:
         """Name of the facet, the change that it would be told as, and the counts.
 

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from diff.cause import CascadeLedger
 from diff.conjunction import conjunction
-from diff.evidence import Evidence, Example, Shown
+from diff.evidence import Evidence, Shown
+from diff.examples import Example
 from diff.explain import Explanation, explain
 from diff.odd import Change, GroupKey
 from diff.significance import EVERY_ROUTE, Decided
@@ -182,8 +183,8 @@ def _is_rename(one: Decided, head: Decided, evidence: Evidence) -> bool:
     if kinds != {"missing", "extra"} or _parent(one.key.path) != _parent(head.key.path):
         return False
     missing, extra = (one, head) if one.changes[0].kind == "missing" else (head, one)
-    gone = {(example.exchange, _parent(example.path)): example.left for example in evidence.examples[missing.key]}
-    came = {(example.exchange, _parent(example.path)): example.right for example in evidence.examples[extra.key]}
+    gone = {(example.exchange, _parent(example.path)): example.left for example in evidence.examples.of(missing.key)}
+    came = {(example.exchange, _parent(example.path)): example.right for example in evidence.examples.of(extra.key)}
     both = gone.keys() & came.keys()
     return bool(both) and all(gone[key] == came[key] for key in both)
 
@@ -245,8 +246,7 @@ def _finding(cluster: _Cluster, evidence: Evidence) -> Finding:
     severity, reason = _severity(head.key.path, change)
     samples: list[Example] = []
     for member in heads:
-        wanted = [one for one in evidence.examples.get(member.key, []) if one.change in member.changes]
-        samples += wanted or evidence.examples.get(member.key, [])
+        samples += evidence.examples.chosen(member.key, member.changes)
     return Finding(
         id=_identity(route, head.key.path, change),
         route=route,

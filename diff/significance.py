@@ -89,7 +89,7 @@ def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
             shown = _shown(key, (*changes, None))
             decided[key] = Decided(key, tally.count, changes, 0.0, shown, positions=tuple(tally.positions))
         elif key in by_key:
-            decided[key] = _decided(key, tally, by_key[key])
+            decided[key] = _decided(key, tally, by_key[key], evidence)
     for pooled in by_key.items():
         if pooled[0].route == EVERY_ROUTE:
             _spread(pooled[0], pooled[1], evidence, decided)
@@ -199,7 +199,7 @@ def _pooled(evidence: Evidence) -> list[_Test]:
     return tests
 
 
-def _decided(key: GroupKey, tally: PathTally, tests: list[_Test]) -> Decided:
+def _decided(key: GroupKey, tally: PathTally, tests: list[_Test], evidence: Evidence) -> Decided:
     p = min(test.p for test in tests)
     levels = {test.level for test in tests}
     if "place" in levels:
@@ -212,8 +212,10 @@ def _decided(key: GroupKey, tally: PathTally, tests: list[_Test]) -> Decided:
     changes = {test.change for test in tests if test.change is not None and not test.level.startswith("facet")}
     if changes:
         frequent = _frequent(tally, changes)
-        count = sum(tally.changes[change].count for change in frequent)
-        return Decided(key, count, frequent, p, _shown(key, frequent), positions=tuple(tally.positions))
+        shown = _shown(key, frequent)
+        # The elements of one list may have changed in several ways.
+        count = tally.changes[frequent[0]].count if len(frequent) == 1 else evidence.pairs_that_show(shown)
+        return Decided(key, count, frequent, p, shown, positions=tuple(tally.positions))
     # All that are sure say the same of one place; the plainest word comes first.
     strongest = min(tests, key=lambda test: (_FACETS.index(test.level.removeprefix("facet ")), test.p))
     assert strongest.change is not None

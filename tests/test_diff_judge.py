@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
 import msgspec
 import pytest
 
+from capture.exchange import Response
 from diff.report.json import as_json
 from diff.report.model import Report
 from replay.outcome import Binding, Failure, Performance
@@ -48,6 +50,55 @@ def test_a_new_field_without_content_breaks_nobody() -> None:
     report = judged(run(11, requests=900, defect=on("/products/{}", put("digest", None))), timing=False)
     (finding,) = report.candidates["candidate"].findings
     assert (finding.path, finding.kind, finding.severity) == ("$['digest']", "extra", "behavioural")
+
+
+def test_a_list_whose_elements_changed_in_several_ways_counts_each_pair_once() -> None:
+    chance = random.Random(1)
+
+    def with_ads(one: Performance) -> Performance:
+        outcomes = []
+        for outcome in one.outcomes:
+            none = False if outcome.build == "candidate" else None
+            ads = [chance.choice([none, {"id": chance.getrandbits(64)}]) for _ in range(6)]
+            body = json.dumps({"ads": ads}).encode()
+            answer = Response(200, "OK", "HTTP/1.1", (("Content-Type", "application/json"),), body, len(body))
+            outcomes.append(msgspec.structs.replace(outcome, response=answer))
+        return msgspec.structs.replace(one, outcomes=tuple(outcomes))
+
+    report = judged([with_ads(one) for one in run(1, requests=200, rare=0)], timing=False)
+    findings = report.candidates["candidate"].findings
+    assert {finding.path for finding in findings} == {"$['ads'][*]"}
+    assert all(0 < finding.count <= finding.pairs for finding in findings)
+    assert all(0 < finding.share <= 1 for finding in findings)
+
+
+def test_examples_show_the_rare_change_and_not_the_noise_that_is_beside_it() -> None:
+    chance = random.Random(2)
+
+    def failing(one: Performance) -> Performance:
+        outcomes = []
+        for outcome in one.outcomes:
+            code = (
+                503 if chance.random() < 0.1 else 500 if outcome.build == "candidate" and not one.position % 50 else 0
+            )
+            if code and outcome.response is not None:
+                outcome = msgspec.structs.replace(
+                    outcome, response=msgspec.structs.replace(outcome.response, status=code)
+                )
+            outcomes.append(outcome)
+        return msgspec.structs.replace(one, outcomes=tuple(outcomes))
+
+    performances = [failing(one) for one in run(1, requests=1200, rare=0)]
+    report = judged(performances, timing=False)
+    (finding,) = report.candidates["candidate"].findings
+    assert (finding.path, finding.to_class) == ("status", "500")
+    by_id = {one.exchange.id: one for one in performances}
+    assert finding.examples
+    for identity in finding.examples:
+        outcome = by_id[identity].outcome_of("candidate")
+        assert outcome is not None
+        assert outcome.response is not None
+        assert outcome.response.status == 500
 
 
 def test_several_defects_at_once_are_each_told_once() -> None:

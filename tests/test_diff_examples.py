@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diff.difference import Difference
+from diff.examples import Examples
+from diff.odd import Change, GroupKey, Seen, seen_of
+
+KEY = GroupKey("GET /", "$['a']")
+NOW_NS = 1_790_000_000 * 10**9
+
+
+def changed(left: object, right: object) -> Seen:
+    return seen_of(Difference("body", ("a",), "value", left, right), NOW_NS)
+
+
+def test_a_rare_change_has_examples_beside_any_number_of_others() -> None:
+    examples = Examples(2)
+    for number in range(100):
+        examples.keep(KEY, f"noise-{number}", [changed(number, number + 1)], apart=False)
+    examples.keep(KEY, "rare", [changed(1, "x")], apart=True)
+    assert [one.exchange for one in examples.chosen(KEY, [changed(2, "y").change])] == ["rare"]
+
+
+def test_of_one_change_the_pairs_in_which_the_candidate_stood_apart_come_first() -> None:
+    examples = Examples(2)
+    for number in range(4):
+        examples.keep(KEY, f"noise-{number}", [changed(1, 2)], apart=False)
+        examples.keep(KEY, f"own-{number}", [changed(1, 2)], apart=True)
+    chosen = [one.exchange for one in examples.chosen(KEY, [changed(1, 2).change])]
+    assert chosen == ["own-0", "own-1", "noise-0", "noise-1"]
+    assert [one.exchange for one in examples.chosen(KEY, [Change("value", "int, varying", "int, repeating")])] == [
+        "own-0",
+        "own-1",
+    ]
+
+
+def test_every_change_of_one_pair_is_kept_once() -> None:
+    examples = Examples(5)
+    examples.keep(KEY, "x", [changed(1, 2), changed(3, 4), changed(1, "a")], apart=True)
+    assert [(one.left, one.right) for one in examples.of(KEY)] == [(1, 2), (1, "a")]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=200))
+def test_what_is_kept_of_a_place_is_bounded_and_no_change_loses_its_only_example(
+    told: list[tuple[int, bool]],
+) -> None:
+    examples = Examples(3)
+    before: set[Change] = set()
+    for number, (kind, apart) in enumerate(told):
+        seen = Seen("$['a']", Change("value", f"class {kind}", "text"), Difference("body", ("a",), "value", 1, "x"))
+        examples.keep(KEY, f"x-{number}", [seen], apart=apart)
+        now = {one.change for one in examples.of(KEY)}
+        assert before <= now
+        before = now
+    assert len(examples.of(KEY)) <= 12
+
+
+def test_merged_examples_are_those_of_both() -> None:
+    mine, theirs = Examples(2), Examples(2)
+    other = GroupKey("GET /", "(other paths)")
+    mine.keep(KEY, "mine", [changed(1, 2)], apart=True)
+    for number in range(3):
+        theirs.keep(other, f"theirs-{number}", [changed(1, 2)], apart=True)
+    mine.merge(KEY, theirs, other)
+    assert [one.exchange for one in mine.of(KEY)] == ["mine", "theirs-0"]
