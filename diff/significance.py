@@ -26,6 +26,7 @@ _NOISY_WEIGHT = 100
 _ELEMENTS_MIN = 3
 _STOOD_MIN = 3
 _STOOD_SHARE = 0.05
+_STOOD_IN_LISTS = 4
 _NUMBERS = frozenset({"int", "float", "text:int", "text:float"})
 _FACETS_OF_CHANCE = frozenset({"form", "spread", "step"})
 _FACETS = ("repeats", "renamed", "form", "shift", "spread", "step", "one way")
@@ -308,7 +309,9 @@ def _grave(key: GroupKey, tally: PathTally, change: Change, evidence: Evidence) 
     seen = f"in {tally.odd.candidate} of {pairs} pairs, on the candidate alone"
     if key.path == "status" and change.to_class[:1] in _SEVERE_STATUS:
         return f"{where} {seen}; too rare to be sure: {_MORE}"
-    if tally.stood >= max(_STOOD_MIN, _STOOD_SHARE * pairs):
+    # Who is in a list, and in which order, is what sessions that write at the same time come apart in most.
+    often = _STOOD_IN_LISTS if "[*]" in key.path or change.kind == "order" else 1
+    if tally.stood >= often * max(_STOOD_MIN, _STOOD_SHARE * pairs):
         return (
             f"{where} {seen}, and since then in {tally.stood} more: sessions that wrote at the same time may do that; "
             "replay it again"
