@@ -13,7 +13,7 @@ from diff.compare import CompareOptions, Comparison
 from diff.difference import Difference
 from diff.explain import dimensions_of
 from diff.odd import GroupKey, Seen, redacted_paths, seen_of
-from diff.process import ProcessNumbers, is_number
+from diff.process import ProcessFacts, is_number, is_numbered_name
 from diff.request_ids import ids_in
 from diff.rule_path import Documents
 from diff.subject import Subject
@@ -34,7 +34,7 @@ class Pair:
     """One performance with what all candidates share: the current outcome, the witness, and how noisy it was."""
 
     __slots__ = (
-        "_numbers", "_own", "_process", "_since_ns", "addresses", "counts_for_timing", "current", "documents",
+        "_own", "_process", "_said", "_since_ns", "addresses", "counts_for_timing", "current", "documents",
         "exchange", "facts", "has_recorded", "ids", "one_process", "options", "performance", "reference", "route",
         "session", "unwitnessed", "weight", "witness_followers", "witness_seen", "witness_swallowed", "wrote",
     )  # fmt: skip
@@ -47,9 +47,9 @@ class Pair:
         subject: Subject,
         options: CompareOptions,
         wrote: bool,
-        numbers: ProcessNumbers,
+        facts_of_process: ProcessFacts,
     ) -> None:
-        """wrote: something was written in the run until now. numbers: what the current build's process said so far."""
+        """wrote: something was written in the run until now. facts_of_process: what the current build's said so far."""
         self.performance = performance
         self.exchange = performance.exchange
         self.addresses = subject.addresses
@@ -85,7 +85,7 @@ class Pair:
                 self.witness_seen = [self.seen(difference) for difference in differences]
         self.one_process = subject.one_process
         self.options = options
-        self._numbers = numbers
+        self._said = facts_of_process
         self._process: dict[str, list[Seen]] | Literal[False] | None = False
         self._own: set[str] = set()
 
@@ -123,7 +123,10 @@ class Pair:
         if _made_anew(recorded):
             return True
         difference = recorded.difference
-        if is_number(recorded) and self._numbers.is_own(GroupKey(self.route, recorded.path), difference.left):
+        place = GroupKey(self.route, recorded.path)
+        if is_number(recorded) and self._said.is_own(place, difference.left):
+            return True
+        if is_numbered_name(recorded) and self._said.is_own_name(place, difference.left):
             return True
         return self.wrote and (difference.place == "body" or recorded.path in _PLACES_OF_WRITES)
 

@@ -1,21 +1,23 @@
-"""Numbers of a process: what it counts and keeps for itself, as against what it tells of the thing that was asked for.
+"""What a process says of itself: its numbers and its name, as against what it tells of the thing that was asked for.
 
-Another process of the same build has other ones: its pid, the seconds since its start, how many requests it has
-answered, the next id that it gives away. They stay, or they grow. Pure, bounded.
+Another process of the same build has other ones: its pid, `worker-4711`, the seconds since its start, how many requests
+it has answered, the next id that it gives away. They stay, or numbers grow. Pure, bounded.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Any
 
 from diff.odd import GroupKey, Seen
 
-__all__ = ["ProcessNumbers", "is_number"]
+__all__ = ["ProcessFacts", "is_number", "is_numbered_name"]
 
 # Pairs are seen in the order in which they were completed, so a counter may go back by as many as are under way.
 _UNDER_WAY = 32
 _PLACES_MAX = 20_000
+_NUMBERED = re.compile(r"([A-Za-z][A-Za-z_.-]{0,63})\d{1,20}")
 
 
 class _Grown:
@@ -28,13 +30,20 @@ class _Grown:
         self.recent: deque[float] = deque()
 
 
-class ProcessNumbers:
-    """For each place the numbers that one process has said there, of which only the greatest is kept."""
+class ProcessFacts:
+    """For each place what one process has said there: of numbers only the greatest is kept, of names the first."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_names", "_places")
 
     def __init__(self) -> None:
+        self._names: dict[GroupKey, str] = {}
         self._places: dict[GroupKey, _Grown] = {}
+
+    def is_own_name(self, place: GroupKey, name: str) -> bool:
+        """Whether this is what the process said at that place whenever it was asked."""
+        if place not in self._names and len(self._names) >= _PLACES_MAX:
+            return False
+        return self._names.setdefault(place, name) == name
 
     def is_own(self, place: GroupKey, number: int | float) -> bool:
         """Take in the next number of that place; whether it may be the process's own, as far as was seen.
@@ -56,6 +65,15 @@ class ProcessNumbers:
         if stayed or number == before:
             return isinstance(number, int) and (before is None or number >= before)
         return before is None or number > before
+
+
+def is_numbered_name(seen: Seen) -> bool:
+    """True for one name with a number against the same with another number: node-4711, web_12."""
+    left, right = seen.difference.left, seen.difference.right
+    if seen.change.kind != "value" or not isinstance(left, str) or not isinstance(right, str):
+        return False
+    found, other = _NUMBERED.fullmatch(left), _NUMBERED.fullmatch(right)
+    return found is not None and other is not None and found[1] == other[1]
 
 
 def is_number(seen: Seen) -> bool:

@@ -21,7 +21,7 @@ from diff.ledger import Ledger, Refusals
 from diff.list_learner import NOTHING_LEARNED, LearnedLists
 from diff.odd import GroupKey, Seen
 from diff.pair import Pair
-from diff.process import ProcessNumbers
+from diff.process import ProcessFacts
 from diff.report.model import CandidateReport
 from diff.request_ids import RequestIds, ids_in
 from diff.route import Routes
@@ -147,14 +147,14 @@ OptionsOf = Mapping[str, CompareOptions]
 class Share:
     """What one share of the sessions has shown, of every candidate, or what several shares have."""
 
-    __slots__ = ("candidates", "coverage", "ledger", "numbers", "recorded", "refusals", "wrote")
+    __slots__ = ("candidates", "coverage", "ledger", "process", "recorded", "refusals", "wrote")
 
     def __init__(self, task: Task) -> None:
         self.ledger = Ledger(builds=task.subject.builds)
         self.coverage, self.refusals = CoverageCounter(), Refusals()
         self.recorded = 0
         self.wrote = False
-        self.numbers = ProcessNumbers()
+        self.process = ProcessFacts()
         facts_max = max(_FACTS_MAX // task.count, _FACTS_A_SHARE_MIN)
         self.candidates = [
             CandidateShare(name, task.config, task.rules, task.today, facts_max) for name in task.subject.candidates
@@ -171,7 +171,7 @@ class Share:
             return
         apart = options.get(route, options[""])
         self.wrote = self.wrote or exchange.request.method not in SAFE_METHODS
-        pair = Pair(performance, route, session, task.subject, apart, self.wrote, self.numbers)
+        pair = Pair(performance, route, session, task.subject, apart, self.wrote, self.process)
         self.recorded += pair.has_recorded
         if exchange.response is not None and pair.current.response is not None:
             self.refusals.add(exchange.response.status, pair.current.response.status)

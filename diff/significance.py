@@ -27,6 +27,7 @@ _ELEMENTS_MIN = 3
 _STOOD_MIN = 3
 _STOOD_SHARE = 0.05
 _STOOD_IN_LISTS = 4
+_BY_LENGTH = frozenset({"header:content-encoding", "header:vary"})
 _NUMBERS = frozenset({"int", "float", "text:int", "text:float"})
 _FACETS_OF_CHANCE = frozenset({"form", "spread", "step"})
 _FACETS = ("repeats", "renamed", "form", "shift", "spread", "step", "one way")
@@ -316,8 +317,9 @@ def _grave(key: GroupKey, tally: PathTally, change: Change, evidence: Evidence) 
             f"{where} {seen}, and since then in {tally.stood} more: sessions that wrote at the same time may do that; "
             "replay it again"
         )
-    if key.path.endswith("[*]") and tally.odd.candidate < min(_ELEMENTS_MIN, pairs):
-        # Who is in a list depends on what others wrote a moment ago, and of three builds one is always the first.
+    if (key.path.endswith("[*]") or key.path in _BY_LENGTH) and tally.odd.candidate < min(_ELEMENTS_MIN, pairs):
+        # Who is in a list depends on what others wrote a moment ago, and of three builds one is always the first. And
+        # a few bytes more or less in a body decide whether it is worth compressing.
         return None
     if change.kind in ("missing", "extra", "type") and not is_volatile(change.from_class):
         return f"{where} {seen}; too rare to be sure: {_MORE}"

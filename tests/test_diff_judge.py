@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from typing import Any
@@ -99,6 +100,25 @@ def test_examples_show_the_rare_change_and_not_the_noise_that_is_beside_it() -> 
         assert outcome is not None
         assert outcome.response is not None
         assert outcome.response.status == 500
+
+
+@pytest.mark.parametrize(("pairs", "verdict"), [(1, "promote"), (2, "promote"), (3, "inconclusive")])
+def test_a_body_that_once_or_twice_was_not_compressed_does_not_forbid_to_promote(pairs: int, verdict: str) -> None:
+    def packed(one: Performance) -> Performance:
+        outcomes = []
+        for outcome in one.outcomes:
+            assert outcome.response is not None
+            is_plain = outcome.build == "candidate" and one.position in (20, 30, 40)[:pairs]
+            coding = () if is_plain else (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+            body = b'{"a": 1}' if is_plain else gzip.compress(b'{"a": 1}', mtime=0)
+            answer = Response(200, "OK", "HTTP/1.1", (*outcome.response.headers, *coding), body, len(body))
+            outcomes.append(msgspec.structs.replace(outcome, response=answer))
+        return msgspec.structs.replace(one, outcomes=tuple(outcomes))
+
+    chosen = [one for one in run(1, requests=300, rare=0) if one.exchange.request.target == "/products"][:60]
+    performances = [msgspec.structs.replace(one, position=number) for number, one in enumerate(chosen)]
+    report = judged([packed(one) for one in performances], timing=False)
+    assert (report.verdict, told(report)) == (verdict, [])
 
 
 def test_several_defects_at_once_are_each_told_once() -> None:

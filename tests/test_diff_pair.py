@@ -6,7 +6,7 @@ import pytest
 from capture.errors import Damaged
 from diff.options import DEFAULT_OPTIONS
 from diff.pair import Pair
-from diff.process import ProcessNumbers
+from diff.process import ProcessFacts
 from diff.subject import Subject
 from replay.outcome import Performance
 from tests.support.service import run
@@ -14,7 +14,7 @@ from tests.support.service import run
 
 def pair_of(performance: Performance, reference: str | None) -> Pair:
     subject = Subject(lambda: [performance], current="current", candidates=["candidate"], reference=reference)
-    return Pair(performance, "GET /", 1, subject, DEFAULT_OPTIONS, False, ProcessNumbers())
+    return Pair(performance, "GET /", 1, subject, DEFAULT_OPTIONS, False, ProcessFacts())
 
 
 def test_the_reference_is_the_witness_and_without_one_the_recorded_response_is() -> None:

@@ -10,7 +10,7 @@ import pytest
 from capture.exchange import Exchange, Request, Response, Times
 from diff.judge import judge
 from diff.odd import GroupKey
-from diff.process import ProcessNumbers
+from diff.process import ProcessFacts
 from diff.report.model import CandidateReport
 from diff.settings import DiffConfig
 from diff.subject import Subject
@@ -21,22 +21,37 @@ PLACE = GroupKey("GET /health", "$['n']")
 
 
 def test_a_number_that_grows_or_a_whole_one_that_stays_may_be_the_process_s_own() -> None:
-    growing, pid, price = ProcessNumbers(), ProcessNumbers(), ProcessNumbers()
+    growing, pid, price = ProcessFacts(), ProcessFacts(), ProcessFacts()
     assert all(growing.is_own(PLACE, count * 0.5) for count in range(100))
     assert all(pid.is_own(PLACE, 4711) for _ in range(100))
     assert [price.is_own(PLACE, 1.5) for _ in range(100)].count(False) == 99
 
 
 def test_a_counter_may_go_back_by_what_is_under_way_and_no_further() -> None:
-    numbers = ProcessNumbers()
+    numbers = ProcessFacts()
     assert all(numbers.is_own(PLACE, count ^ 7) for count in range(100))
     assert not numbers.is_own(PLACE, 20)
 
 
 def test_numbers_that_go_up_and_down_are_of_the_thing_that_was_asked_for() -> None:
-    numbers = ProcessNumbers()
+    numbers = ProcessFacts()
     told = [numbers.is_own(PLACE, count * 37 % 101) for count in range(200)]
     assert told[100:].count(True) < 5
+
+
+def test_a_name_with_a_number_is_the_process_s_own_while_it_stays() -> None:
+    facts = ProcessFacts()
+    assert [facts.is_own_name(PLACE, name) for name in ("node-7", "node-7", "node-8")] == [True, True, False]
+
+
+def test_a_numbered_name_that_is_of_the_data_is_judged_whatever_production_said() -> None:
+    said: dict[str, Said] = {
+        "current": lambda number: {"sku": f"item-{number % 20}"},
+        "reference": lambda number: {"sku": f"item-{number % 20}"},
+        "candidate": lambda number: {"sku": f"item-{number % 20 + 1}"},
+    }
+    report = judged("GET", said, recorded=lambda number: {"sku": f"item-{number % 20 + 500}"}, count=200)
+    assert [finding.path for finding in report.findings] == ["$['sku']"]
 
 
 def answer(content: dict[str, Any]) -> Response:
@@ -71,7 +86,12 @@ def judged(method: str, said: dict[str, Said], *, recorded: Said, count: int = 6
 
 
 def own(number: int, *, pid: int, first: int, step: int = 1, second: int = 0) -> dict[str, Any]:
-    return {"pid": pid, "requests": first + step * number + second, "uptime": first + number * 0.25}
+    return {
+        "pid": pid,
+        "by": f"node-{pid}",
+        "requests": first + step * number + second,
+        "uptime": first + number * 0.25,
+    }
 
 
 def test_what_a_process_counts_is_no_finding_where_it_was_asked_twice() -> None:
