@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,15 +21,26 @@ Hook: TypeAlias = Callable[[str, str, Sequence[tuple[str, str]], bytes], Mapping
 
 Called in the replay's loop, once for each request to its build, with what is about to be sent: values bound, Host and
 injected headers in place, the body as it goes out. What it returns takes the place of headers of these names, or is
-appended. It must be quick, and must not wait.
+appended. It must be quick, and must not wait; after _SECONDS_MAX it is interrupted, where it runs in the main thread.
 """
+
+_SECONDS_MAX = 5.0
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _FRAMING = frozenset(("content-length", "transfer-encoding", "connection"))
 
 
 class HookFailed(Exception):
-    """The hook raised, or returned what cannot be sent; str() is one line that says which."""
+    """The hook raised, did not return, or returned what cannot be sent; str() is one line that says which.
+
+    overdue: it did not return.
+    """
+
+    overdue = False
+
+
+class _Overdue(BaseException):
+    """Raised in a hook that does not return; no Exception, so that the hook does not take it for its own."""
 
 
 def resolved_hook(spec: str, where: str, base: Path) -> str:
@@ -52,7 +64,7 @@ def load_hook(spec: str, where: str) -> Hook:
     source, _, name = spec.rpartition(":")
     try:
         module = _from_file(source) if source.endswith(".py") else importlib.import_module(source)
-    except Exception as error:  # the module is a person's own code and may raise anything
+    except (Exception, SystemExit) as error:  # the module is a person's own code and may raise anything
         raise UsageError(f"{where}: {source} cannot be imported: {_line(error)}") from error
     function: Any = getattr(module, name, None)
     if not callable(function):
@@ -75,19 +87,42 @@ def _from_file(path: str) -> Any:
 def signed(hook: Hook, request: Request) -> tuple[Request, tuple[str, ...]]:
     """The request with the headers that the hook returns, and their names. Raises HookFailed."""
     try:
-        returned = hook(request.method, request.target, request.headers, request.body or b"")
-    except Exception as error:  # the hook is a person's own code and may raise anything
+        returned = _bounded(hook, request)
+        items = list(returned.items()) if isinstance(returned, Mapping) else None
+    except _Overdue:
+        problem = HookFailed(f"it had not returned after {_SECONDS_MAX:g} s")
+        problem.overdue = True
+        raise problem from None
+    except (Exception, SystemExit) as error:  # the hook is a person's own code and may raise anything
         raise HookFailed(_line(error)) from error
-    if not isinstance(returned, Mapping):
+    if items is None:
         raise HookFailed(f"it returned {type(returned).__name__} and not a mapping of header names to values")
     headers = list(request.headers)
-    for name, value in returned.items():
+    for name, value in items:
         headers = _put(headers, name, _checked(name, value))
-    names = tuple(returned)
+    names = tuple(name for name, _ in items)
     return Request(
         request.method, request.target, request.version, tuple(headers), request.body, request.body_bytes, False,
         request.trailers,
     ), names  # fmt: skip
+
+
+def _bounded(hook: Hook, request: Request) -> Any:
+    """What the hook returns. An alarm interrupts it, also where it sleeps or waits for a socket."""
+    try:
+        handler = signal.signal(signal.SIGALRM, _raise_overdue)
+    except ValueError:  # not the main thread, which alone can be interrupted
+        return hook(request.method, request.target, request.headers, request.body or b"")
+    left, interval = signal.setitimer(signal.ITIMER_REAL, _SECONDS_MAX)
+    try:
+        return hook(request.method, request.target, request.headers, request.body or b"")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def _raise_overdue(_number: int, _frame: object) -> None:
+    raise _Overdue
 
 
 def _checked(name: Any, value: Any) -> str | None:
@@ -112,7 +147,7 @@ def _put(headers: list[tuple[str, str]], name: str, value: str | None) -> list[t
     return rest
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """An exception as one line."""
     text = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

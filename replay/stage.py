@@ -15,6 +15,8 @@ __all__ = ["Options", "Stage", "all_broken", "twins_of"]
 
 _CONNECTING = ("connect", "tls")
 _NEVER_SENT = ("breaker", "hook")
+_OVERDUE_MAX = 3
+"""A hook that did not return so often is not called any more: each time holds everything up for seconds."""
 
 
 class Stage:
@@ -27,6 +29,7 @@ class Stage:
     """
 
     __slots__ = (
+        "_overdue",
         "address",
         "answered",
         "authority",
@@ -70,15 +73,19 @@ class Stage:
         self.plain = client.sends_bytes and not self.injected and hook is None
         self.hook_failed = 0
         self.hook_detail = ""
+        self._overdue = 0
 
     def sign(self, request: Request) -> tuple[Request, tuple[Binding, ...]]:
         """The request as the hook wants it; a failure is counted, and raised as HookFailed."""
         if self.hook is None:
             return request, ()
         try:
+            if self._overdue >= _OVERDUE_MAX:
+                raise HookFailed("it is not called again")
             request, names = signed(self.hook, request)
         except HookFailed as error:
             self.hook_failed += 1
+            self._overdue += error.overdue
             self.hook_detail = self.hook_detail or str(error)
             raise
         return request, tuple(Binding(f"header:{name.lower()}", f"hook:{name}") for name in names)

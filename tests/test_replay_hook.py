@@ -5,13 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from capture.clock import Clock
 from capture.errors import UsageError
+from replay.clients.base import Endpoint, Limits
+from replay.clients.wire import WireClient
 from replay.hook import HookFailed, load_hook, resolved_hook, signed
 from replay.run import open_run
+from replay.stage import Stage
 from tests.support.replaying import serving, write_log
 from tests.support.rude import exchange, get
 from tests.test_replay_commands import run_main
@@ -118,6 +124,8 @@ def test_a_published_signing_scheme_can_be_written_as_a_hook(tmp_path: Path) -> 
     [
         ("raise ValueError('no key for this\\nhost')", "ValueError: no key for this host"),
         ("raise SystemError", "SystemError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("return type('M', (dict,), {'items': lambda self: 1 / 0})()", "ZeroDivisionError"),
         ("return None", "it returned NoneType and not a mapping"),
         ("return {'bad name': 'x'}", "a header named 'bad name'"),
         ("return {'Content-Length': '1'}", "a header named 'Content-Length'"),
@@ -135,6 +143,51 @@ def test_a_hook_that_fails_says_why_in_one_line(tmp_path: Path, body: str, messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("body", ["time.sleep(600)", "while True: pass", "swallow()"])
+def test_a_hook_that_does_not_come_back_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    monkeypatch.setattr("replay.hook._SECONDS_MAX", 0.05)
+    (tmp_path / "slow.py").write_text(
+        "import time\n\ndef swallow():\n"
+        "    try:\n        time.sleep(600)\n    except Exception:\n        time.sleep(600)\n\n"
+        f"def sign(method, target, headers, body):\n    {body}\n"
+    )
+    hook = load_hook(resolved_hook("slow.py:sign", "here", tmp_path), "here")
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(HookFailed, match=r"it had not returned after 0\.05 s"):
+        signed(hook, get("/"))
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_an_alarm_of_somebody_else_is_set_again_after_a_hook() -> None:
+    before, left = signal.getsignal(signal.SIGALRM), signal.setitimer(signal.ITIMER_REAL, 5000)
+    try:
+        signed(lambda *_: {}, get("/"))
+        assert 4000 < signal.getitimer(signal.ITIMER_REAL)[0] <= 5000
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *left)
+
+
+def test_a_hook_that_did_not_come_back_three_times_is_not_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("replay.hook._SECONDS_MAX", 0.02)
+    calls = []
+
+    def hook(*_: object) -> dict[str, str]:
+        calls.append(1)
+        time.sleep(600)
+        return {}
+
+    client = WireClient(Endpoint("http", "127.0.0.1", 9, "x"), Limits(), Clock())
+    stage = Stage("candidate", "candidate", client, None, None, hook)
+    for _ in range(5):
+        with pytest.raises(HookFailed):
+            stage.sign(get("/"))
+    assert (len(calls), stage.hook_failed) == (3, 5)
+    assert stage.hook_detail == "it had not returned after 0.02 s"
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -142,12 +195,14 @@ def test_a_hook_that_fails_says_why_in_one_line(tmp_path: Path, body: str, messa
         ("mod:not a name", "is no hook; write"),
         ("none.py:sign", "there is no file"),
         ("broken.py:sign", "cannot be imported: ZeroDivisionError"),
+        ("leaving.py:sign", "cannot be imported: SystemExit"),
         ("fine.py:missing", "has no function 'missing'"),
         ("no_such_module_here:sign", "cannot be imported: ModuleNotFoundError"),
     ],
 )
 def test_a_hook_that_cannot_be_loaded_is_wrong_use(tmp_path: Path, spec: str, message: str) -> None:
     (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "leaving.py").write_text("raise SystemExit\n")
     (tmp_path / "fine.py").write_text("x = 1\n")
     with pytest.raises(UsageError) as caught:
         load_hook(resolved_hook(spec, "[build.candidate] hook", tmp_path), "[build.candidate] hook")
