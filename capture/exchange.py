@@ -53,13 +53,16 @@ class Response(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Times(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """ns since the Unix epoch on the source's one monotonic clock; None where the source cannot know.
 
-    request_start, response_start: first byte of the message; request_end, response_end: last byte of it.
+    request_start, response_start: first byte of the message; request_end, response_end: last byte of it. left: when
+    the client left before the response had ended, or was last seen waiting for it because the capture ended; None where
+    the response ended, where it was the server that broke off, and where that is not known.
     """
 
     request_start: int
     request_end: int | None = None
     response_start: int | None = None
     response_end: int | None = None
+    left: int | None = None
 
 
 class Exchange(msgspec.Struct, frozen=True, array_like=True, gc=False):

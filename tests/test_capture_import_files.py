@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 
 import understudy
 from capture.errors import BadInput
-from capture.exchange import Exchange, header
+from capture.exchange import Exchange, Request, Response, Times, header
+from capture.log.exporters.har import write as write_har
 from capture.log.importers import access, envoy, gor, har
 from capture.log.importers.found import Found, Skipped, Torn
 from capture.log.importers.gor import SEPARATOR
-from capture.log.jsonl import line_of
+from capture.log.jsonl import exchange_of, line_of
 from capture.log.reader import open_log
 from capture.sources.files import FORMATS, recognise
 from tests.support.accounts import assert_conserved
@@ -608,3 +610,35 @@ def test_a_line_beyond_all_bounds_is_skipped(tmp_path: Path, monkeypatch: pytest
     taken, skipped = parts(jsonl_lines.read(path))
     assert without_id(taken) == exchanges(2)
     assert [(item.place, item.code) for item in skipped] == [("line 2", "too_large")]
+
+
+def test_when_a_browser_stopped_an_answer_is_known_and_a_stream_of_events_has_no_end(tmp_path: Path) -> None:
+    timings = {"send": 1, "wait": 2, "receive": 3000}
+    stream = {"response__headers": [{"name": "Content-Type", "value": "text/event-stream"}], "response__content": {}}
+    for changes, cut, left in (
+        ({"response___error": "net::ERR_ABORTED"}, True, True),
+        ({"response___failureText": "NS_BINDING_ABORTED"}, True, True),
+        ({"response___error": "net::ERR_INCOMPLETE_CHUNKED_ENCODING"}, True, False),
+        (stream, True, True),
+        ({**stream, "response__content": {"text": "data: 1\n\n"}}, False, False),
+        ({**stream, "response__content": {"text": "data: 1\n\n"}, "_resourceType": "eventsource"}, True, True),
+        ({}, False, False),
+    ):
+        ((found,), _) = read_har(tmp_path, entry(timings=timings, **changes))
+        times = found.times
+        assert found.incomplete_reason == ("response_cut" if cut else None)
+        assert (times.response_end is None) is cut
+        assert times.response_start is not None
+        assert times.left == (times.response_start + 3_000_000_000 if left else None)
+
+
+def test_an_exported_stream_that_was_left_comes_back_as_one(tmp_path: Path) -> None:
+    answer = Response(200, "OK", "HTTP/1.1", (("Content-Type", "text/event-stream"),), b"data: 1\n\n", 9)
+    times = Times(1_000_000_000, 1_001_000_000, 1_002_000_000, None, 4_002_000_000)
+    request = Request("GET", "/events", "HTTP/1.1", (("Host", "shop.example"),))
+    left = Exchange("", "s", "relay", 1.0, request, answer, times, "response_cut")
+    (tmp_path / "x.har").write_bytes(b"".join(write_har([left], Counter())))
+    ((found,), _) = parts(har.read(tmp_path / "x.har"))
+    assert (found.times, found.incomplete_reason) == (times, "response_cut")
+    assert exchange_of(line_of(left)).times == times
+    assert b'"left":4002000000' in line_of(left)

@@ -168,6 +168,7 @@ def test_a_flow_that_fails_is_incomplete_with_its_reason(answered: bool, message
     one.error = SimpleNamespace(msg=message)
     tap.error(one)
     assert taken[0].incomplete_reason == reason
+    assert (taken[0].times.left is not None) is (reason == "client_closed")
     assert (taken[0].response is not None) is answered
     assert pipeline.counts.incomplete == {reason: 1}
     assert pipeline.counts.balanced()
@@ -250,4 +251,21 @@ def test_an_upstream_that_fails_before_a_request_was_read_is_counted_once() -> N
     assert pipeline.counts.shed == {"upstream_failed": 1}
     assert not tap.quiet
     tap.client_disconnected(one.client_conn)
+    assert tap.quiet
+
+
+def test_an_answer_that_goes_on_when_the_capture_ends_is_kept_as_far_as_it_came() -> None:
+    tap, pipeline, taken = made()
+    one = flow()
+    tap.requestheaders(one)
+    one.response = answer()
+    tap.responseheaders(one)
+    assert one.response.stream(b"data: 1\n\n") == b"data: 1\n\n"
+    tap.abandon_all("drain")
+    assert taken[0].incomplete_reason == "capture_ended"
+    assert taken[0].response is not None
+    assert taken[0].response.body == b"data: 1\n\n"
+    assert taken[0].times.left is not None
+    assert pipeline.counts.incomplete == {"capture_ended": 1}
+    assert pipeline.counts.balanced()
     assert tap.quiet

@@ -510,3 +510,30 @@ def test_a_body_that_was_not_seen_whole_has_no_digest() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 250\r\n\r\n" + bytes(100)
     exchange = only(observe([("c", GET), ("s", answer)], body_bytes_max=20))
     assert (exchange.incomplete_reason, exchange.notes) == ("response_cut", ())
+
+
+PART = CHUNKED_OK + b"3\r\nabc\r\n"
+
+
+@pytest.mark.parametrize(
+    ("steps", "end", "left_ns"),
+    [
+        ([("c", GET), ("s", PART)], "left", 1003),  # a reset by the client
+        ([("c", GET), ("s", PART), ("C", b"")], "abort", 1003),  # it ended, and was reset for what still came
+        ([("c", GET), ("s", PART), ("C", b""), ("S", b"")], "close", 1003),  # the server noticed that it had ended
+        ([("c", GET), ("s", PART)], "close", 1003),  # the capture ended
+        ([("c", GET)], "left", 1002),  # a long poll that was given up
+        ([("c", GET), ("s", PART)], "abort", None),  # a reset by the server
+        ([("c", GET), ("s", PART), ("S", b"")], "close", None),  # the server broke off
+        ([("c", GET), ("s", PART), ("S", b""), ("C", b"")], "close", None),
+        ([("c", GET), ("S", b"")], "close", None),
+        ([("c", GET), ("C", b""), ("s", OK)], "close", None),  # half closed, and answered
+        ([("c", GET), ("s", OK)], "left", None),
+    ],
+)
+def test_when_a_client_left_before_the_answer_had_ended_is_known(
+    steps: list[Step], end: str, left_ns: int | None
+) -> None:
+    exchange = only(observe(steps, end=end))
+    assert exchange.times.left == left_ns
+    assert exchange.complete == (exchange.times.response_end is not None)

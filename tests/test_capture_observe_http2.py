@@ -341,3 +341,23 @@ def test_the_frames_of_the_helper_are_frames() -> None:
     frame, length = Frame.parse_frame_header(memoryview(data_frame(b"abc"))[:9])
     assert (type(frame), length) == (DataFrame, 3)
     assert h2.errors.ErrorCodes.CANCEL == 8
+
+
+PART = headers_frame(ANSWER, flags=("END_HEADERS",)) + data_frame(b"ab", end=False)
+
+
+@pytest.mark.parametrize(
+    ("ends", "end", "left_ns"),
+    [
+        ([("c", RstStreamFrame(1, error_code=8).serialize())], "close", 1003),  # it cancelled the stream
+        ([], "left", 1003),
+        ([("C", b""), ("S", b"")], "close", 1003),
+        ([], "close", 1003),  # the capture ended
+        ([], "abort", None),
+        ([("s", RstStreamFrame(1, error_code=2).serialize())], "close", None),
+        ([("S", b"")], "close", None),
+        ([("s", data_frame(b"c", end=True))], "left", None),
+    ],
+)
+def test_when_a_client_left_a_stream_is_known(ends: list[Step], end: str, left_ns: int | None) -> None:
+    assert only(observe([("c", OPEN + headers_frame(ASK)), ("s", PART), *ends], end=end)).times.left == left_ns

@@ -307,3 +307,13 @@ _segments = st.builds(
 def test_any_segments_at_all_are_survived(segments: list[Segment], tick_ns: int) -> None:
     read(segments, tick_ns=tick_ns)
     read(talk().segments[:5] + segments, tick_ns=tick_ns)
+
+
+def test_a_reset_by_the_client_says_when_it_left_and_one_by_the_server_does_not() -> None:
+    begun = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nno"
+    for side, left in ((0, True), (1, False)):
+        made = Talk().open().client(GET % 1).server(begun)
+        made._add(side, RST | ACK)
+        (exchange,) = read(made.segments)[0].exchanges
+        assert exchange.incomplete_reason == "reset"
+        assert (exchange.times.left is not None) is left

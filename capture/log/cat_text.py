@@ -23,6 +23,8 @@ def text_of(exchange: Exchange) -> str:
     ]
     if exchange.incomplete_reason is not None:
         lines.append(f"!!! incomplete: {printable(exchange.incomplete_reason)}")
+    if times.left is not None:
+        lines.append(f"!!! left by the client after {(times.left - times.request_start) / 1e6:.3f} ms")
     lines += [f"!!! {printable(note)}" for note in exchange.notes]
     lines.append(f"> {printable(request.method)} {printable(request.target)} {printable(request.version)}")
     lines += _rest("> ", request)

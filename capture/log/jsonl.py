@@ -61,6 +61,7 @@ def object_of(exchange: Exchange) -> dict[str, Any]:
             "request_end": times.request_end,
             "response_start": times.response_start,
             "response_end": times.response_end,
+            **({} if times.left is None else {"left": times.left}),
         },
         "complete": exchange.complete,
         "incomplete_reason": exchange.incomplete_reason,
@@ -101,6 +102,7 @@ class _Times(msgspec.Struct):
     request_end: int | None = None
     response_start: int | None = None
     response_end: int | None = None
+    left: int | None = None
 
 
 class _Line(msgspec.Struct, kw_only=True):

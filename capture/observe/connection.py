@@ -176,12 +176,12 @@ class ConnectionObserver:
         """The server sends nothing any more (a clean FIN)."""
         return self._on.server_end(at_ns) if self._on is not None else []
 
-    def abort(self, at_ns: int) -> list[Observed]:
-        """The connection was reset; everything in flight becomes incomplete."""
-        return self._on.abort(at_ns) if self._on is not None else self._undecided()
+    def abort(self, at_ns: int, by_client: bool = False) -> list[Observed]:
+        """The connection was reset, by_client: by the client; everything in flight becomes incomplete."""
+        return self._on.abort(at_ns, by_client) if self._on is not None else self._undecided()
 
     def close(self, at_ns: int) -> list[Observed]:
-        """The connection is over; what is in flight becomes incomplete. May be called again."""
+        """The connection is over, or no longer looked at; what is in flight becomes incomplete. May be called again."""
         return self._on.close(at_ns) if self._on is not None else self._undecided()
 
     def gap(self, direction: Literal["client", "server"], missing_bytes: int, at_ns: int) -> list[Observed]:

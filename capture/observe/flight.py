@@ -69,7 +69,8 @@ class Flights:
 
     waiting: those without a whole response, oldest first; the next response belongs to waiting[0]. reading: the one
     whose request body is being read, None between requests; it may have been answered already. pipelined: a request
-    began while another waited.
+    began while another waited. left_ns: when the client was seen to leave, None while it was not; what has no whole
+    response by then was left by it.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Flights:
         "_scheme",
         "_server",
         "_source",
+        "left_ns",
         "pipelined",
         "reading",
         "waiting",
@@ -93,6 +95,7 @@ class Flights:
         self._scheme = scheme
         self._opaque_said = False
         self.pipelined = False
+        self.left_ns: int | None = None
         self._out: list[Observed] = []
         self.waiting: deque[Flight] = deque()
         self.reading: Flight | None = None
@@ -122,7 +125,8 @@ class Flights:
         """The exchange is over, whole unless it has a fault."""
         if flight.token is None:
             return
-        times = Times(flight.started_ns, flight.ended_ns, flight.response_ns, flight.response_ended_ns)
+        left_ns = self.left_ns if flight.response_ended_ns is None else None
+        times = Times(flight.started_ns, flight.ended_ns, flight.response_ns, flight.response_ended_ns, left_ns)
         exchange = Exchange(
             "",
             "",

@@ -41,7 +41,7 @@ class Place(NamedTuple):
 class Http1Observer:
     """Follows one HTTP/1 connection; `ConnectionObserver` says what the methods do."""
 
-    __slots__ = ("_flights", "_requests", "_responses")
+    __slots__ = ("_answering", "_flights", "_requests", "_responses")
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Http1Observer:
         self._flights = Flights(begin, connection, source, server, scheme)
         self._requests = RequestReader(self._flights, body_bytes_max)
         self._responses = ResponseReader(self._flights, self._requests, body_bytes_max)
+        self._answering = True  # the server has not ended its direction
 
     @property
     def off(self) -> bool:
@@ -100,22 +101,32 @@ class Http1Observer:
         return self._flights.take()
 
     def client_end(self, at_ns: int) -> list[Observed]:
+        self._left(at_ns)
         self._requests.end()
         if self._responses.off:
             self._flights.flush("no_response", "request_cut")
         return self._flights.take()
 
     def server_end(self, at_ns: int) -> list[Observed]:
+        self._answering = False
         self._responses.end(at_ns)
         if self._requests.off:
             self._flights.flush("no_response", "request_cut")
         return self._flights.take()
 
-    def abort(self, at_ns: int) -> list[Observed]:
+    def abort(self, at_ns: int, by_client: bool = False) -> list[Observed]:
+        if by_client:
+            self._left(at_ns)
         return self._over("reset", "reset", "reset")
 
     def close(self, at_ns: int) -> list[Observed]:
+        self._left(at_ns)
         return self._over("request_cut", "response_cut", "no_response")
+
+    def _left(self, at_ns: int) -> None:
+        """The client is gone, or nobody looks at it any more, before the server has ended."""
+        if self._answering and self._flights.left_ns is None:
+            self._flights.left_ns = at_ns
 
     def _over(self, unended: str, cut: str, unanswered: str) -> list[Observed]:
         requests, responses = self._requests, self._responses

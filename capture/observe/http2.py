@@ -101,6 +101,7 @@ class Http2Observer:
         "_client",
         "_connection",
         "_last_id",
+        "_left_ns",
         "_out",
         "_preface_left",
         "_room",
@@ -134,6 +135,7 @@ class Http2Observer:
         self._server = _Side(from_client=False)
         self._streams: dict[int, _Stream] = {}
         self._last_id = 0
+        self._left_ns: int | None = None  # when the client left
         self._out: list[Observed] = []
         self.off = False
 
@@ -190,7 +192,7 @@ class Http2Observer:
         elif isinstance(frame, DataFrame):
             self._data(side, frame, at_ns)
         elif isinstance(frame, RstStreamFrame):
-            self._reset(frame)
+            self._reset(frame, at_ns if side.from_client else None)
         elif isinstance(frame, SettingsFrame):
             self._settings(side, frame)
         elif isinstance(frame, GoAwayFrame):
@@ -304,13 +306,15 @@ class Http2Observer:
         if stream.asked.ended_ns is not None and stream.response.ended_ns is not None:
             self._finish(number, None)
 
-    def _reset(self, frame: RstStreamFrame) -> None:
+    def _reset(self, frame: RstStreamFrame, left_ns: int | None) -> None:
+        """left_ns: when it was the client that wants no more of the stream."""
         stream = self._streams.get(frame.stream_id)
         if stream is not None:
             answered = stream.response.ended_ns is not None  # then the server only asks to send no more of the body
-            self._finish(frame.stream_id, "request_cut" if answered else "reset")
+            self._finish(frame.stream_id, "request_cut" if answered else "reset", left_ns)
 
     def client_end(self, at_ns: int) -> list[Observed]:
+        self._left(at_ns)
         self._client.ended = True
         for stream in self._streams.values():
             if stream.asked.ended_ns is None:
@@ -323,13 +327,21 @@ class Http2Observer:
             self._finish_cut(number)
         return self._take()
 
-    def abort(self, at_ns: int) -> list[Observed]:
+    def _left(self, at_ns: int) -> None:
+        """The client is gone, or nobody looks at it any more, before the server has ended."""
+        if not self._server.ended and self._left_ns is None:
+            self._left_ns = at_ns
+
+    def abort(self, at_ns: int, by_client: bool = False) -> list[Observed]:
+        if by_client:
+            self._left(at_ns)
         for number in list(self._streams):
             self._finish(number, "reset")
         self.off = True
         return self._take()
 
     def close(self, at_ns: int) -> list[Observed]:
+        self._left(at_ns)
         for number in list(self._streams):
             self._finish_cut(number)
         self.off = True
@@ -360,7 +372,8 @@ class Http2Observer:
         out, self._out = self._out, []
         return out
 
-    def _finish(self, number: int, reason: str | None) -> None:
+    def _finish(self, number: int, reason: str | None, left_ns: int | None = None) -> None:
+        """left_ns: when the client has left this stream alone."""
         stream = self._streams.pop(number)
         asked, answered = stream.asked, stream.response
         self._room += len(asked.kept) + len(answered.kept)
@@ -390,7 +403,8 @@ class Http2Observer:
                 answered.length > len(kept),
                 answered.trailers,
             )
-        times = Times(asked.started_ns or 0, asked.ended_ns, answered.started_ns, answered.ended_ns)
+        left_ns = (self._left_ns if left_ns is None else left_ns) if answered.ended_ns is None else None
+        times = Times(asked.started_ns or 0, asked.ended_ns, answered.started_ns, answered.ended_ns, left_ns)
         exchange_fault = stream.fault or reason
         sides = (("request", asked.digest), ("response", answered.digest))
         digests = tuple(digest.note(side) for side, digest in sides if digest is not None)

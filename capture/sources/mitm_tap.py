@@ -17,6 +17,8 @@ from capture.sample import Decision
 __all__ = ["MitmTap"]
 
 _CANCELLED = "connection cancelled"  # mitmproxy's own word for an attempt that its end cut short
+_LEFT = frozenset(("client_closed", "capture_ended"))
+"""Reasons for which an exchange is incomplete though the server did nothing to end it."""
 _VERSIONS = {"HTTP/2.0": "HTTP/2", "HTTP/3.0": "HTTP/3"}
 
 
@@ -55,12 +57,15 @@ class _Copy:
 class _Flight:
     """One flow under way."""
 
-    __slots__ = ("client", "decision", "request_body", "request_end", "response_body", "response_start", "start")
+    __slots__ = (
+        "client", "decision", "flow", "request_body", "request_end", "response_body", "response_start", "start",
+    )  # fmt: skip
 
-    def __init__(self, decision: Decision, start: int, client: str, tap: MitmTap) -> None:
+    def __init__(self, decision: Decision, start: int, flow: Any, tap: MitmTap) -> None:
         self.decision = decision
         self.start = start
-        self.client = client
+        self.flow = flow
+        self.client = flow.client_conn.id
         self.request_end: int | None = None
         self.response_start: int | None = None
         self.request_body = _Copy(tap)
@@ -126,7 +131,7 @@ class MitmTap:
             if decision is None:
                 flow.request.stream = True
                 return
-            flight = self._flights[flow.id] = _Flight(decision, start, flow.client_conn.id, self)
+            flight = self._flights[flow.id] = _Flight(decision, start, flow, self)
             flow.request.stream = flight.request_body
         except Exception:  # noqa: BLE001  # a flow that we cannot read must pass all the same
             flow.request.stream = True
@@ -175,9 +180,12 @@ class MitmTap:
     # ---- what becomes of a flow
 
     def abandon_all(self, reason: str) -> None:
-        """At the end of a drain: what is still under way is shed."""
-        for name in list(self._flights):
-            self._abandon(name, reason)
+        """At the end of a drain: what is under way is shed, but for answers that have begun: they may have no end."""
+        for name, flight in list(self._flights.items()):
+            if flight.response_start is not None:
+                self._end(flight.flow, "capture_ended")
+            else:
+                self._abandon(name, reason)
 
     def _abandon(self, name: str, reason: str) -> None:
         flight = self._flights.pop(name, None)
@@ -233,7 +241,13 @@ class MitmTap:
             1.0,
             request,
             response,
-            Times(flight.start, flight.request_end, flight.response_start, end if whole else None),
+            Times(
+                flight.start,
+                flight.request_end,
+                flight.response_start,
+                end if whole else None,
+                end if reason in _LEFT else None,
+            ),
             incomplete_reason=reason,
             connection=self._connections.get(flight.client, -1),
             server=f"{flow.request.host}:{flow.request.port}",

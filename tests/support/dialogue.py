@@ -16,7 +16,10 @@ Step = tuple[str, bytes]
 def observe(
     steps: Iterable[Step], *, end: str = "close", body_bytes_max: int = 1 << 20, tick_ns: int = 1
 ) -> list[Observed]:
-    """Everything that a dialogue gives; a step is ("c" or "s", bytes), ("C" or "S", b"") a clean end."""
+    """Everything that a dialogue gives; a step is ("c" or "s", bytes), ("C" or "S", b"") a clean end.
+
+    end: "close", "abort" (by nobody knows whom) or "left" (a reset by the client).
+    """
     begun: list[Request] = []
 
     def begin(request: Request, at_ns: int) -> object:
@@ -35,7 +38,7 @@ def observe(
             out += observer.client_end(now)
         else:
             out += observer.server_end(now)
-    out += observer.abort(now + 1) if end == "abort" else observer.close(now + 1)
+    out += observer.close(now + 1) if end == "close" else observer.abort(now + 1, by_client=end == "left")
     assert observer.close(now + 2) == []
     tokens = [event.token for event in out if isinstance(event, Finished)]
     assert sorted(tokens) == list(range(1, len(begun) + 1)), "each request that began has one end"

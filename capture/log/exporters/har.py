@@ -59,7 +59,8 @@ def _ms(later_ns: int | None, earlier_ns: int | None) -> float:
 def entry_of(exchange: Exchange) -> dict[str, Any]:
     """One HAR entry; names that begin with an underscore are ours, as HAR provides for."""
     times = exchange.times
-    sent, first, end = times.request_end, times.response_start, times.response_end
+    sent, first = times.request_end, times.response_start
+    end = times.response_end if times.response_end is not None else times.left
     total = _ms(end, times.request_start)
     entry: dict[str, Any] = {
         "startedDateTime": rfc3339(times.request_start),
@@ -84,6 +85,8 @@ def entry_of(exchange: Exchange) -> dict[str, Any]:
         entry["connection"] = str(exchange.connection)
     if exchange.incomplete_reason is not None:
         entry["comment"] = f"incomplete: {exchange.incomplete_reason}"
+        if times.left is not None and exchange.response is not None:
+            entry["response"]["_error"] = "left by the client"
     return entry
 
 

@@ -191,4 +191,5 @@ def _with(exchange: Exchange, reason: str | None, notes: tuple[str, ...], alone:
         reason = "no_response"
     host = header(exchange.request.headers, "host") or ""
     server = host if not host or ":" in host else f"{host}:80"
-    return replace(exchange, incomplete_reason=reason, notes=exchange.notes + notes, server=server)
+    times = replace(exchange.times, left=None)  # the file does not say who ended what
+    return replace(exchange, incomplete_reason=reason, notes=exchange.notes + notes, server=server, times=times)

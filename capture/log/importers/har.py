@@ -1,8 +1,9 @@
 """HAR 1.1 and 1.2 in the dialects of Chrome, Firefox, Safari, Insomnia, Firebug, mitmproxy and their like.
 
 HAR keeps bodies after content decoding and as text. So Content-Encoding is taken out of the response (with a note), and
-text goes back to bytes by the charset of its type. What no network saw is left out with its reason: data: URLs and hits
-of the browser's cache. An entry with status 0 is a request that got no response.
+text goes back to bytes by the charset of its type. An answer that the browser stopped, and a stream of events that no
+server ended, were left by the client when the entry ends. What no network saw is left out with its reason: data: URLs
+and hits of the browser's cache. An entry with status 0 is a request that got no response.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ __all__ = ["exchange_of_entry", "read", "recognise"]
 _BEGINNING = re.compile(rb'\s*\{\s*"log"\s*:')
 _INSIDE = re.compile(rb'"log"\s*:\s*\{.*"(entries|creator|pages|browser)"\s*:', re.DOTALL)
 _BODY_BYTES_MAX = 24 << 20
+_LEFT = re.compile(r"abort|cancel|left by the client", re.IGNORECASE)
+"""How a browser says that it was not the server who broke off: net::ERR_ABORTED, NS_BINDING_ABORTED, cancelled."""
 
 
 class _Outer(msgspec.Struct):
@@ -139,12 +142,13 @@ def exchange_of_entry(entry: Any) -> Exchange:
     )
     response = None
     reason = None
+    failure = str(answer.get("_failureText") or answer.get("_error") or "")
+    if failure:
+        notes.append(f"har: {failure[:100]}")
     if isinstance(status, int | float) and not isinstance(status, bool) and 100 <= int(status) <= 999:
         response = _response(int(status), answer, notes)
-        failure = answer.get("_failureText") or answer.get("_error")
-        if failure:
+        if failure or _is_endless(entry, response):
             reason = "response_cut"
-            notes.append(f"har: {str(failure)[:100]}")
     connection = str(entry.get("connection") or "")
     return Exchange(
         "",
@@ -153,7 +157,7 @@ def exchange_of_entry(entry: Any) -> Exchange:
         1.0,
         request,
         response,
-        _times(entry, start_ns, response is not None),
+        _times(entry, start_ns, response is not None, reason is None, not failure or _LEFT.search(failure) is not None),
         reason if response is not None else "no_response",
         (),
         int(connection) if connection.isdecimal() and len(connection) < 16 else -1,
@@ -161,6 +165,12 @@ def exchange_of_entry(entry: Any) -> Exchange:
         address.scheme,
         tuple(notes),
     )
+
+
+def _is_endless(entry: Any, response: Response) -> bool:
+    """A stream of events that a page listened to until it was gone: its events, or its end, were not exported."""
+    kind = (header(response.headers, "content-type") or "").partition(";")[0].strip().lower()
+    return kind == "text/event-stream" and (not response.body or entry.get("_resourceType") == "eventsource")
 
 
 def _was_on_the_network(entry: Any, answer: Any, status: Any, url: str) -> None:
@@ -289,8 +299,11 @@ def _response(status: int, answer: Any, notes: list[str]) -> Response:
     )
 
 
-def _times(entry: Any, start_ns: int, answered: bool) -> Times:
-    """The request begins when the page asked for it, so that what it waited for is not taken for a cause of it."""
+def _times(entry: Any, start_ns: int, answered: bool, whole: bool, by_client: bool) -> Times:
+    """The request begins when the page asked for it, so that what it waited for is not taken for a cause of it.
+
+    whole: the answer came to its end; else by_client: whether it was the client that left when the entry ends.
+    """
     timings = entry.get("timings")
     timings = timings if isinstance(timings, dict) else {}
 
@@ -299,11 +312,15 @@ def _times(entry: Any, start_ns: int, answered: bool) -> Times:
         return int(value * 1_000_000) if isinstance(value, int | float) and 0 < value < 1e12 else 0
 
     sent_ns = start_ns + sum(map(spent_ns, ("blocked", "dns", "connect", "send")))
+    total = entry.get("time")
+    total_ns = int(total * 1_000_000) if isinstance(total, int | float) and 0 < total < 1e12 else 0
     if not answered:
-        return Times(start_ns, sent_ns)
+        return Times(start_ns, sent_ns, left=start_ns + total_ns if by_client and total_ns else None)
     first_ns = sent_ns + spent_ns("wait")
     end_ns = first_ns + spent_ns("receive")
-    total = entry.get("time")
-    if end_ns == start_ns and isinstance(total, int | float) and 0 < total < 1e12:
-        end_ns = start_ns + int(total * 1_000_000)
-    return Times(start_ns, sent_ns, first_ns, end_ns)
+    if end_ns == start_ns and total_ns:
+        end_ns = start_ns + total_ns
+    if whole:
+        return Times(start_ns, sent_ns, first_ns, end_ns)
+    end_ns = max(end_ns, start_ns + total_ns)
+    return Times(start_ns, sent_ns, first_ns, None, end_ns if by_client and end_ns > first_ns else None)

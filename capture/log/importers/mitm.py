@@ -86,6 +86,15 @@ def _trailers(message: Any) -> Headers:
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in message.trailers.fields)
 
 
+def _left(flow: Any) -> int | None:
+    """When the client left, by mitmproxy's own word for it; None where the answer ended, or something else ended it."""
+    if flow.error is None or "client" not in flow.error.msg.lower():
+        return None
+    if flow.response is not None and flow.response.timestamp_end is not None:
+        return None
+    return _ns(flow.error.timestamp)
+
+
 def exchange_of_flow(flow: Any, connection: int) -> Exchange:
     """A flow as an exchange; bodies as they were on the wire, before content decoding."""
     sent, answer = flow.request, flow.response
@@ -132,6 +141,7 @@ def exchange_of_flow(flow: Any, connection: int) -> Exchange:
         _ns(sent.timestamp_end),
         None if answer is None else _ns(answer.timestamp_start),
         None if answer is None else _ns(answer.timestamp_end),
+        _left(flow),
     )
     server = f"[{sent.host}]:{sent.port}" if ":" in sent.host else f"{sent.host}:{sent.port}"
     return Exchange(

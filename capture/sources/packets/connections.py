@@ -282,7 +282,7 @@ class Connections:
             stream = half.stream
             if stream.reset is not None and stream.position >= stream.reset and not waiting:
                 conn.over = True
-                follow.over(True, at_ns)
+                follow.over(True, at_ns, by_client=half.is_client)
                 return
             if stream.end == stream.position and not stream.ended and not stream.held:
                 stream.ended = True
@@ -383,8 +383,8 @@ class Connections:
             pass
         if conn.follow is not None and not self._is_over(conn):
             conn.over = True
-            reset = conn.client.stream.reset is not None or conn.server.stream.reset is not None
-            conn.follow.over(reset, at_ns)
+            by_client = conn.client.stream.reset is not None
+            conn.follow.over(by_client or conn.server.stream.reset is not None, at_ns, by_client=by_client)
 
     def _remove(self, conn: _Connection) -> None:
         self._stalled.pop(conn, None)

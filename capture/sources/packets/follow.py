@@ -42,7 +42,7 @@ class Follow(Protocol):
     def server_bytes(self, data: bytes, at_ns: int) -> None: ...
     def gap(self, hole: Hole, at_ns: int) -> None: ...
     def end(self, direction: Direction, at_ns: int) -> None: ...
-    def over(self, reset: bool, at_ns: int) -> None: ...
+    def over(self, reset: bool, at_ns: int, by_client: bool = False) -> None: ...
 
 
 class Followed:
@@ -201,8 +201,8 @@ class Followed:
         observer = self._observer
         self._take(observer.client_end(at_ns) if direction == "client" else observer.server_end(at_ns))
 
-    def over(self, reset: bool, at_ns: int) -> None:
-        self._take(self._observer.abort(at_ns) if reset else self._observer.close(at_ns))
+    def over(self, reset: bool, at_ns: int, by_client: bool = False) -> None:
+        self._take(self._observer.abort(at_ns, by_client) if reset else self._observer.close(at_ns))
         if self._turns is not None:
             self._turns.over()
             self._count(self._turns)
@@ -277,5 +277,5 @@ class Counted:
     def end(self, direction: Direction, at_ns: int) -> None:
         pass
 
-    def over(self, reset: bool, at_ns: int) -> None:
+    def over(self, reset: bool, at_ns: int, by_client: bool = False) -> None:
         pass

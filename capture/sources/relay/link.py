@@ -53,7 +53,7 @@ class Tap(Protocol):
     def server_bytes(self, data: bytes, at_ns: int) -> None: ...
     def client_end(self, at_ns: int) -> None: ...
     def server_end(self, at_ns: int) -> None: ...
-    def abort(self, at_ns: int) -> None: ...
+    def abort(self, at_ns: int, by_client: bool = False) -> None: ...
     def close(self, at_ns: int) -> None: ...
 
 
@@ -82,6 +82,7 @@ class Side(asyncio.Protocol):
     gone. last_ns: when bytes last came from here.
     """
 
+    is_client = False
     __slots__ = (
         "counters",
         "ended_in",
@@ -153,7 +154,7 @@ class Side(asyncio.Protocol):
         peer = self.peer
         tap = self.tap or (peer.tap if peer is not None else None)
         if tap is not None:
-            tap.abort(self.now_ns())
+            tap.abort(self.now_ns(), by_client=self.is_client)
         if peer is not None:
             peer.reset()
 
@@ -246,6 +247,7 @@ class ClientSide(Side):
     greeting: bytes that the upstream is sent before the client's, which no tap sees.
     """
 
+    is_client = True
     __slots__ = ("_on_closed", "_on_opened", "_waiting", "greeting", "number", "proxied")
 
     def __init__(

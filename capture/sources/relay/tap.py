@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns
 from typing import Any, Protocol
 
@@ -217,9 +218,9 @@ class ExchangeTap:
         if self._observer is not None:
             self._event(self._observer.server_end, at_ns)
 
-    def abort(self, at_ns: int) -> None:
+    def abort(self, at_ns: int, by_client: bool = False) -> None:
         if self._observer is not None:
-            self._event(self._observer.abort, at_ns)
+            self._event(partial(self._observer.abort, by_client=by_client), at_ns)
 
     def close(self, at_ns: int) -> None:
         if self._observer is not None:
@@ -336,7 +337,7 @@ class SkimTap:
     def server_end(self, at_ns: int) -> None:
         pass
 
-    def abort(self, at_ns: int) -> None:
+    def abort(self, at_ns: int, by_client: bool = False) -> None:
         pass
 
     def close(self, at_ns: int) -> None:
