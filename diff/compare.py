@@ -16,9 +16,14 @@ from diff.cookies import compare_cookies
 from diff.difference import Difference
 from diff.headers import compare_headers
 from diff.options import DEFAULT_OPTIONS, CompareOptions
+from diff.stream import compare_streams
 from replay.outcome import Failure, Outcome
 
 __all__ = ["DEFAULT_OPTIONS", "CompareOptions", "Comparison", "compare_bodies", "compare_outcomes"]
+
+
+_LISTENED_NS = 1_000_000_000
+"""Ends of streams are compared where one build's was listened to at least so long, and twice as long as the other's."""
 
 
 class Comparison(msgspec.Struct, frozen=True, gc=False):
@@ -57,11 +62,14 @@ def compare_outcomes(
     An answer against a failure, or two failures of different kinds, is one difference at "outcome" and nothing else is
     compared. Where the class of the status differs (200 against 503) the responses are of different meaning, so the
     status is the one difference; with two statuses of one class headers and body are compared as well.
+
+    Where a stream was left, what came of it is compared as far as both builds got (stream.py).
     """
     mine, other = current.response, candidate.response
     if mine is None or other is None:
         return _compare_failures(current, candidate)
-    if current.attempts == candidate.attempts and _surely_equal(mine, other):
+    alike = current.attempts == candidate.attempts and current.left == candidate.left
+    if alike and _surely_equal(mine, other):
         return _EQUAL
     ends = _end_of_connection(current, mine), _end_of_connection(candidate, other)
     if options.schema is not None and target in options.schema.methods:
@@ -71,7 +79,10 @@ def compare_outcomes(
         if ends[0] != ends[1]:
             collector.place = "header"
             collector.add(("connection",), "value", *ends)
-        _compare_responses(mine, other, current.end_ns, candidate.end_ns, collector, options)
+        if current.left or candidate.left:
+            _compare_left(current, candidate, mine, other, collector, options)
+        else:
+            _compare_responses(mine, other, current.end_ns, candidate.end_ns, collector, options)
     except TooManyDifferences:
         pass
     return _comparison(collector)
@@ -118,21 +129,47 @@ def _compare_failures(current: Outcome, candidate: Outcome) -> Comparison:
     return Comparison((Difference("outcome", (), kind, mine, other),), notes)
 
 
-def _compare_responses(
-    mine: Response, other: Response, mine_ns: int, other_ns: int, collector: Collector, options: CompareOptions
+def _compare_left(
+    current: Outcome, candidate: Outcome, mine: Response, other: Response, collector: Collector, options: CompareOptions
 ) -> None:
+    """Two answers of which at least one was left before its end."""
+    if not _compare_heads(mine, other, current.end_ns, candidate.end_ns, collector):
+        return
+    if current.left != candidate.left:
+        spans = [one.end_ns - (one.first_byte_ns or one.end_ns) for one in (current, candidate)]
+        ended, open_ns = spans if candidate.left else spans[::-1]
+        # One that ends at about the time when the other one is left may end in all builds.
+        if open_ns >= max(_LISTENED_NS, 2 * ended):
+            collector.place = "header"
+            collector.add(("connection",), "value", *("open" if one.left else "ended" for one in (current, candidate)))
+    bodies = [_content(one, side, collector, options) for one, side in ((mine, "left"), (other, "right"))]
+    types = [header(one.headers, "content-type") for one in (mine, other)]
+    whole = not current.left, not candidate.left
+    compare_streams(bodies[0], bodies[1], types[0], types[1], whole, collector, options)
+
+
+def _compare_heads(mine: Response, other: Response, mine_ns: int, other_ns: int, collector: Collector) -> bool:
+    """Compare statuses, headers and cookies; False where the statuses are of different classes, and bodies are not."""
     if mine.status != other.status:
         collector.place = "status"
         collector.add((), "value", mine.status, other.status)
         if mine.status // 100 != other.status // 100:
             collector.note("the statuses are of different classes: headers and bodies are not compared")
-            return
+            return False
     # With two empty bodies Content-Length speaks of a body that was not sent (HEAD, 304) and is all there is to see.
     lengths = not mine.body and not other.body
     collector.place = "header"
     compare_headers(mine.headers, other.headers, collector, lengths=lengths)
     collector.place = "cookie"
     compare_cookies(mine.headers, other.headers, mine_ns, other_ns, collector)
+    return True
+
+
+def _compare_responses(
+    mine: Response, other: Response, mine_ns: int, other_ns: int, collector: Collector, options: CompareOptions
+) -> None:
+    if not _compare_heads(mine, other, mine_ns, other_ns, collector):
+        return
     if mine.trailers != other.trailers:
         collector.place = "trailer"
         compare_headers(mine.trailers, other.trailers, collector)

@@ -58,6 +58,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("response_body_bytes", "INTEGER", "after transfer coding, before content coding"),
     ("bindings", "TEXT", "JSON: [[place, origin], ...] of what was replaced in the request"),
     ("traceparent", "TEXT", "as sent"),
+    ("was_left", "INTEGER", "1 where the answer was left, or given up, as production's client had left it"),
     ("verdict", "TEXT", "of a candidate: same, expected, noisy, different, not comparable; else NULL"),
     ("findings", "TEXT", "ids of the findings that it shows, separated by blanks; '' for none"),
     ("differences", "INTEGER", "at how many places it differs from the current build"),
@@ -98,7 +99,7 @@ class EventTable:
         performance = fate.performance
         head = _of_exchange(performance, fate.route)
         if performance.skipped is not None:
-            self._add((*head, performance.skipped, *(None,) * 23, "", 0, None))
+            self._add((*head, performance.skipped, *(None,) * 24, "", 0, None))
             return
         key = (performance.position, performance.iteration)
         if key != self._last:
@@ -208,7 +209,7 @@ def _of_outcome(outcome: Outcome) -> tuple[Any, ...]:
         _number(outcome.planned_ns), _number(outcome.sent_ns), _number(outcome.first_byte_ns), _number(outcome.end_ns),
         _number(outcome.latency_ns), _number(outcome.latency_from_plan_ns), outcome.order, int(outcome.reused),
         outcome.attempts, outcome.sent_bytes, outcome.received_bytes, *_of_response(response),
-        json.dumps([[one.place, one.origin] for one in outcome.bindings]), outcome.traceparent,
+        json.dumps([[one.place, one.origin] for one in outcome.bindings]), outcome.traceparent, int(outcome.left),
     )  # fmt: skip
 
 

@@ -19,6 +19,9 @@ class Ledger:
     """Counts of the run: planned = sent + skipped, and for each build sent = answered + failed.
 
     builds: all that were to be asked, which the report names with zeros where nothing was sent to any of them.
+    left: answers of a build that were not waited for to their end, as production's client had left. alike: by
+    candidate, its timeouts where the current build and its reference ran into one as well. unheard: requests to which
+    no build had an answer when production's client, who had none either, had left; they are among the failed.
     """
 
     planned: int = 0
@@ -27,6 +30,9 @@ class Ledger:
     answered: Counter[str] = dataclasses.field(default_factory=Counter)
     failed: dict[str, Counter[str]] = dataclasses.field(default_factory=dict)
     builds: tuple[str, ...] = ()
+    left: Counter[str] = dataclasses.field(default_factory=Counter)
+    alike: Counter[str] = dataclasses.field(default_factory=Counter)
+    unheard: int = 0
 
     def add(self, performance: Performance) -> None:
         """Count one planned request."""
@@ -41,6 +47,18 @@ class Ledger:
                 kinds[outcome.failure.kind] += 1
             else:
                 self.answered[outcome.build] += 1
+                self.left[outcome.build] += outcome.left
+        if any(outcome.failure is not None for outcome in performance.outcomes):
+            self._add_alike(performance)
+
+    def _add_alike(self, performance: Performance) -> None:
+        outcomes = performance.outcomes
+        late = [outcome.failure is not None and outcome.failure.kind == "timeout" for outcome in outcomes]
+        all_late = all(one for one, outcome in zip(late, outcomes, strict=True) if outcome.role != "candidate")
+        for one, outcome in zip(late, outcomes, strict=True):
+            # One that was given up at the moment when another build answered is not proved to be any worse.
+            self.alike[outcome.build] += one and outcome.role == "candidate" and (all_late or outcome.left)
+        self.unheard += all(late) and all(outcome.left for outcome in outcomes)
 
     def merge(self, other: Ledger) -> None:
         """Add what was counted of other requests of the same run."""
@@ -48,6 +66,9 @@ class Ledger:
         self.sent += other.sent
         self.skipped.update(other.skipped)
         self.answered.update(other.answered)
+        self.left.update(other.left)
+        self.alike.update(other.alike)
+        self.unheard += other.unheard
         for build, kinds in other.failed.items():
             self.failed.setdefault(build, Counter()).update(kinds)
 
@@ -78,6 +99,7 @@ class Ledger:
             "skipped": _plain(self.skipped),
             "answered": {build: self.answered[build] for build in sorted(failed)},
             "failed": {build: _plain(kinds) for build, kinds in sorted(failed.items())},
+            **({"left": _plain(self.left)} if self.left.total() else {}),
         }
 
 

@@ -171,13 +171,16 @@ class Pair:
         return redacted_paths(self.exchange.redacted) | (_CONNECTION if broke else frozenset())
 
     def _recorded(self) -> Outcome | None:
-        """The recorded response as an outcome, where it was seen whole."""
+        """The recorded response as an outcome, where it was seen whole, or until the client left."""
         response, times = self.exchange.response, self.exchange.times
-        if response is None or response.truncated or response.body is None or not self.exchange.complete:
+        left = times.left is not None
+        if response is None or response.truncated or response.body is None or not (left or self.exchange.complete):
             return None
         self.has_recorded = True
-        end = times.response_end if times.response_end is not None else times.request_start
-        return Outcome(_RECORDED, "reference", times.request_start, times.request_start, None, end, response)
+        start, first = times.request_start, times.response_start if left else None
+        ended = times.left if left else times.response_end
+        end = start if ended is None else ended
+        return Outcome(_RECORDED, "reference", start, start, first, end, response, left=left)
 
 
 def _made_anew(seen: Seen) -> bool:

@@ -290,6 +290,8 @@ def _compared(
     """The comparison, or why there is none."""
     if outcome is None:
         return f"no outcome of {candidate.name}"
+    if outcome.failure is not None and (outcome.left or pair.current.left):
+        return f"{candidate.name} had not answered when production's client had left"
     if pair.current.failure is not None:
         return f"current failed: {pair.current.failure.kind}"
     comparison = pair.compare(outcome, options)
@@ -302,7 +304,9 @@ def _compared(
 
 
 def _observe_times(candidate: CandidateShare, pair: Pair, outcome: Outcome) -> None:
-    current, other = pair.current.latency_ns, outcome.latency_ns
+    # What a stream takes until it is left is the client's time, not the build's: there the first byte is.
+    left = pair.current.left or outcome.left or (pair.reference is not None and pair.reference.left)
+    current, other = _took_ns(pair.current, left), _took_ns(outcome, left)
     if current is None or other is None or outcome.response is None or pair.current.response is None:
         return
     if outcome.response.status // 100 != pair.current.response.status // 100:
@@ -313,6 +317,15 @@ def _observe_times(candidate: CandidateShare, pair: Pair, outcome: Outcome) -> N
         if len(candidate.times) >= _ROUTES_TIMED_MAX:
             return
         times = candidate.times[pair.route] = RouteTimes()
-    reference = pair.reference.latency_ns if pair.reference is not None else None
+    reference = _took_ns(pair.reference, left) if pair.reference is not None else None
     times.add(current, other, reference, pair.session, outcome.end_ns - other)
     candidate.span.add(outcome.end_ns - other, outcome.end_ns)
+
+
+def _took_ns(outcome: Outcome, to_first_byte: bool) -> int | None:
+    """From the send to the last byte, or to the first one; None where there is none."""
+    if not to_first_byte:
+        return outcome.latency_ns
+    if outcome.sent_ns is None or outcome.first_byte_ns is None:
+        return None
+    return outcome.first_byte_ns - outcome.sent_ns

@@ -111,6 +111,8 @@ def _outcome(outcome: Outcome, body_chars_max: int) -> Iterator[str]:
     yield f"{outcome.role} {visible(outcome.build)}: {took} ({outcome.latency_from_plan_ns / 1e6:.2f} ms from the plan)"
     for binding in outcome.bindings:
         yield f"  replaced {visible(binding.place)} by what came of {visible(binding.origin)}"
+    if outcome.left and outcome.response is not None:
+        yield "  left there, as production's client had left it: it may have gone on"
     if outcome.failure is not None:
         failure = outcome.failure
         yield f"  no answer: {failure.kind} at {visible(failure.phase)}: {visible(failure.detail)}"

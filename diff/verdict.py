@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeAlias
 
@@ -89,9 +90,11 @@ def _against(
     config: DiffConfig,
 ) -> list[str]:
     reasons = []
-    failed = circumstances.ledger.failures(name)
+    kinds_failed = Counter(circumstances.ledger.failed.get(name, {}))
+    kinds_failed["timeout"] -= circumstances.ledger.alike[name]
+    failed = kinds_failed.total()
     if failed:
-        kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(circumstances.ledger.failed[name].items()))
+        kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(kinds_failed.items()) if n)
         reasons.append(f"{name}: no answer to {failed} of {circumstances.ledger.sent} requests ({kinds})")
     first = [finding for finding in findings if finding.caused_by is None]
     if first:
@@ -137,9 +140,14 @@ def _missing(
     if circumstances.partial is not None:
         reasons.append(f"the run is partial: {circumstances.partial}")
     for role, build in (("current", circumstances.current), ("reference", circumstances.reference)):
-        failed = ledger.failures(build) if build is not None else 0
+        failed = ledger.failures(build) - ledger.unheard if build is not None else 0
         if failed:
             reasons.append(f"the {role} build {build!r} gave no answer to {failed} of {ledger.sent} requests")
+    if ledger.alike[name] > ledger.unheard:
+        reasons.append(
+            f"no build, {name} among them, answered {ledger.alike[name] - ledger.unheard} of {ledger.sent} requests in "
+            "time: where all are late alike nothing is held against a candidate, and nothing was seen of what it does"
+        )
     compared = totals.same + totals.expected + totals.noisy + totals.different
     if ledger.sent and not compared:
         reasons.append(f"{name}: none of {ledger.sent} pairs could be compared")
@@ -205,6 +213,11 @@ def _most(counted: tuple[tuple[int, int], int]) -> tuple[int, tuple[int, int]]:
 
 def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[str]:
     remarks = []
+    if circumstances.ledger.unheard:
+        remarks.append(
+            f"no build had answered {circumstances.ledger.unheard} requests when production's client had left, which "
+            "had no answer either"
+        )
     if circumstances.ledger.sent and circumstances.reference is None:
         stand_in = (
             f"{circumstances.recorded} recorded responses stand in for it"

@@ -59,6 +59,13 @@ class Ahead:
         self._schedule = schedule
         self.exhausted = False
 
+    def is_past_leaving(self, stream: Pair) -> bool:
+        """True where all requests that production sent before it left that stream have been taken from here."""
+        if not self.pairs:
+            return self.exhausted
+        following = self.pairs[0]
+        return following.iteration > stream.iteration or not stream.is_before_leaving(following)
+
     def end(self) -> None:
         """Read no more, and forget what was read."""
         self.exhausted = True

@@ -42,6 +42,9 @@ _HELD_MAX = 1_000_000
 _CACHE_MAX = 512
 _PARTS_CACHED_MAX = 256
 
+_IN_BODIES = frozenset(("json", "form", "part", "xml", "protobuf"))
+_NEVER = 1 << 63
+
 _FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
 
 
@@ -49,7 +52,8 @@ class Source(NamedTuple):
     """A place in the captured response of an earlier request; it supplied the value, "" where any will do (a rule).
 
     whole: False where the client or the capture left before the response ended: a stream that was read for its first
-    events. The plan lets nothing wait for its end, but a request that carries a value of it must.
+    events. The plan lets nothing wait for its end, but a request that carries a value of it must. open_until: then,
+    when the client left, ns since the epoch; beyond all times where that is not known.
     """
 
     position: int
@@ -57,6 +61,13 @@ class Source(NamedTuple):
     place: Place
     value: str
     whole: bool = True
+    open_until: int = 0
+
+    @property
+    def sure(self) -> bool:
+        """False where it is not known whether the value had come when it was used: it is of an answer under way, and
+        not of its head or its first event."""
+        return self.whole or self.place.kind in ("header", "cookie") or self.place.path[:1] == (0,)
 
 
 class Link(NamedTuple):
@@ -258,7 +269,7 @@ class Binder:
             return []
         start = exchange.times.request_start
         wanted = words_of(name) - GENERIC if name else words_of_request(exchange, place._replace(inner=()))
-        ended = [entry for entry in entries if entry[1] <= start]
+        ended = [entry for entry in entries if entry[1] <= start and not _may_repeat(entry[0], place, start)]
         named = [entry for entry in ended if not entry[2].isdisjoint(wanted)]
         if is_strong(value):
             return [entry[0] for entry in named] + [entry[0] for entry in ended if entry[2].isdisjoint(wanted)]
@@ -282,9 +293,10 @@ class Binder:
     def _supply(self, session: _Session, planned: Planned, response: Response) -> None:
         exchange = planned.exchange
         whole = exchange.times.response_end is not None
-        ended = exchange.times.response_end if whole else exchange.times.response_start
-        if ended is None:
+        begun = exchange.times.response_end if whole else exchange.times.response_start
+        if begun is None:
             return
+        left = _NEVER if exchange.times.left is None else exchange.times.left
         answer = (response.body, response.headers)
         same = hash(answer)
         rules = bool(self._rules.feeds) and self._rules.supplies(exchange.request.method, exchange.request.target)
@@ -304,7 +316,9 @@ class Binder:
             if not is_wanted and not rules:
                 continue
             place = _one_place(place)
-            source = Source(planned.position, exchange.id, place, value, whole)
+            source = Source(planned.position, exchange.id, place, value, whole, 0 if whole else left)
+            # A word or a number of what came later the client may as well have from elsewhere, while it is open.
+            ended = begun if whole or source.sure or is_strong(value) else left
             if place.kind == "cookie" and len(session.cookie_values) < _VALUES_MAX:
                 name = str(place.path[0])
                 for sets in (
@@ -369,6 +383,11 @@ def _strong_inside(value: str) -> tuple[str, ...]:
 
 def _is_of(things: frozenset[str], entry: _Entry) -> bool:
     return not things.isdisjoint(things_of_supply(entry[0].place, entry[3]))
+
+
+def _may_repeat(source: Source, place: Place, start: int) -> bool:
+    """True where an open stream may only repeat what was posted beside it, as the id of a JSON-RPC."""
+    return start < source.open_until and place.kind in _IN_BODIES and not source.sure
 
 
 def _latest(sets: Sequence[tuple[Source, int]], start: int) -> list[Source]:

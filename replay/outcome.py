@@ -53,8 +53,9 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     the first byte was handed to the connection, None where it never was; first_byte_ns and end_ns those of the
     response. order: this build's place in the shuffled order, from 0. reused: the connection had carried a request
     before. attempts: 2 where a kept-alive connection that the build had closed was replaced before any response byte.
-    sent_bytes, received_bytes: on the wire. Raises ValueError where response and failure are both given or both
-    missing.
+    sent_bytes, received_bytes: on the wire. left: the answer was not waited for to its end, because production's client
+    had left: the response is what had come of it by then, or the failure says that nothing had. Raises ValueError
+    where response and failure are both given or both missing.
     """
 
     build: str
@@ -72,6 +73,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     received_bytes: int = 0
     bindings: tuple[Binding, ...] = ()
     traceparent: str = ""
+    left: bool = False
 
     def __post_init__(self) -> None:
         if (self.response is None) == (self.failure is None):
@@ -79,7 +81,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def latency_ns(self) -> int | None:
-        """Actual send to last byte; None where nothing was sent."""
+        """Actual send to last byte, to which it was listened; None where nothing was sent."""
         return None if self.sent_ns is None else self.end_ns - self.sent_ns
 
     @property

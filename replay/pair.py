@@ -24,6 +24,10 @@ class Pair:
     need. logins: its passwords, where a build has others. payload: its bytes for all builds, None where each gets a
     request of its own from `template`. composed: by build index, what was made ready before the first of them was sent:
     request, bindings, traceparent.
+
+    Of a stream: opened: per build, whether its answer has begun, None before the first; freed: (dependent, build index)
+    of those that went on while it was open, None for none; beside: the pairs under way that production sent while it
+    listened, None where that is not known or no stream.
     """
 
     __slots__ = (
@@ -31,16 +35,19 @@ class Pair:
         "after_ns",
         "alone",
         "begun",
+        "beside",
         "blocked",
         "bytes",
         "composed",
         "dependents",
         "due_ns",
+        "freed",
         "iteration",
         "key",
         "left",
         "links",
         "logins",
+        "opened",
         "orders",
         "outcomes",
         "payload",
@@ -72,10 +79,31 @@ class Pair:
         self.alone = False
         self.dependents: list[Pair] | None = None
         self.orders = orders
+        self.opened: list[bool] | None = None
+        self.freed: set[tuple[Pair, int]] | None = None
+        self.beside: set[Pair] | None = None
         self.payload: Payload | None = None
         self.template: Template | None = None
         self.composed: dict[int, tuple[Request, tuple[Binding, ...], str]] | None = None
         self.bytes = len(exchange.request.body or b"") + len((response and response.body) or b"") + 1024
+
+    def is_before_leaving(self, other: Pair) -> bool:
+        """True where production sent `other` before it left this stream, as far as is known when that was."""
+        left = self.planned.exchange.times.left
+        return left is None or other.planned.exchange.times.request_start < left
+
+    def is_open_on(self, index: int) -> bool:
+        """True where this is a stream that has begun on that build."""
+        return self.opened is not None and self.opened[index]
+
+    def is_open_to(self, other: Pair, index: int) -> bool:
+        """True where this is a stream that has begun on that build, and `other` need not wait for more of it."""
+        return self.is_open_on(index) and self.is_before_leaving(other) and not self.links_of(other)
+
+    def links_of(self, other: Pair) -> tuple[Link, ...]:
+        """The values that `other` carries and this one may have supplied."""
+        position = self.planned.position
+        return tuple(link for link in other.links if any(source.position == position for source in link.sources))
 
 
 def orders_of(builds: int, chance: random.Random) -> list[tuple[int, ...]]:

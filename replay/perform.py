@@ -22,12 +22,13 @@ from replay.histogram import Histogram
 from replay.hook import HookFailed
 from replay.lag import Lag
 from replay.outcome import Failure, Outcome, Performance
-from replay.pace import Closed, Pace
+from replay.pace import Closed, Pace, Recorded
 from replay.pair import Pair, orders_of
 from replay.plan import Planned
 from replay.processor import Processor
 from replay.schedule import Schedule
 from replay.stage import Options, Stage, all_broken, twins_of
+from replay.streams import Beside, Handle, Streams
 from replay.supplies import Supplies
 from replay.waiting import Waiting
 
@@ -85,6 +86,9 @@ class Performer:
         self._ahead = Ahead(orders, options, self._composer, self._skip, clock.now_ns)
         self._ahead.binder, self._ahead.performed, self._ahead.mine = binder, done, mine
         self._waiting = Waiting(len(stages))
+        speed = pace.speed if isinstance(pace, Recorded) else None
+        beside = Beside(self.supplies, self._waiting, self._opened, self._may_leave, self._later)
+        self._streams = Streams(stages, options, clock.now_ns, speed, beside)
         self._active = 0
         self._in_flight_max = pace.in_flight if isinstance(pace, Closed) else None
         self._hooked = any(stage.hook is not None for stage in stages)
@@ -174,6 +178,7 @@ class Performer:
             gc.unfreeze()
             self._alarm.close()
             self.lag.close()
+            self._streams.close()
         self.busy_share, self.waited_share = processor.shares()
         error = self._error or self._ahead.error
         if error is not None:
@@ -251,16 +256,20 @@ class Performer:
                 return False
             # What the builds held up is not the generator's lateness.
             pair.ready_ns = max(pair.due_ns, self.backlog.room_ns)
-        elif self._active >= closed:
+        elif self._active - self._streams.apart >= closed:
             return False
         elif options.duration_ns is not None and self._now_ns() - self.started_ns >= options.duration_ns:
             self._ahead.end()
             return False
         self._ahead.pairs.popleft()
+        if self._streams.listening or pair.planned.stay is not None:
+            self._streams.admit(pair)
         if waiting.admit(pair):
             self._begin(pair)
         elif closed is not None:
             pair.due_ns = pair.ready_ns = self._now_ns()
+        if pair.blocked is not None and self._streams.listening:
+            waiting.stir(pair, self._streams.stir)
         return True
 
     # -- one pair ----------------------------------------------------------------------------------------------------
@@ -304,7 +313,7 @@ class Performer:
         comes second would wait for the first.
         """
         twin = self._twins[index]
-        if twin >= 0 and begun[twin] and pair.outcomes[twin] is None and not pair.alone:
+        if twin >= 0 and begun[twin] and pair.outcomes[twin] is None and not (pair.alone or pair.is_open_on(twin)):
             pair.after = index
             self._waiting.hold(pair, self._now_ns())
             return True
@@ -322,6 +331,8 @@ class Performer:
             except HookFailed as error:
                 failure = Failure("malformed", "hook", f"not sent, as its hook failed: {error}")
             else:
+                if pair.planned.stay is not None:
+                    self._streams.send(pair, index, job)
                 stage.client.perform(job)
                 return
         now = self._now_ns()
@@ -368,8 +379,10 @@ class Performer:
             pair.outcomes[index] = outcome = Outcome(
                 stage.name, stage.role, due_ns, sent_ns, job.first_byte_ns, job.end_ns,
                 job.response, failure, order, job.reused, job.attempts, job.sent_bytes, job.received_bytes,
-                bindings, traceparent,
+                bindings, traceparent, job.left,
             )  # fmt: skip
+            if pair.planned.stay is not None:
+                self._streams.land(pair, index)
             if sent_ns is not None:
                 late.append(sent_ns - due_ns)
             if failure is None:
@@ -404,9 +417,24 @@ class Performer:
         if pair.dependents is not None:
             self._waiting.release(pair, index, self._now_ns())
 
+    def _opened(self, pair: Pair, index: int) -> None:
+        """A build has begun to answer a stream, or said more on it: what waited for it may go on."""
+        if pair.after >= 0 and index == self._twins[pair.after]:
+            self._begin(pair)
+        self._wake()
+
+    def _may_leave(self, stream: Pair) -> bool:
+        return bool(self.stopped) or self._ahead.is_past_leaving(stream)
+
+    def _later(self, wait_s: float, function: Callable[[], None]) -> Handle:
+        assert self._loop is not None
+        return self._loop.call_later(wait_s, function)
+
     def _finish(self, pair: Pair) -> None:
         self._active -= 1
         self._waiting.forget(pair)
+        if self._streams.listening or pair.planned.stay is not None:
+            self._streams.finish(pair)
         self.sent += 1
         planned = pair.planned
         outcomes: tuple[Outcome, ...] = tuple(pair.outcomes)  # type: ignore[arg-type]  # none is missing: left is 0
@@ -414,6 +442,7 @@ class Performer:
 
     def _finish_skipped(self, pair: Pair, reason: str) -> None:
         self._waiting.forget(pair)
+        self._streams.finish(pair)
         if pair.dependents is not None:
             self._waiting.release_all(pair, self._now_ns())
         self._skip(pair.planned, pair.iteration, reason)
@@ -442,5 +471,6 @@ class Performer:
             now = self._now_ns()
             if self.stopped and now - self._stopped_ns > self._options.drain_ns:
                 self.abandon()
+            self._streams.look(over=bool(self.stopped))
             self._waiting.part(now, self._options.pair_wait_ns, begun_only=bool(self.stopped))
             self._wake()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from capture.exchange import Exchange
 from replay.planned import Planned
 from replay.row import MARKER, TOKEN, Row, row_of
+from replay.stay import stay_of
 
 __all__ = ["MARKER", "SAFE_METHODS", "SKIP_REASONS", "Planned", "Planner", "skip_reason"]
 
@@ -68,13 +69,16 @@ def _reason(exchange: Exchange, row: Row, values: tuple[str, ...], allow_writes:
 def _end_of(exchange: Exchange) -> int | None:
     """When what follows may have begun because of this answer; None where nothing waits for it.
 
-    A client that left before the end had read as far as it wanted. What was changed for it was changed before that; a
+    A client that left before the end had read as far as it wanted, and went on; from what it left without an answer
+    nothing follows. Where it is not known when it left, what was changed for it was changed before its first byte; a
     stream that was only read may have no end, and nothing waits for one but what carries a value of it (bind.py).
     """
     times = exchange.times
-    if times.response_end is None and exchange.request.method not in SAFE_METHODS:
+    if times.response_end is not None:
+        return times.response_end
+    if times.left is None and exchange.request.method not in SAFE_METHODS:
         return times.response_start
-    return times.response_end
+    return times.left if exchange.response is not None else None
 
 
 def _can_be_sent(target: str, values: tuple[str, ...]) -> bool:
@@ -117,7 +121,8 @@ class Planner:
             row, values = row_of(exchange.request.headers)
             reason = _reason(exchange, row, values, allow_writes)
             waits_for = () if reason is not None else self._happens_before(exchange, position)
-            yield Planned(position, exchange, latest, waits_for, reason, row, values)
+            stay = stay_of(exchange) if exchange.times.response_end is None else None
+            yield Planned(position, exchange, latest, waits_for, reason, row, values, stay)
 
     def _happens_before(self, exchange: Exchange, position: int) -> tuple[int, ...]:
         """Positions that must be answered first, and remember this one for those that follow."""
@@ -128,7 +133,7 @@ class Planner:
             earlier = self._remember(exchange.session)
         else:
             self._open.move_to_end(exchange.session)
-            if len(earlier) == 2 and end is not None:
+            if len(earlier) == 2 and end is not None and exchange.times.left is None:
                 before, last = earlier
                 if before[2] <= last[1] and before[1] <= last[1] and last[2] <= start:
                     # One thing after the other, the usual case: what follows comes to the same.
@@ -140,12 +145,16 @@ class Planner:
             # What ended before another ended one began is waited for through that other one.
             last_start = max(entry[1] for entry in ended)
             direct = [entry for entry in ended if entry[2] > last_start or entry[1] == last_start]
-            waits_for = tuple(entry[0] for entry in direct)
+            waits_for = tuple(dict.fromkeys(entry[0] for entry in direct))
             if len(direct) < len(ended):
                 earlier[:] = [entry for entry in earlier if entry[2] > start or entry in direct]
         if end is not None:
+            opened, left = exchange.times.response_start, exchange.times.left
+            if left is not None and opened is not None and opened < left:
+                # Once for its beginning, which is waited for while it is open, and once for when it was left.
+                earlier.append((position, start, opened))
             earlier.append((position, start, end))
-            if len(earlier) > _OVERLAP_MAX:
+            while len(earlier) > _OVERLAP_MAX:
                 del earlier[0]
         return waits_for
 

@@ -207,6 +207,9 @@ def _options(config: ReplayConfig, run_id: str) -> Options:
         config.breaker_failures,
         None if config.duration_s is None else round(config.duration_s * _S),
         round((config.timeout_s + config.connect_timeout_s) * _S),
+        round(config.timeout_s * _S),
+        round(config.stream_s * _S),
+        config.connections_max // (2 * config.workers),
     )
 
 

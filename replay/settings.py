@@ -23,7 +23,9 @@ class ReplayConfig:
     seed: of the shuffled order of builds and of the trace ids, written into the run's manifest. limit: how many
     recorded exchanges at most, skipped ones included. loop: how often the log is performed. duration_s: nothing new is
     sent after it. warmup: share of the plan in [0, 1) at its beginning that the timing verdict leaves out. timeout_s:
-    from the send to the last byte; first_byte_timeout_s: to the first. connections_max: per build over all
+    from the send to the last byte; first_byte_timeout_s: to the first. stream_s: how long a stream is listened to, from
+    its first byte, where it is not known how long production's client did, and at most where the pace is not the
+    recorded one. connections_max: per build over all
     processes, which is also how many requests it has in flight at most. waiting_max and held_bytes_max: planned
     requests held in memory because they wait for an earlier one or for a connection. pair_wait_ms: how long a build
     that is ready for a request waits for the builds that are not. breaker_failures: consecutive connection failures
@@ -47,6 +49,7 @@ class ReplayConfig:
     timeout_s: float = 30.0
     first_byte_timeout_s: float = 30.0
     connect_timeout_s: float = 5.0
+    stream_s: float = 10.0
     body_bytes_max: int = 16 << 20
     connections_max: int = 256
     held_bytes_max: int = 256 << 20
@@ -72,7 +75,8 @@ class ReplayConfig:
         paces = [name for name in ("speed", "rate", "concurrency") if getattr(self, name) is not None]
         if len(paces) > 1:
             raise ValueError(f"{paces[1]} does not go together with {paces[0]}; give one of speed, rate, concurrency")
-        for name in ("speed", "rate", "duration_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s"):
+        durations = ("duration_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s", "stream_s")
+        for name in ("speed", "rate", *durations):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a positive number, found {value}")

@@ -130,7 +130,11 @@ def all_broken(stages: Sequence[Stage]) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """What a performance needs besides plan, stages and pace. run_id: first half of the marker."""
+    """What a performance needs besides plan, stages and pace. run_id: first half of the marker.
+
+    timeout_ns: for a whole answer, and how long at most a stream is listened to beyond its time. stream_ns: how long
+    one whose time is not known; streams_max: pairs that are open without a place in a closed loop.
+    """
 
     run_id: str
     seed: int = 1
@@ -142,3 +146,6 @@ class Options:
     breaker_failures: int = 10
     duration_ns: int | None = None
     drain_ns: int = 60_000_000_000
+    timeout_ns: int = 30_000_000_000
+    stream_ns: int = 10_000_000_000
+    streams_max: int = 128

@@ -93,9 +93,11 @@ class Supplies:
 
     def keep(self, exchange: Exchange, position: int, iteration: int, index: int, outcome: Outcome) -> None:
         """Remember what the build of that index answered."""
-        response = outcome.response
-        if response is None:
-            return
+        if outcome.response is not None:
+            self.keep_response(exchange, position, iteration, index, outcome.response)
+
+    def keep_response(self, exchange: Exchange, position: int, iteration: int, index: int, response: Response) -> None:
+        """Remember what a build answered, in the place of what of the same answer was remembered before."""
         key = (iteration, exchange.session)
         session = self._sessions.get(key)
         if session is None:
@@ -105,9 +107,14 @@ class Supplies:
         answers = session.answers.get(position)
         if answers is None:
             answers = session.answers[position] = [None] * self._builds
-        answers[index] = response
-        session.jars[index].take(exchange, position, response.headers)
+        before, answers[index] = answers[index], response
         size = len(response.body or b"") + _OVERHEAD
+        if before is None:
+            session.jars[index].take(exchange, position, response.headers)
+        else:
+            size -= len(before.body or b"") + _OVERHEAD
+            for missed in [known for known in session.known if known[:2] == (position, index)]:
+                del session.known[missed]
         session.bytes += size
         self._bytes += size
         if len(session.answers) > _SESSION_POSITIONS_MAX:
@@ -161,6 +168,8 @@ class Supplies:
         if not link.sources or self._is_injected(link, index):
             return True
         found = self.value(link, session, iteration, index)
+        if found is None and not any(source.sure for source in link.sources):
+            return True  # a client that knew it before has it still
         return found is not None and (found[0] == link.value or not _is_signed(link))
 
     def _is_injected(self, link: Link, index: int) -> bool:

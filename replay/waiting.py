@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from replay.pair import Pair
 
@@ -36,7 +37,8 @@ class Waiting:
         positions = pair.waits_for
         if not positions:
             return True
-        waits = [other for position in positions if (other := pairs.get((iteration, position))) is not None]
+        asked = dict.fromkeys(positions)
+        waits = [other for position in asked if (other := pairs.get((iteration, position))) is not None]
         if not waits:
             return True
         blocked = pair.blocked = [0] * self._builds
@@ -45,26 +47,57 @@ class Waiting:
                 other.dependents = []
             other.dependents.append(pair)
             for index, outcome in enumerate(other.outcomes):
-                blocked[index] += outcome is None
+                if outcome is None and other.is_open_to(pair, index):
+                    _free(other, pair, index)
+                else:
+                    blocked[index] += outcome is None
+        if not any(blocked):
+            pair.blocked = None
+            return True
         if not all(blocked):
             self._split[pair.key] = pair
         return False
 
     def release(self, pair: Pair, index: int, now_ns: int) -> None:
         """Build `index` has answered `pair`: let go what waited for it."""
+        freed = pair.freed
         for other in pair.dependents or ():
-            blocked = other.blocked
-            assert blocked is not None
-            blocked[index] -= 1
-            if blocked[index]:
+            if freed is None or (other, index) not in freed:
+                self._let(other, index, now_ns)
+
+    def stir(self, pair: Pair, stir: Callable[[Pair], None]) -> None:
+        """Call `stir` with each stream that is open and has not given `pair` all that it waits for."""
+        for position in pair.waits_for:
+            other = self.pairs.get((pair.iteration, position))
+            if other is not None and other.opened is not None:
+                stir(other)
+
+    def release_beside(self, stream: Pair, index: int, now_ns: int, has_all: Callable[[Pair, Pair, int], bool]) -> None:
+        """Build `index` has begun to answer `stream`, or said more on it: let go what production sent meanwhile.
+
+        has_all: whether that build has given all values that a pair carries of the stream.
+        """
+        for other in list(stream.dependents or ()):
+            if (stream.freed is not None and (other, index) in stream.freed) or not stream.is_before_leaving(other):
                 continue
-            if other.begun is not None:
-                self.ready.append(other)
-            elif not any(blocked):
-                self._go(other, now_ns)
-            elif other.key not in self._split:
-                other.ready_ns = now_ns
-                self._split[other.key] = other
+            if has_all(stream, other, index):
+                _free(stream, other, index)
+                self._let(other, index, now_ns)
+
+    def _let(self, pair: Pair, index: int, now_ns: int) -> None:
+        """`pair` waits for one thing less on build `index`."""
+        blocked = pair.blocked
+        assert blocked is not None
+        blocked[index] -= 1
+        if blocked[index]:
+            return
+        if pair.begun is not None:
+            self.ready.append(pair)
+        elif not any(blocked):
+            self._go(pair, now_ns)
+        elif pair.key not in self._split:
+            pair.ready_ns = now_ns
+            self._split[pair.key] = pair
 
     def release_all(self, pair: Pair, now_ns: int) -> None:
         """`pair` will not be sent: let go what waited for it, on every build that it had no outcome of."""
@@ -110,3 +143,15 @@ class Waiting:
                 self.splits += 1
                 self.held_back_ns = max(self.held_back_ns, now_ns - pair.ready_ns)
                 self.ready.append(pair)
+
+
+def _free(stream: Pair, pair: Pair, index: int) -> None:
+    """Note that on this build `pair` waits for `stream` no longer; forget it where that holds for all builds."""
+    freed = stream.freed
+    if freed is None:
+        freed = stream.freed = set()
+    freed.add((pair, index))
+    if all((pair, other) in freed or outcome is not None for other, outcome in enumerate(stream.outcomes)):
+        freed.difference_update([(pair, other) for other in range(len(stream.outcomes))])
+        if stream.dependents is not None:
+            stream.dependents.remove(pair)

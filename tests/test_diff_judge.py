@@ -440,3 +440,99 @@ def test_builds_that_all_refuse_what_production_answered_are_not_promoted() -> N
     assert (report.verdict, told(report)) == ("inconclusive", [])
     assert "with an error that production had answered without" in report.reasons[0]
     assert judged(alike, refused_max=1.0).verdict == "promote"
+
+
+def late(performances: list[Performance], builds: tuple[str, ...], every: int, left: bool = False) -> list[Performance]:
+    """The same, but in each `every`th these builds do not answer in time. left: nor had production's been answered."""
+    failure = Failure("timeout", "first_byte")
+    return [
+        one
+        if number % every
+        else msgspec.structs.replace(
+            one,
+            outcomes=tuple(
+                msgspec.structs.replace(outcome, response=None, failure=failure, left=left)
+                if outcome.build in builds
+                else outcome
+                for outcome in one.outcomes
+            ),
+        )
+        for number, one in enumerate(performances)
+    ]
+
+
+ALL = ("current", "reference", "candidate")
+
+
+def test_where_all_builds_are_late_alike_it_is_not_held_against_the_candidate() -> None:
+    report = judged(late(run(1, requests=300), ALL, 30))
+    assert (report.verdict, told(report)) == ("inconclusive", [])
+    assert any("no build, candidate among them, answered 10 of 300 requests in time" in one for one in report.reasons)
+    assert not any("candidate: no answer" in reason for reason in report.reasons)
+
+
+def test_a_candidate_that_alone_is_late_is_held_among_those_that_all_are() -> None:
+    report = judged(late(late(run(1, requests=300), ALL, 30), ("candidate",), 75))
+    assert report.verdict == "hold"
+    assert any("candidate: no answer to 2 of 300 requests (timeout 2)" in reason for reason in report.reasons)
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_a_run_of_timeouts_alone_is_inconclusive(left: bool) -> None:
+    report = judged(late(run(1, requests=50), ALL, 1, left))
+    assert report.verdict == "inconclusive"
+    assert any("none of 50 pairs could be compared" in reason for reason in report.reasons)
+
+
+def test_requests_that_production_left_without_an_answer_too_do_not_keep_from_promoting() -> None:
+    report = judged(late(run(1, requests=300), ALL, 30, left=True))
+    assert (report.verdict, told(report)) == ("promote", [])
+    assert any("no build had answered 10 requests when production's client had left" in one for one in report.reasons)
+    assert report.candidates["candidate"].totals.not_comparable.total() == 10
+
+
+def test_a_dead_candidate_is_never_promoted_whatever_production_left() -> None:
+    report = judged(late(run(1, requests=300), ("candidate",), 1, left=False))
+    assert report.verdict == "hold"
+
+
+def streams(count: int, changed: bool = False) -> list[Performance]:
+    """Streams of events that all builds were left on, after more or fewer events, and after very different times."""
+    performances = []
+    for number, one in enumerate(run(2, requests=count)):
+        outcomes = []
+        for place, outcome in enumerate(one.outcomes):
+            price = "prize" if changed and outcome.role == "candidate" else "price"
+            events = [
+                f'event: tick\ndata: {{"n": {n}, "{price}": {n % 3}}}\n\n' for n in range(3 + (number + place) % 4)
+            ]
+            body = "".join(events).encode() + b"event: tick\nda"
+            response = Response(200, "OK", "HTTP/1.1", (("Content-Type", "text/event-stream"),), body, len(body))
+            sent = outcome.sent_ns or 0
+            listened = 10**9 * (1 + 5 * place)  # the candidate's were listened to for longer
+            outcomes.append(
+                msgspec.structs.replace(
+                    outcome,
+                    response=response,
+                    failure=None,
+                    left=True,
+                    first_byte_ns=sent + 10**6,
+                    end_ns=sent + listened,
+                )
+            )
+        performances.append(msgspec.structs.replace(one, outcomes=tuple(outcomes)))
+    return performances
+
+
+def test_streams_that_were_left_are_the_same_however_long_they_were_listened_to() -> None:
+    report = judged(streams(120))
+    assert (report.verdict, told(report)) == ("promote", [])
+    assert report.candidates["candidate"].totals.same == 120
+    assert {row.verdict for row in report.candidates["candidate"].timing} <= {"same", "unknown"}
+
+
+def test_a_change_in_the_events_of_a_stream_that_was_left_holds() -> None:
+    report = judged(streams(120, changed=True))
+    assert report.verdict == "hold"
+    assert {path for _, path, _ in told(report)} <= {"$[*]['data']['price']", "$[*]['data']['prize']"}
+    assert told(report) != []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,3 +63,34 @@ def test_totals_that_do_not_sum_to_what_was_sent_refuse_to_become_a_report() -> 
     totals.check("next", 4)
     with pytest.raises(RunFailed, match="4 pairs judged of 5 sent"):
         totals.check("next", 5)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "alike"),
+    [
+        (("timeout", "timeout", "timeout"), 1),
+        ((None, None, "timeout"), 0),  # it alone
+        (("timeout", None, "timeout"), 0),  # the same code did answer
+        (("reset", "reset", "reset"), 0),  # what is dead alike is not late alike
+        (("timeout", "timeout", None), 0),
+    ],
+)
+def test_a_candidate_is_late_alike_where_the_current_build_and_its_reference_are(
+    kinds: tuple[str | None, ...], alike: int
+) -> None:
+    names, roles = ("current", "reference", "next"), ("current", "reference", "candidate")
+    outcomes = tuple(
+        msgspec.structs.replace(outcome(name, kind), role=role)
+        for name, role, kind in zip(names, roles, kinds, strict=True)
+    )
+    ledger = Ledger()
+    ledger.add(Performance(0, EXCHANGE, outcomes))
+    other = Ledger()
+    other.merge(ledger)
+    assert (other.alike["next"], other.unheard, other.left.total()) == (alike, 0, 0)
+    left = tuple(msgspec.structs.replace(one, left=True) for one in outcomes)
+    ledger.add(Performance(1, EXCHANGE, left))
+    ledger.check()
+    assert ledger.unheard == (set(kinds) == {"timeout"})
+    assert ledger.left.total() == kinds.count(None)
+    assert ("left" in ledger.as_dict()) is (None in kinds)

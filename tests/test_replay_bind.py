@@ -11,6 +11,7 @@ import pytest
 from capture.exchange import Exchange, Request, Response, Times
 from replay.bind import Binder, Link
 from replay.learn import learn_links
+from replay.outcome import Outcome
 from replay.place import Place
 from replay.plan import Planner
 from replay.strong import is_strong
@@ -387,7 +388,7 @@ def test_a_request_is_bound_with_what_each_build_answered_and_says_so() -> None:
     )
     links = links_of(first, second)[1]
     supplies = Supplies(3, 1 << 20)
-    from replay.outcome import Failure, Outcome
+    from replay.outcome import Failure
 
     for index, body in enumerate((b'{"token": "%b"}' % OTHER.encode(), b'{"token": "%b"}' % TOKEN.encode())):
         supplies.keep(first, 0, 0, index, Outcome("b", "current", 0, 1, 2, 3, answered(body)))
@@ -405,7 +406,7 @@ def test_a_request_is_bound_with_what_each_build_answered_and_says_so() -> None:
 
 
 def test_what_an_earlier_part_of_the_run_bound_is_counted_with_it() -> None:
-    from replay.outcome import Binding, Outcome, Performance
+    from replay.outcome import Binding, Performance
 
     origins = ("log-0 $['token']", "log-1 cookie:sid", "unresolved:log-0 $['token']", "injected:X-Key", "hook:X-Signed")
     bindings = tuple(Binding("header:x", origin) for origin in origins)
@@ -417,7 +418,6 @@ def test_what_an_earlier_part_of_the_run_bound_is_counted_with_it() -> None:
 
 
 def test_what_is_kept_of_the_answers_is_bounded() -> None:
-    from replay.outcome import Outcome
 
     supplies = Supplies(1, 10_000)
     for number in range(100):
@@ -434,7 +434,6 @@ def _signed_by_the_client(claims: dict[str, object]) -> str:
 
 
 def test_a_value_in_a_token_that_the_client_signed_cannot_be_replaced_and_the_request_says_so() -> None:
-    from replay.outcome import Outcome
 
     first = login(b'{"session": "%b"}' % TOKEN.encode())
     carrying = exchange(1, get("/me", ("Authorization", f"Bearer {_signed_by_the_client({'sid': TOKEN})}")))
@@ -463,7 +462,6 @@ def test_a_header_that_is_injected_needs_nothing_from_a_response() -> None:
 
 
 def test_a_message_of_grpc_is_sent_with_what_each_build_answered() -> None:
-    from replay.outcome import Outcome
 
     created = exchange(0, get("/shop.Carts/Create", GRPC, method="POST"), of_type(GRPC[1], frame(field(1, TOKEN))))
     asked = get("/shop.Carts/Get", GRPC, ("Content-Length", "23"), method="POST", body=frame(field(1, TOKEN)))
@@ -479,7 +477,6 @@ def test_a_message_of_grpc_is_sent_with_what_each_build_answered() -> None:
 
 
 def test_a_uuid_in_another_case_is_bound_and_keeps_the_clients_case() -> None:
-    from replay.outcome import Outcome
 
     upper, other = "550E8400-E29B-41D4-A716-446655440000", "12345678-ABCD-4EF0-8123-456789ABCDEF"
     first = login(b'{"file": "%b"}' % upper.encode())
@@ -574,3 +571,60 @@ def test_a_weak_value_of_a_hidden_field_is_bound_wherever_the_form_is_sent() -> 
     sent = exchange(1, get("/save", FORM, method="POST", body=b"version=3"))
     assert shown(links_of(exchange(0, get("/edit/9")), sent)[1]) == []
     assert len(links_of(exchange(0, get("/edit/9"), page), sent)[1]) == 1
+
+
+def open_stream(*events: str) -> Exchange:
+    body = "".join(f"data: {event}\n\n" for event in events).encode()
+    opened = exchange(0, get("/events"), of_type("text/event-stream", body))
+    start = opened.times.request_start
+    times = Times(start, start, start + 400_000, None, start + 50_000_000)
+    return msgspec.structs.replace(opened, times=times, incomplete_reason="reset")
+
+
+LATER = f'{{"order": "{TOKEN}", "ticket_id": 417}}'
+
+
+@pytest.mark.parametrize(
+    ("stream", "request_", "start_ms", "bound"),
+    [
+        (open_stream(LATER), get("/o", JSON, method="POST", body=b'{"order": "%b"}' % TOKEN.encode()), 1, True),
+        (
+            open_stream("hello", LATER),
+            get("/o", JSON, method="POST", body=b'{"order": "%b"}' % TOKEN.encode()),
+            1,
+            False,
+        ),
+        (
+            open_stream("hello", LATER),
+            get("/o", JSON, method="POST", body=b'{"order": "%b"}' % TOKEN.encode()),
+            60,
+            True,
+        ),
+        (open_stream("hello", LATER), get(f"/orders/{TOKEN}"), 1, True),
+        (open_stream("hello", LATER), get("/o?ticket=417"), 1, False),
+        (open_stream("hello", LATER), get("/o?ticket=417"), 60, True),
+    ],
+)
+def test_of_an_open_stream_only_what_had_surely_come_is_bound(
+    stream: Exchange, request_: Request, start_ms: int, bound: bool
+) -> None:
+    links = links_of(stream, exchange(1, request_, start_ms=start_ms))[1]
+    assert [link.sources[0].place.kind for link in links] == ["event"] * bound
+
+
+def test_what_a_client_may_have_known_before_a_later_event_said_it_needs_no_answer() -> None:
+    for events, needed in ((["hello", LATER], False), ([LATER], True)):
+        links = links_of(open_stream(*events), exchange(1, get(f"/orders/{TOKEN}"), start_ms=1))[1]
+        supplies = Supplies(1, 1 << 20)
+        supplies.keep(open_stream(), 0, 0, 0, Outcome("b", "current", 0, 1, 2, 3, of_type("text/event-stream", b"")))
+        assert supplies.resolvable(links, "s", 0, 0) is not needed
+
+
+def test_what_more_has_come_of_an_answer_takes_the_place_of_what_had_come_before() -> None:
+    stream = open_stream(LATER)
+    links = links_of(stream, exchange(1, get(f"/orders/{TOKEN}"), start_ms=1))[1]
+    supplies = Supplies(1, 1 << 20)
+    for body, expected in ((b"", None), (b'data: {"order": "%b"}\n\n' % OTHER.encode(), OTHER)):
+        supplies.keep_response(stream, 0, 0, 0, of_type("text/event-stream", body))
+        found = supplies.value(links[0], "s", 0, 0)
+        assert (found and found[0]) == expected

@@ -72,6 +72,45 @@ def test_waiting_covers_exactly_what_happened_before(spans: list[tuple[int, int]
         assert reach[number] == before
 
 
+def left(number: int, start_ms: float, first_ms: float, took_ms: float) -> Exchange:
+    """A stream whose first byte came after first_ms, and which was left after took_ms."""
+    one = at(number, start_ms, took_ms)
+    start = one.times.request_start
+    times = Times(start, start, start + int(first_ms * 1e6), None, start + int(took_ms * 1e6))
+    return msgspec.structs.replace(one, times=times, incomplete_reason="reset")
+
+
+def test_who_was_sent_while_a_stream_was_open_waits_for_it_and_who_came_after_it_does_too() -> None:
+    planned = plan(left(0, 0, 2, 100), at(1, 1, 1), at(2, 10, 5), at(3, 20, 5), at(4, 150, 1))
+    assert [p.waits_for for p in planned] == [(), (), (0, 1), (2,), (0, 3)]
+    assert [p.stay is not None for p in planned] == [True, False, False, False, False]
+
+
+def test_nothing_waits_for_what_was_left_without_an_answer() -> None:
+    poll = msgspec.structs.replace(left(0, 0, 1, 100), response=None)
+    assert [p.waits_for for p in plan(poll, at(1, 50, 1), at(2, 150, 1))] == [(), (), (1,)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10), st.booleans()), min_size=1, max_size=25))
+def test_a_stream_is_waited_for_from_its_beginning_and_again_from_when_it_was_left(
+    spans: list[tuple[int, int, bool]],
+) -> None:
+    spans.sort()
+    planned = plan(
+        *(left(n, start, 1, 2 + took) if open_ else at(n, start, took) for n, (start, took, open_) in enumerate(spans))
+    )
+    begun: list[set[int]] = []
+    ended: list[set[int]] = []
+    for number, item in enumerate(planned):
+        start = spans[number][0]
+        over = {other for other in range(number) if sum(spans[other][:2]) + 2 * spans[other][2] <= start}
+        begun.append(set().union(*({other} | begun[other] for other in item.waits_for)))
+        ended.append(set().union(*(({other} & over) | ended[other] for other in item.waits_for)))
+        open_ = {other for other in range(number) if spans[other][2] and spans[other][0] + 1 <= start}
+        assert begun[number] == over | open_
+        assert ended[number] == over
+
+
 def test_forgotten_sessions_are_counted() -> None:
     planner = Planner(sessions_max=2)
     list(planner.plan([at(0, 0, 1, "a"), at(1, 2, 1, "b"), at(2, 4, 1, "c"), at(3, 6, 1, "a")]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from capture.exchange import Times
 from replay.outcome import Outcome
 from replay.pair import Pair
 from replay.plan import Planned
@@ -71,3 +74,47 @@ def test_a_build_that_had_answered_before_the_pair_came_is_not_waited_for() -> N
     assert second.blocked == [1, 0]
     waiting.part(10, 10)
     assert list(waiting.ready) == [second]
+
+
+def stream(position: int, left_ms: int) -> Pair:
+    one = exchange(position, get("/events"))
+    start = one.times.request_start
+    times = Times(start, start, start + 1, None, start + left_ms * 1_000_000)
+    return Pair(Planned(position, msgspec.structs.replace(one, times=times), 0), 0, 2, (0, 1))
+
+
+def beside(position: int, start_ms: int, *waits_for: int) -> Pair:
+    return Pair(Planned(position, exchange(position, get("/"), start_ms=start_ms), 0, waits_for), 0, 2, (0, 1))
+
+
+def test_what_production_sent_beside_a_stream_waits_until_it_is_open_and_no_longer() -> None:
+    waiting = Waiting(2)
+    one, during, after = stream(0, 100), beside(1, 50, 0), beside(2, 150, 0)
+    waiting.admit(one)
+    assert not waiting.admit(during)
+    assert not waiting.admit(after)
+    for index in (0, 1):
+        one.opened = [index >= 0, index >= 1]
+        waiting.release_beside(one, index, 5, lambda *_: True)
+    assert list(waiting.ready) == [during]
+    assert one.dependents == [after]
+    assert waiting.admit(beside(3, 60, 0))  # it is open already
+    waiting.release(one, 0, 9)
+    waiting.release(one, 1, 9)
+    assert list(waiting.ready) == [during, after]
+
+
+def test_what_carries_a_value_of_a_stream_waits_until_each_build_has_given_it() -> None:
+    waiting = Waiting(2)
+    one, carries = stream(0, 100), beside(1, 50, 0)
+    waiting.admit(one)
+    waiting.admit(carries)
+    one.opened = [True, True]
+    waiting.release_beside(one, 0, 5, lambda *_: False)
+    waiting.release_beside(one, 1, 5, lambda *_: True)
+    waiting.release_beside(one, 1, 5, lambda *_: True)  # told again: it counts once
+    assert carries.blocked == [1, 0]
+    waiting.release(one, 1, 9)
+    assert carries.blocked == [1, 0]
+    waiting.release(one, 0, 9)  # the stream is over, and the value never came
+    assert list(waiting.ready) == [carries]

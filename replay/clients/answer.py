@@ -242,6 +242,16 @@ class AnswerReader:
         size = head.framing if head.framing > 0 else len(body)
         return Response(head.status, head.reason, head.version, head.headers, body, size, True)
 
+    @property
+    def has_head(self) -> bool:
+        """True once the head of the final response has arrived."""
+        return self._head is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body that have arrived."""
+        return self._size
+
     def _bodied(self, head: _Head) -> bool:
         return (
             self._method != "HEAD"

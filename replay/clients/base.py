@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
+import msgspec
+
 from capture.errors import UsageError
 from capture.exchange import Request, Response
 from replay.outcome import Failure, FailureKind
 
-__all__ = ["REPEATABLE", "Client", "Endpoint", "Job", "Limits", "endpoint_of", "tls_context"]
+__all__ = ["REPEATABLE", "Client", "Endpoint", "Job", "Limits", "endpoint_of", "so_far", "tls_context"]
 
 REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "DELETE"))
 """Methods that may be sent a second time where it is not known whether the first was done (RFC 9110 section 9.2.2)."""
@@ -99,6 +101,11 @@ def tls_context(limits: Limits, alpn: list[str] | None = None) -> ssl.SSLContext
     return context
 
 
+def so_far(arrived: Response) -> Response:
+    """What has come of a response as a response of its own, whatever its length was to be."""
+    return msgspec.structs.replace(arrived, body_bytes=len(arrived.body or b""), truncated=False)
+
+
 class Job:
     """One request on its way through a client, and in the end what came of it.
 
@@ -106,16 +113,24 @@ class Job:
     payload: the bytes to send, for a client whose `sends_bytes` is True, then request only says the method; else b"".
     context: whatever the caller wants to have with it. sent_ns stays None where not one byte was handed to a
     connection. Times as in `Outcome`.
+
+    heard: set by the caller for a job that it may leave (`Client.leave`); called each time more of the answer has come,
+    with the bytes of its body so far, but not for an answer that is whole at once. stays: likewise, for an answer that
+    may have no end; from its first byte on no timeout of the client holds for it, and the cap on bodies does not make
+    it fail. left: it was ended because production's client had left. carrier: the client's own.
     """
 
     __slots__ = (
         "attempts",
+        "carrier",
         "context",
         "deadline_ns",
         "done",
         "end_ns",
         "failure",
         "first_byte_ns",
+        "heard",
+        "left",
         "payload",
         "received_bytes",
         "request",
@@ -123,6 +138,7 @@ class Job:
         "reused",
         "sent_bytes",
         "sent_ns",
+        "stays",
     )
 
     def __init__(
@@ -142,12 +158,21 @@ class Job:
         self.reused = False
         self.sent_bytes = 0
         self.received_bytes = 0
+        self.stays = False
+        self.left = False
+        self.heard: Callable[[Job, int], None] | None = None
+        self.carrier: Any = None
 
     def answer(self, response: Response, at_ns: int) -> None:
         """End with a response."""
         self.response = response
         self.end_ns = at_ns
         self.done(self)
+
+    def leave(self, arrived: Response, at_ns: int) -> None:
+        """End as a client does that listens no longer. arrived: what had come, whatever its length was to be."""
+        self.left = True
+        self.answer(so_far(arrived), at_ns)
 
     def fail(self, kind: FailureKind, phase: str, detail: str, at_ns: int, partial: Response | None = None) -> None:
         """End with a failure."""
@@ -169,6 +194,13 @@ class Client(Protocol):
 
     def perform(self, job: Job) -> None:
         """Send the job's request, exactly as it is, and call job.done once, from the loop, also on every failure."""
+
+    def peek(self, job: Job) -> Response | None:
+        """What has come so far of the answer to a job with `heard`; None before its head, or once it has ended."""
+
+    def leave(self, job: Job, late: str | None = None) -> None:
+        """End a job under way: by leaving with what has come, of which there must be the head; or, where `late` says
+        what did not come in time, as a timeout. Does nothing where the job has ended, or was not sent yet."""
 
     async def close(self) -> None:
         """Close all connections; jobs still under way end as failures first."""

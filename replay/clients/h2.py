@@ -131,6 +131,8 @@ class _Connection(asyncio.Protocol):
         limits = self.client.limits
         number = self.h2.get_next_available_stream_id()
         stream = self.streams[number] = _Stream(job)
+        if job.heard is not None:
+            job.carrier = (self, number)
         job.reused = self.used
         self.used = True
         job.sent_ns = now = self.client.now_ns()
@@ -199,6 +201,8 @@ class _Connection(asyncio.Protocol):
             stream.status = int(status)
             stream.headers = _text(event.headers)
             stream.job.received_bytes += sum(len(name) + len(value) for name, value in event.headers)
+            if stream.job.heard is not None:
+                stream.job.heard(stream.job, 0)
         elif isinstance(event, DataReceived):
             self._take_data(event, stream)
         elif isinstance(event, TrailersReceived):
@@ -216,11 +220,15 @@ class _Connection(asyncio.Protocol):
         self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         stream.job.received_bytes += event.flow_controlled_length
         stream.size += len(event.data)
-        if stream.size > self.client.limits.body_bytes_max:
+        if stream.size > self.client.limits.body_bytes_max and stream.job.stays:
+            self.leave(event.stream_id)
+        elif stream.size > self.client.limits.body_bytes_max:
             detail = f"the body is longer than {self.client.limits.body_bytes_max} bytes"
             self.give_up(event.stream_id, "too_large", "body", detail)
         else:
             stream.body.append(event.data)
+            if stream.job.heard is not None:
+                stream.job.heard(stream.job, stream.size)
 
     def _was_reset(self, event: StreamReset, stream: _Stream, now: int) -> None:
         job = stream.job
@@ -253,6 +261,13 @@ class _Connection(asyncio.Protocol):
         self._stop_sending(number)
         self.flush()
         stream.job.fail(kind, phase, detail, self.client.now_ns(), stream.partial)
+
+    def leave(self, number: int) -> None:
+        """Listen no longer to a stream whose head has come, and tell the server."""
+        stream = self.streams.pop(number)
+        self._stop_sending(number)
+        self.flush()
+        stream.job.leave(stream.response(), self.client.now_ns())
 
     def _stop_sending(self, number: int) -> None:
         try:
@@ -321,6 +336,29 @@ class H2Client:
         self._waiting.append(job)
         self.serve()
 
+    def peek(self, job: Job) -> Response | None:
+        stream = self._stream_of(job)
+        return stream.response() if stream is not None and stream.status else None
+
+    def leave(self, job: Job, late: str | None = None) -> None:
+        stream = self._stream_of(job)
+        if stream is None:
+            return
+        connection, number = job.carrier
+        if late is not None:
+            connection.give_up(number, "timeout", "body" if stream.status else "first_byte", late)
+        elif stream.status:
+            connection.leave(number)
+        self.serve()
+
+    @staticmethod
+    def _stream_of(job: Job) -> _Stream | None:
+        if job.carrier is None:
+            return None
+        connection, number = job.carrier
+        stream: _Stream | None = connection.streams.get(number)
+        return stream if stream is not None and stream.job is job else None
+
     def redo(self, job: Job) -> None:
         """Perform a job again, before those that wait."""
         self._waiting.appendleft(job)
@@ -384,6 +422,8 @@ class H2Client:
             for number, stream in list(connection.streams.items()):
                 job = stream.job
                 assert job.sent_ns is not None
+                if job.stays and stream.status:
+                    continue
                 if now >= job.deadline_ns:
                     phase = "body" if stream.status else "first_byte"
                     detail = f"no complete answer within {limits.timeout_ns / 1e9:g} s"

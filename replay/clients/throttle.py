@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from capture.clock import Clock
+from capture.exchange import Response
 from replay.alarm import Alarm
 from replay.clients.base import Client, Job
 
@@ -69,6 +70,12 @@ class Throttle:
         self._waiting.append(job)
         if len(self._waiting) == 1:
             self._serve()
+
+    def peek(self, job: Job) -> Response | None:
+        return self.client.peek(job)
+
+    def leave(self, job: Job, late: str | None = None) -> None:
+        self.client.leave(job, late)
 
     def _serve(self) -> None:
         while self._waiting and not self._closed:

@@ -18,6 +18,28 @@ from replay.outcome import FailureKind
 
 __all__ = ["WebClient"]
 
+
+class _Arrived:
+    """What has come of the answer to one job."""
+
+    __slots__ = ("head", "late", "leaving", "parts", "size", "task")
+
+    def __init__(self) -> None:
+        self.head: Response | None = None
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.task: asyncio.Task[None] | None = None
+        self.leaving = False
+        self.late: str | None = None
+
+    def response(self) -> Response | None:
+        """None before the head."""
+        head = self.head
+        if head is None:
+            return None
+        return Response(head.status, head.reason, head.version, head.headers, b"".join(self.parts), self.size)
+
+
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
@@ -42,6 +64,10 @@ class WebClient:
         self.endpoint = endpoint
         self.limits = limits
         self.now_ns = clock.now_ns
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=limits.connect_timeout_ns / 1e9, sock_read=limits.first_byte_timeout_ns / 1e9
+        )
+        self._listening = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout_ns / 1e9)
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -63,9 +89,7 @@ class WebClient:
             trust_env=self.endpoint.unix is None,  # no proxy stands before a socket of this machine
             skip_auto_headers=_OWN_HEADERS,
             trace_configs=[trace],
-            timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=limits.connect_timeout_ns / 1e9, sock_read=limits.first_byte_timeout_ns / 1e9
-            ),
+            timeout=self._timeout,
             max_line_size=limits.head_bytes_max,
             max_field_size=limits.head_bytes_max,
         )
@@ -81,14 +105,38 @@ class WebClient:
             job.reused = True
 
     def perform(self, job: Job) -> None:
-        task = asyncio.get_running_loop().create_task(self._perform(job))
+        job.carrier = arrived = _Arrived()
+        task = arrived.task = asyncio.get_running_loop().create_task(self._perform(job, arrived))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _perform(self, job: Job) -> None:
+    def peek(self, job: Job) -> Response | None:
+        arrived: _Arrived = job.carrier
+        return arrived.response() if arrived.task is not None and not arrived.task.done() else None
+
+    def leave(self, job: Job, late: str | None = None) -> None:
+        arrived: _Arrived = job.carrier
+        if arrived.task is None or arrived.task.done() or job.sent_ns is None:
+            return
+        if late is not None or arrived.head is not None:
+            arrived.leaving, arrived.late = True, late
+            arrived.task.cancel()
+
+    def _leave(self, job: Job, arrived: _Arrived) -> None:
+        """The task was ended so that the job is."""
+        response = arrived.response()
+        if response is not None and arrived.late is None:
+            job.leave(response, self.now_ns())
+        else:
+            phase = "first_byte" if job.first_byte_ns is None else "body"
+            job.fail("timeout", phase, arrived.late or "left", self.now_ns(), response)
+
+    async def _perform(self, job: Job, arrived: _Arrived) -> None:
         try:
-            async with asyncio.timeout(self.limits.timeout_ns / 1e9):
-                response = await self._exchange(job)
+            limits = self.limits
+            patience_ns = min(limits.timeout_ns, limits.first_byte_timeout_ns) if job.stays else limits.timeout_ns
+            async with asyncio.timeout(patience_ns / 1e9) as bound:
+                response = await self._exchange(job, arrived, bound)
         except TimeoutError as error:
             phase = "connect" if job.sent_ns is None else "body" if job.first_byte_ns else "first_byte"
             job.fail("timeout", phase, str(error) or "no complete answer in time", self.now_ns())
@@ -118,18 +166,23 @@ class WebClient:
             detail = f"{self.endpoint.host}: not a name that can be looked up"
             job.fail("dns", "connect", detail, self.now_ns())
         except asyncio.CancelledError:
+            if arrived.leaving:
+                self._leave(job, arrived)
+                return
             job.fail("cut", "body" if job.first_byte_ns else "first_byte", "the replay was ended", self.now_ns())
         except Exception as error:  # noqa: BLE001  whatever the library raises, the job has one outcome
             detail = f"aiohttp cannot do this: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             job.fail("malformed", "send", detail, self.now_ns())
         else:
-            if response is None:
+            if response is None and job.stays and arrived.head is not None:
+                self._leave(job, arrived)
+            elif response is None:
                 detail = f"the body is longer than {self.limits.body_bytes_max} bytes"
                 job.fail("too_large", "body", detail, self.now_ns())
             else:
                 job.answer(response, self.now_ns())
 
-    async def _exchange(self, job: Job) -> Response | None:
+    async def _exchange(self, job: Job, arrived: _Arrived, bound: asyncio.Timeout) -> Response | None:
         """The response; None where it is longer than the cap."""
         assert self._session is not None
         request, endpoint = job.request, self.endpoint
@@ -147,26 +200,33 @@ class WebClient:
             allow_redirects=False,
             server_hostname=endpoint.tls_name,
             trace_request_ctx=job,
+            timeout=self._listening if job.stays else self._timeout,
         ) as answer:
             job.first_byte_ns = self.now_ns()
-            parts: list[bytes] = []
-            size = 0
-            if request.method != "HEAD" and (answer.content_length or 0) > self.limits.body_bytes_max:
-                answer.close()
-                return None
-            async for part in answer.content.iter_any():
-                parts.append(part)
-                size += len(part)
-                if size > self.limits.body_bytes_max:
-                    answer.close()
-                    return None
-            job.received_bytes = size
             headers_got: Headers = tuple(
                 (name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers
             )
             version = answer.version
             shown = f"HTTP/{version.major}.{version.minor}" if version is not None else "HTTP/1.1"
-            return Response(answer.status, answer.reason or "", shown, headers_got, b"".join(parts), size)
+            arrived.head = Response(answer.status, answer.reason or "", shown, headers_got)
+            if job.heard is not None:
+                bound.reschedule(None)  # whoever listens says when to leave
+                job.heard(job, 0)
+                if not job.stays:
+                    bound.reschedule(asyncio.get_running_loop().time() + self.limits.timeout_ns / 1e9)
+            if request.method != "HEAD" and (answer.content_length or 0) > self.limits.body_bytes_max:
+                answer.close()
+                return None
+            async for part in answer.content.iter_any():
+                arrived.parts.append(part)
+                arrived.size += len(part)
+                job.received_bytes = arrived.size
+                if arrived.size > self.limits.body_bytes_max:
+                    answer.close()
+                    return None
+                if job.heard is not None:
+                    job.heard(job, arrived.size)
+            return arrived.response()
 
     async def close(self) -> None:
         tasks = list(self._tasks)

@@ -9,9 +9,9 @@ from collections import deque
 from typing import Any, Protocol
 
 from capture.clock import Clock
-from capture.exchange import Request
+from capture.exchange import Request, Response
 from replay.clients.answer import AnswerReader, MalformedAnswer, TooLarge, whole_answer
-from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, tls_context
+from replay.clients.base import REPEATABLE, Endpoint, Job, Limits, so_far, tls_context
 from replay.clients.dial import NotConnected, dial
 from replay.clients.sockets import Sockets, can_watch
 from replay.clients.sweep import Sweep
@@ -69,6 +69,8 @@ class _Connection(asyncio.Protocol):
         """Send the job's request now."""
         client = self.client
         self.job = job
+        if job.heard is not None:
+            job.carrier = self
         job.reused = self.used
         self.used = True
         self.reader = None
@@ -105,10 +107,16 @@ class _Connection(asyncio.Protocol):
         try:
             response = reader.feed(data)
         except (MalformedAnswer, TooLarge) as error:
-            kind: FailureKind = "too_large" if isinstance(error, TooLarge) else "malformed"
+            too_large = isinstance(error, TooLarge)
+            if too_large and job.stays and reader.has_head:
+                self.leave(job)
+                return
+            kind: FailureKind = "too_large" if too_large else "malformed"
             self.give_up(job, kind, "body" if reader.partial() else "first_byte", str(error))
             return
         if response is None:
+            if job.heard is not None and reader.has_head:
+                job.heard(job, reader.size)
             return
         self.job = None
         if reader.keep_alive and not reader.rest:
@@ -125,6 +133,15 @@ class _Connection(asyncio.Protocol):
         self.client.discard(self)
         partial = reader.partial() if reader is not None else None
         job.fail(kind, phase, detail, self.client.now_ns(), partial)
+
+    def leave(self, job: Job) -> None:
+        """Listen no longer, and throw the connection away; the head of the answer has come."""
+        assert self.reader is not None
+        arrived = self.reader.partial()
+        assert arrived is not None
+        self.job = None
+        self.client.discard(self)
+        job.leave(arrived, self.client.now_ns())
 
     def eof_received(self) -> bool:
         return False
@@ -208,6 +225,22 @@ class WireClient:
         self._waiting.append(job)
         self._connect()
 
+    def peek(self, job: Job) -> Response | None:
+        connection = job.carrier
+        if connection is None or connection.job is not job or connection.reader is None:
+            return None
+        arrived = connection.reader.partial()
+        return None if arrived is None else so_far(arrived)
+
+    def leave(self, job: Job, late: str | None = None) -> None:
+        connection = job.carrier
+        if connection is None or connection.job is not job:
+            return
+        if late is not None:
+            connection.give_up(job, "timeout", "first_byte" if job.first_byte_ns is None else "body", late)
+        elif connection.reader is not None and connection.reader.has_head:
+            connection.leave(job)
+
     def redo(self, job: Job) -> None:
         """Perform a job again on a new connection, before those that wait."""
         self._waiting.appendleft(job)
@@ -286,7 +319,7 @@ class WireClient:
         limits = self.limits
         for connection in list(self._all):
             job = connection.job
-            if job is None:
+            if job is None or (job.stays and job.first_byte_ns is not None):
                 continue
             assert job.sent_ns is not None
             if now - job.sent_ns >= limits.timeout_ns:
