@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,47 +14,64 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from replay.shared_progress import Said, clear, heard, said_by, say
 
 if TYPE_CHECKING:
     from replay.perform import Performer
 
-__all__ = ["Progress", "SaidProgress", "SharedProgress", "state_of"]
+__all__ = ["Pace", "Progress", "SaidProgress", "SharedProgress", "state_of"]
 
 _REFRESH_S = 0.25
+_PACE_S = 2.0
+_BAR_COLUMNS_MIN = 100
 
 
-def state_of(said: Said, rate: float) -> str:
-    """One line: requests a second, median lateness, and the failures of each build that has any."""
-    parts = [f"{rate:.0f}/s", f"late {said.late_ns / 1e6:.1f} ms"]
+def state_of(said: Said, rate: float | None) -> str:
+    """One line: requests a second where that is known, median lateness, and the failures of each build that has any."""
+    parts = [] if rate is None else [f"{rate:.0f}/s"]
+    parts += [f"late {said.late_ns / 1e6:.1f} ms"]
     parts += [f"{name} failed {count}" for name, count in said.failed.items() if count]
     return "  ".join(parts)
 
 
+class Pace:
+    """Requests sent a second, over the last two seconds; what an earlier part of the run had sent is none of it."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=round(_PACE_S / _REFRESH_S) + 1)
+
+    def of(self, sent: int, at_s: float) -> float | None:
+        """With what is sent by now, on any clock; None where nothing was seen before."""
+        self._seen.append((at_s, sent))
+        (first_s, first), (last_s, last) = self._seen[0], self._seen[-1]
+        return max(last - first, 0) / (last_s - first_s) if last_s > first_s else None
+
+
 class _Shown:
-    """A bar on stderr that is fed with what was said."""
+    """A bar on stderr that is fed with what was said; without the bar itself where the terminal is narrow."""
 
     def __init__(self, total: int) -> None:
+        console = Console(stderr=True)
+        whole = Column(no_wrap=True)
+        wide = [TextColumn("replay", table_column=whole), BarColumn()] if console.width >= _BAR_COLUMNS_MIN else []
         self._bar = Bar(
-            TextColumn("replay"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+            *wide,
+            MofNCompleteColumn(table_column=whole),
+            TimeRemainingColumn(table_column=whole),
+            TextColumn("{task.fields[state]}", table_column=Column()),
+            console=console,
             refresh_per_second=1 / _REFRESH_S,
             transient=True,
         )
         self._task = self._bar.add_task("replay", total=total or None, state="")
-        self._before, self._at = 0, time.monotonic()
+        self._pace = Pace()
         self._bar.start()
 
     def show(self, said: Said) -> None:
-        now = time.monotonic()
-        rate = (said.done - self._before) / max(now - self._at, 1e-9)
-        self._before, self._at = said.done, now
-        self._bar.update(self._task, completed=said.done, state=state_of(said, max(rate, 0.0)))
+        rate = self._pace.of(said.sent, time.monotonic())
+        self._bar.update(self._task, completed=said.done, state=state_of(said, rate))
 
     def stop(self, said: Said) -> None:
         with contextlib.suppress(ValueError):

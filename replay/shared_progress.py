@@ -19,17 +19,21 @@ _PATTERN = "progress-*.json"
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What one process says, or all of them together. done: requests that have their fate. late_ns: median lateness."""
+    """What one process says, or all of them together.
+
+    done: requests that have their fate; sent: those of them that were sent. late_ns: median lateness.
+    """
 
     done: int
     late_ns: int
     failed: dict[str, int]
+    sent: int = 0
 
 
 def said_by(performer: Performer) -> Said:
     """How far a performer has come."""
     failed = {stage.name: sum(stage.failed.values()) for stage in performer.stages}
-    return Said(performer.planned, round(performer.lateness.quantile(0.5)), failed)
+    return Said(performer.planned, round(performer.lateness.quantile(0.5)), failed, performer.sent)
 
 
 def say(run_dir: Path, index: int, said: Said) -> None:
@@ -43,7 +47,7 @@ def say(run_dir: Path, index: int, said: Said) -> None:
 
 def heard(run_dir: Path) -> Said:
     """The sum of what all processes of the run said last; of their lateness the greatest."""
-    done = late_ns = 0
+    done = sent = late_ns = 0
     failed: Counter[str] = Counter()
     for path in run_dir.glob(_PATTERN):
         try:
@@ -51,9 +55,10 @@ def heard(run_dir: Path) -> Said:
         except (OSError, msgspec.DecodeError):
             continue  # a process of another machine is just replacing it
         done += said.done
+        sent += said.sent
         late_ns = max(late_ns, said.late_ns)
         failed.update(said.failed)
-    return Said(done, late_ns, dict(failed))
+    return Said(done, late_ns, dict(failed), sent)
 
 
 def clear(run_dir: Path) -> None:
