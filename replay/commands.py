@@ -54,6 +54,13 @@ def replay_options(function: _Function) -> _Function:
         ),
         click.option("--run", "run_dir", required=True, type=click.Path(path_type=Path), help="Directory of the run."),
         click.option("--speed", type=_POSITIVE, metavar="X", help="As recorded, X times as fast."),
+        click.option(
+            "--pause-max",
+            "pause_max_s",
+            type=_POSITIVE,
+            metavar="SECONDS",
+            help="With --speed: no silence takes longer than that.",
+        ),
         click.option("--rate", type=_POSITIVE, metavar="N", help="N requests a second, whatever the builds do."),
         click.option(
             "--concurrency", type=_COUNT, metavar="N", help="N pairs in flight; the default is a closed loop of 8."
@@ -107,12 +114,29 @@ def replay_from_flags(
     flags["allow_captured_address"] = flags.get("allow_captured_address") or None
     config = build(ReplayConfig, "replay", settings, flags)
     builds = builds_of(current, candidate, reference, settings, os.environ)
+    if (warning := _length(config, log)) is not None:
+        click.echo(f"understudy: {warning}", err=True)
     watch = None
     if sys.stderr.isatty():
         from replay.progress import Progress
 
         watch = Progress
     return run_replay(config, log, builds, run_dir, watch=watch, resume=resume)
+
+
+def _length(config: ReplayConfig, log: str) -> str | None:
+    """What to know of a log whose recorded times last for hours, or for years where one clock was wrong; else None."""
+    if config.speed is None or (config.pause_max_s, config.duration_s, config.limit) != (None, None, None):
+        return None
+    with open_log(log) as opened:
+        spans = [(segment.first_ns, segment.last_ns) for segment in opened.segments if segment.records]
+    if not spans:
+        return None
+    hours = (max(last for _, last in spans) - min(first for first, _ in spans)) / config.speed / 3600e9
+    if hours < 1:
+        return None
+    took = f"{hours:,.1f} hours" if hours < 48 else f"{hours / 24:,.0f} days"
+    return f"{log}: at --speed {config.speed:g} it takes {took}; --pause-max SECONDS shortens its silences"
 
 
 @click.command(cls=Command, several=SEVERAL, optional=OPTIONAL)
@@ -175,6 +199,9 @@ def summary(run: Run) -> list[str]:
         lines.append(f"  the hook of {name} failed {failures['count']} times, first: {failures['first']}")
     for name, ns in manifest.get("backlog", {}).items():
         lines.append(f"  the schedule was held up for {ns / 1e9:.1f} s: as much as may wait did, for {name}")
+    if shortened := manifest.get("pauses", {}).get("shortened"):
+        hours = manifest["pauses"]["left_out_ns"] / 3600e9
+        lines.append(f"  silences shortened: {shortened}, by {hours:,.2f} h of the log in all (--pause-max)")
     lines += [f"  {line}" for line in _sent_twice(manifest)]
     if manifest["generator"]["late"]:
         lines.append(f"  timings do not count: {manifest['generator']['why']}")

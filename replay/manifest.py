@@ -138,6 +138,7 @@ def summary_of(performer: Performer, source: Source, binder: Binder | None, cpu_
         ),
         "stalled_ns": performer.lag.stalled_ns,
         "backlog": dict(performer.backlog.held_up_ns),
+        "pauses": {"shortened": performer.schedule.shortened, "left_out_ns": performer.schedule.left_out_ns},
         "busy_share": performer.busy_share,
         "waited_share": performer.waited_share,
         "cpu_s": cpu_s,
@@ -164,6 +165,7 @@ def empty_summary(builds: list[str]) -> dict[str, Any]:
         "stopped": "",
         "late": None,
         "backlog": {},
+        "pauses": {"shortened": 0, "left_out_ns": 0},
         "breaker": {},
         "resolved": nothing,
         "unresolved": nothing,
@@ -214,6 +216,7 @@ def ending(
             name: max(summary["backlog"].get(name, 0) for summary in summaries)
             for name in sorted({name for summary in summaries for name in summary["backlog"]})
         },
+        "pauses": max((summary["pauses"] for summary in summaries), key=lambda pauses: int(pauses["shortened"])),
         "bindings": {
             "resolved": _added([summary["resolved"] for summary in summaries]),
             "unresolved": _added([summary["unresolved"] for summary in summaries]),

@@ -13,9 +13,14 @@ _S = 1_000_000_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recorded:
-    """The recorded gaps, divided by speed: 1.0 is as recorded, 2.0 twice as fast; must be positive and finite."""
+    """The recorded gaps, divided by speed: 1.0 is as recorded, 2.0 twice as fast; must be positive and finite.
+
+    pause_max_ns: how long at most nothing is due, after the division; longer silences are shortened to it. None: as
+    recorded.
+    """
 
     speed: float = 1.0
+    pause_max_ns: int | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.speed) and self.speed > 0):
@@ -55,7 +60,7 @@ def due_ns(pace: Pace, start_ns: int, number: int, offset_ns: int) -> int | None
     closed loop, where only the answers before it decide. For growing number and offset the result never goes back.
     """
     match pace:
-        case Recorded(speed):
+        case Recorded(speed, _):
             return start_ns + (round(offset_ns / speed) if offset_ns > 0 else 0)
         case Rate(per_second):
             return start_ns + round(number * _S / per_second)

@@ -67,6 +67,7 @@ class Performer:
         self.latency = Histogram()
         self.lag = Lag(clock.now_ns, lambda: self._active)
         self.backlog = Backlog(stages)
+        self.schedule = Schedule(pace, 0)
         self.stopped = ""
         self._stopped_ns = 0
         self.abandoned = False
@@ -158,7 +159,8 @@ class Performer:
         self._broken = all_broken(self.stages)
         self._done = loop.create_future()
         self.started_ns = self._now_ns() if start_ns is None else start_ns
-        self._ahead.open(plan, None if self._in_flight_max is not None else Schedule(self._pace, self.started_ns))
+        self.schedule = Schedule(self._pace, self.started_ns)
+        self._ahead.open(plan, None if self._in_flight_max is not None else self.schedule)
         await asyncio.sleep((self.started_ns - self._now_ns()) / 1e9)
         processor = Processor()
         ticker = loop.create_task(self._tick())

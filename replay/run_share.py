@@ -115,7 +115,7 @@ async def perform_share(
 def pace_of(config: ReplayConfig, share: Share = WHOLE) -> Pace:
     """The pacing that the configuration asks for; of a closed loop every share has its part, at least 1."""
     if config.speed is not None:
-        return Recorded(config.speed)
+        return Recorded(config.speed, None if config.pause_max_s is None else round(config.pause_max_s * _S))
     if config.rate is not None:
         return Rate(config.rate)
     whole = config.concurrency or 8

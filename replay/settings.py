@@ -18,7 +18,8 @@ class ReplayConfig:
     """[replay]: how a log is performed.
 
     Pace: at most one of `speed` (recorded times divided by it), `rate` (requests per second, open loop) and
-    `concurrency` (pairs in flight, closed loop) is given; with none of them it is a closed loop of 8.
+    `concurrency` (pairs in flight, closed loop) is given; with none of them it is a closed loop of 8. pause_max_s: with
+    speed, no silence takes longer than that.
 
     seed: of the shuffled order of builds and of the trace ids, written into the run's manifest. limit: how many
     recorded exchanges at most, skipped ones included. loop: how often the log is performed. duration_s: nothing new is
@@ -38,6 +39,7 @@ class ReplayConfig:
 
     seed: int = 1
     speed: float | None = None
+    pause_max_s: float | None = None
     rate: float | None = None
     concurrency: int | None = None
     allow_writes: bool = False
@@ -75,7 +77,9 @@ class ReplayConfig:
         paces = [name for name in ("speed", "rate", "concurrency") if getattr(self, name) is not None]
         if len(paces) > 1:
             raise ValueError(f"{paces[1]} does not go together with {paces[0]}; give one of speed, rate, concurrency")
-        durations = ("duration_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s", "stream_s")
+        if self.pause_max_s is not None and self.speed is None:
+            raise ValueError("pause_max_s shortens silences of the recorded pace; give speed with it")
+        durations = ("duration_s", "pause_max_s", "timeout_s", "first_byte_timeout_s", "connect_timeout_s", "stream_s")
         for name in ("speed", "rate", *durations):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

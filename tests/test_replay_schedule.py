@@ -45,3 +45,27 @@ def test_a_resumed_rate_begins_at_once_whatever_other_processes_had_sent_before(
     assert schedule.next_ns(0, planned(500, 0)) == 1000
     schedule.pass_by(0, planned(501, 0))
     assert schedule.next_ns(0, planned(502, 0)) == 1000 + 200_000_000
+
+
+def test_a_process_of_several_that_goes_on_in_a_later_loop_begins_there_too() -> None:
+    schedule = Schedule(Recorded(), 1000)
+    schedule.pass_by(0, planned(0, 0))  # of another process
+    schedule.pass_by(0, planned(1, 500))
+    schedule.begin_at(1, planned(0, 20))
+    assert [schedule.next_ns(1, item) for item in (planned(0, 20), planned(1, 500))] == [1000, 1480]
+
+
+def test_silences_are_shortened_to_the_longest_pause_and_the_rest_keeps_its_gaps() -> None:
+    schedule = Schedule(Recorded(2.0, pause_max_ns=100), 1000)
+    offsets = [0, 100, 300, 3_000_300, 3_000_310, 9_000_000, 9_000_020]
+    due = [schedule.next_ns(0, planned(number, offset)) for number, offset in enumerate(offsets)]
+    assert due == [1000, 1050, 1150, 1250, 1255, 1355, 1365]
+    assert schedule.shortened == 2
+    assert schedule.left_out_ns == 9_000_020 - 2 * 365
+
+
+def test_the_silence_before_the_first_request_that_a_resumed_run_has_left_is_none() -> None:
+    schedule = Schedule(Recorded(1.0, pause_max_ns=100), 1000)
+    schedule.begin_at(0, planned(7, 7000))
+    assert [schedule.next_ns(0, planned(7, 7000)), schedule.next_ns(0, planned(8, 9000))] == [1000, 1100]
+    assert (schedule.shortened, schedule.left_out_ns) == (1, 1900)
