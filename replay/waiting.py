@@ -87,7 +87,8 @@ class Waiting:
     def _let(self, pair: Pair, index: int, now_ns: int) -> None:
         """`pair` waits for one thing less on build `index`."""
         blocked = pair.blocked
-        assert blocked is not None
+        if blocked is None:
+            return  # it was given up while this build was behind
         blocked[index] -= 1
         if blocked[index]:
             return
@@ -113,6 +114,8 @@ class Waiting:
     def _go(self, pair: Pair, now_ns: int) -> None:
         self._split.pop(pair.key, None)
         pair.blocked = None
+        if pair.alone and pair.begun is None:
+            return  # `part` has let it go a moment ago
         pair.ready_ns = now_ns
         self.ready.append(pair)
 
@@ -126,8 +129,9 @@ class Waiting:
         self._split.pop(pair.key, None)
 
     def forget(self, pair: Pair) -> None:
-        """`pair` is finished."""
+        """`pair` is finished, or given up."""
         del self.pairs[pair.key]
+        pair.blocked = None
         if self._split:
             self._split.pop(pair.key, None)
         self.held_bytes -= pair.bytes

@@ -57,6 +57,32 @@ def test_what_waits_for_a_pair_that_is_not_sent_is_let_go() -> None:
     assert waiting.held_bytes == 0
 
 
+def test_a_pair_that_was_given_up_while_a_build_was_behind_is_not_begun_again_when_that_build_answers() -> None:
+    waiting = Waiting(2)
+    first, second = pair(0), pair(1, 0)
+    waiting.admit(first)
+    waiting.admit(second)
+    waiting.release(first, 1, 100)
+    waiting.part(200, 100)
+    waiting.ready.clear()
+    waiting.forget(second)
+    waiting.release(first, 0, 300)
+    waiting.release_all(first, 400)
+    assert not waiting.ready
+
+
+def test_a_pair_that_goes_on_alone_is_not_begun_twice_where_the_other_build_is_ready_in_the_same_turn() -> None:
+    waiting = Waiting(2)
+    first, second = pair(0), pair(1, 0)
+    waiting.admit(first)
+    waiting.admit(second)
+    waiting.release(first, 1, 100)
+    waiting.part(200, 100)
+    waiting.release(first, 0, 200)
+    assert list(waiting.ready) == [second]
+    assert second.blocked is None
+
+
 def test_what_is_finished_is_not_waited_for() -> None:
     waiting = Waiting(2)
     first = pair(0)
