@@ -68,7 +68,7 @@ class Pair:
         self._since_ns = subject.started_ns
         reference = performance.outcome_of(subject.reference) if subject.reference is not None else None
         self.reference = reference if reference is not None and reference.response is not None else None
-        self.counts_for_timing = performance.position >= subject.warmup_positions
+        self.counts_for_timing = (performance.iteration, performance.position) >= subject.timed_from
         self.has_recorded = False
         witness = self.reference if subject.reference is not None else self._recorded()
         self.unwitnessed = frozenset[str]() if subject.reference is not None else self._untold_by_the_recorded()

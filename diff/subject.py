@@ -20,7 +20,7 @@ class Subject:
     """A run prepared for judging: who is who, and what is known of the run as a whole.
 
     partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
-    warmup_positions: the first places of the plan, whose timings do not count. planned: how many planned requests the
+    timed_from: loop and place in the plan from which timings count. planned: how many planned requests the
     run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
     addresses: what each build is called by those who reach it; empty where all were called the same. one_process: the
     reference was performed on the very process of the current build, so what differs from process to process was not
@@ -40,8 +40,8 @@ class Subject:
         "planned",
         "reference",
         "started_ns",
+        "timed_from",
         "timing_withheld",
-        "warmup_positions",
         "where",
     )
 
@@ -54,7 +54,7 @@ class Subject:
         reference: str | None = None,
         partial: str | None = None,
         timing_withheld: str | None = None,
-        warmup_positions: int = 0,
+        timed_from: tuple[int, int] = (0, 0),
         planned: int | None = None,
         where: str = "the run",
         addresses: Mapping[str, Address] | None = None,
@@ -70,7 +70,7 @@ class Subject:
         self.addresses = addresses or {}
         self.where = where
         self.planned = planned
-        self.warmup_positions = warmup_positions
+        self.timed_from = timed_from
         self.performances = performances
         self.current = current
         self.candidates = tuple(candidates)
@@ -106,7 +106,7 @@ def subject_of(run: Run) -> Subject:
         reference=next(iter(by_role.get("reference", [])), None),
         partial=_partial(run),
         timing_withheld=_withheld(run.manifest),
-        warmup_positions=_number(run.manifest.get("warmup_positions")),
+        timed_from=(_number(run.manifest.get("warmup_loops")), _number(run.manifest.get("warmup_positions"))),
         planned=_planned(run.manifest),
         where=str(run.path),
         addresses=_addresses(run),

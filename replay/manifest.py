@@ -181,20 +181,24 @@ def ending(
 
     before: how an earlier part of the run ended, where it was gone on with: a generator that was late then is late.
     """
-    first = summaries[0]
+    read = max((summary["read"] for summary in summaries), key=lambda read: int(read["exchanges"]))
     stopped = next((summary["stopped"] for summary in summaries if summary["stopped"]), "")
     late = next((summary["late"] for summary in summaries if summary["late"]), None)
     if before is not None and (was := before.get("generator", {})).get("late"):
         late = was.get("why") or late
+    ledger = _added([summary["ledger"] for summary in summaries])
+    # Of all loops together: the beginning of a later loop is warm.
+    loops, positions = divmod(int(config.warmup * ledger["planned"]), max(read["exchanges"], 1))
     return {
         "ended": rfc3339(now),
         "ended_ns": now,
         "partial": bool(stopped),
         "partial_reason": stopped or None,
         "cut_off": any(summary["abandoned"] for summary in summaries),
-        "ledger": _added([summary["ledger"] for summary in summaries]),
-        "read": max((summary["read"] for summary in summaries), key=lambda read: int(read["exchanges"])),
-        "warmup_positions": int(config.warmup * first["read"]["exchanges"]),
+        "ledger": ledger,
+        "read": read,
+        "warmup_loops": loops,
+        "warmup_positions": positions,
         "lateness": _merged(summaries, "lateness"),
         "generator": {
             "late": late is not None,

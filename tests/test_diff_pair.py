@@ -44,3 +44,13 @@ def test_a_record_without_the_current_build_is_refused() -> None:
     without = msgspec.structs.replace(performance, outcomes=performance.outcomes[1:])
     with pytest.raises(Damaged, match="no outcome of the current build 'current'"):
         pair_of(without, None)
+
+
+def test_timings_count_after_the_warm_up_which_may_be_longer_than_a_loop() -> None:
+    (performance,) = run(1, requests=1, rare=0)
+    counted = {}
+    for place in [(0, 0), (0, 9), (1, 3), (1, 4), (2, 0)]:
+        one = msgspec.structs.replace(performance, iteration=place[0], position=place[1])
+        subject = Subject(list, current="current", candidates=["candidate"], timed_from=(1, 4))
+        counted[place] = Pair(one, "GET /", 1, subject, DEFAULT_OPTIONS, False, ProcessFacts()).counts_for_timing
+    assert counted == {(0, 0): False, (0, 9): False, (1, 3): False, (1, 4): True, (2, 0): True}

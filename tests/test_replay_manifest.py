@@ -51,3 +51,12 @@ def test_a_generator_that_was_late_in_the_first_part_was_late_in_this_run() -> N
     assert ending([summary], ReplayConfig(), BEGAN, before)["generator"]["why"] == "it used all of a core"
     assert ending([summary], ReplayConfig(), BEGAN, before)["generator"]["late"] is True
     assert ending([summary], ReplayConfig(), BEGAN, {"ended": None})["generator"]["late"] is False
+
+
+def test_the_warm_up_is_a_share_of_all_loops_together() -> None:
+    summary = empty_summary(["current", "candidate"])
+    summary["ledger"]["planned"], summary["read"]["exchanges"] = 300, 100
+    shares = [(0.0, 0, 0), (0.2, 0, 60), (0.5, 1, 50), (0.99, 2, 97)]
+    for warmup, loops, positions in shares:
+        end = ending([summary], ReplayConfig(warmup=warmup, loop=3), BEGAN)
+        assert (end["warmup_loops"], end["warmup_positions"]) == (loops, positions)
