@@ -132,7 +132,9 @@ def _missing(
         reasons.append("the run is empty: nothing was planned; capture traffic first, then replay it")
     elif ledger.sent == 0:
         why = ", ".join(f"{reason} {n}" for reason, n in ledger.skipped.most_common(3))
-        reasons.append(f"nothing was sent: all {ledger.planned} planned requests were skipped ({why})")
+        reasons.append(
+            f"nothing was sent: all {ledger.planned} planned requests were skipped ({why}){_way_out(ledger)}"
+        )
     elif (unreplayable := _unreplayable(ledger, config)) is not None:
         reasons.append(unreplayable)
     if (refused := _refused(circumstances.refusals, config)) is not None:
@@ -171,6 +173,13 @@ def _missing(
 
 def _pairs(count: int) -> str:
     return "1 pair" if count == 1 else f"{count} pairs"
+
+
+def _way_out(ledger: Ledger) -> str:
+    """What to do where requests wait for what writes hand out, a login first of all."""
+    if ledger.skipped["unsafe_method"] and ledger.skipped["unresolved_binding"]:
+        return "; the values that they need come of requests that write, which --allow-writes sends"
+    return ""
 
 
 def _unreplayable(ledger: Ledger, config: DiffConfig) -> str | None:

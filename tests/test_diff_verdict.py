@@ -117,6 +117,14 @@ def test_an_empty_run_and_one_where_nothing_was_sent_are_inconclusive() -> None:
     assert "all 20 planned requests were skipped (unsafe_method 20)" in reasons
 
 
+def test_where_all_requests_wait_for_what_a_write_hands_out_the_reason_says_how_to_send_it() -> None:
+    waiting = Ledger(20, 0, Counter({"unsafe_method": 2, "unresolved_binding": 18}), Counter(), {})
+    verdict, reasons = judged(waiting)
+    assert verdict == "inconclusive"
+    assert "which --allow-writes sends" in reasons
+    assert "--allow-writes" not in judged(ledger(sent=0, planned=20))[1]
+
+
 def test_a_run_of_which_too_much_could_not_be_sent_is_inconclusive() -> None:
     def lost(reason: str, count: int, **chosen: int) -> Ledger:
         skipped = Counter({reason: count, **chosen})
