@@ -59,7 +59,7 @@ def judge(
     ledger.check()
     circumstances = Circumstances(
         ledger, subject.current, subject.reference, _partial(subject, ledger), subject.timing_withheld, whole.recorded,
-        subject.one_process, whole.refusals, subject.held_up, subject.overtaxed,
+        subject.one_process, whole.refusals, subject.held_up, subject.overtaxed, subject.lag_ns,
     )  # fmt: skip
     covered = whole.coverage.result()
     reports = {}
@@ -128,6 +128,7 @@ def _conclude(
         span_ns=candidate.span.length_ns,
         chance=random.Random(config.seed),
         one_process=circumstances.one_process,
+        lag_ns=circumstances.lag_ns,
     )
     verdict, reasons = judge_candidate(
         candidate.name, circumstances, totals, findings, doubts, timing, coverage, config, candidate.limits,

@@ -159,10 +159,13 @@ def judge_timing(
     chance: random.Random,
     span_ns: int = _SPAN_NS_MIN,
     one_process: bool = False,
+    lag_ns: int = 0,
 ) -> list[TimingRow]:
     """One row a route and quantile, routes in order of name.
 
-    withheld: why no timing may be judged (the generator was late), else None. span_ns: how long the performance took;
+    withheld: why no timing may be judged (the generator was late), else None. lag_ns: by how much it was, in nine of
+    ten cases, or 0 where that is not known; it delays all builds alike, so that it hides differences and makes none,
+    and a median that lies further apart than that is told nevertheless. span_ns: how long the performance took;
     below two seconds a machine may have held up one process all the while, so a build that is slower everywhere is not
     called slower anywhere. On a machine so busy that only the order of the three tells, it must be slower there more
     often than elsewhere, however long it took. one_process: the current build's own process was the reference too, with
@@ -176,12 +179,14 @@ def judge_timing(
     for route in sorted(routes):
         times = routes[route]
         for quantile, least in (("p50", _PAIRS_MEDIAN_MIN), ("p95", _PAIRS_TAIL_MIN)):
-            if withheld is not None:
+            if withheld is not None and (not lag_ns or quantile != "p50"):
                 rows.append(_unknown(route, quantile, times, withheld))
             elif times.pairs < least:
                 rows.append(_unknown(route, quantile, times, f"{times.pairs} pairs, at least {least} are needed"))
             else:
                 row, by_order = _judge(route, quantile, times, config, probability, chance)
+                if withheld is not None and (by_order or not _is_beyond(row, lag_ns)):
+                    row, by_order = _unknown(route, quantile, times, withheld), False
                 rows.append(row)
                 if by_order:
                     unsure.add((route, quantile))
@@ -189,6 +194,13 @@ def judge_timing(
         rows = [_unless_everywhere(row, routes, config, span_ns) for row in rows]
     rows = [_unless_last_elsewhere(row, routes, config) if (row.route, row.quantile) in unsure else row for row in rows]
     return [_with_half_the_load(row) for row in rows] if one_process else rows
+
+
+def _is_beyond(row: TimingRow, lag_ns: int) -> bool:
+    """Whether a build is slower by more than what a late generator made of the times."""
+    if row.verdict != "slower" or row.current_ms is None or row.candidate_ms is None:
+        return False
+    return row.candidate_ms - row.current_ms > lag_ns / _MS
 
 
 def _with_half_the_load(row: TimingRow) -> TimingRow:

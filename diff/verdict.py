@@ -30,7 +30,7 @@ class Circumstances:
     be judged, else None. reference: the current build was performed twice. recorded: how many requests had a recorded
     response to compare with. one_process: the reference was the current build's own process. refusals: how the current
     build answered what production had answered well. held_up: how the builds held up the schedule, else None.
-    overtaxed: the candidates that alone did so for a good part of the run."""
+    overtaxed: the candidates that alone did so for a good part of the run. lag_ns: by how much a late generator was."""
 
     ledger: Ledger
     current: str
@@ -42,6 +42,7 @@ class Circumstances:
     refusals: Refusals = dataclasses.field(default_factory=Refusals)
     held_up: str | None = None
     overtaxed: frozenset[str] = frozenset()
+    lag_ns: int = 0
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -247,7 +248,8 @@ def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[
     if circumstances.held_up is not None and not circumstances.overtaxed:
         remarks.append(f"the builds did not keep up with the pace: {circumstances.held_up}")
     if circumstances.timing_withheld is not None:
-        remarks.append(f"timing is not judged: {circumstances.timing_withheld}")
+        what = "is judged only beyond that" if any(row.verdict != "unknown" for row in timing) else "is not judged"
+        remarks.append(f"timing {what}: {circumstances.timing_withheld}")
     elif timing and all(row.verdict == "unknown" for row in timing):
         few = all(row.low is None for row in timing)
         remarks.append(

@@ -85,6 +85,28 @@ def test_a_withheld_timing_is_unknown_with_its_reason() -> None:
     assert {(row.verdict, row.reason) for row in found.values()} == {("unknown", "the generator was late")}
 
 
+@pytest.mark.parametrize(("slower_ms", "verdict"), [(50, "slower"), (8, "unknown"), (0, "unknown")])
+def test_a_late_generator_hides_what_it_delayed_and_not_what_lies_far_beyond(slower_ms: float, verdict: str) -> None:
+    found = judge_timing(
+        {"GET /a": times(1, 300, slower_ms=slower_ms)},
+        DiffConfig(),
+        withheld="the generator was late",
+        chance=random.Random(1),
+        lag_ns=10 * MS,
+    )
+    assert [(row.quantile, row.verdict) for row in found] == [("p50", verdict), ("p95", "unknown")]
+
+
+def test_a_generator_that_delays_answers_at_random_makes_no_build_slower() -> None:
+    for seed in range(30):
+        chance, found = random.Random(seed), RouteTimes()
+        for number in range(200):
+            took = [int((2 + chance.expovariate(1.0) + chance.expovariate(0.1)) * MS) for _ in range(3)]
+            found.add(took[0], took[1], took[2], number % 30)
+        told = judge_timing({"GET /a": found}, DiffConfig(), withheld="late", chance=random.Random(seed), lag_ns=2 * MS)
+        assert {row.verdict for row in told} == {"unknown"}
+
+
 def test_without_a_reference_the_row_says_what_is_missing() -> None:
     row = rows(1, times(1, 60, slower_ms=20, reference=False))["p50"]
     assert row.verdict == "slower"
