@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from capture.clock import Clock
+from capture.exchange import Request
 from replay.clients.base import Endpoint, Job, Limits
 from replay.clients.web import WebClient
 from tests.support.rude import Rude, get, rude_server
@@ -19,21 +20,22 @@ LIMITS = Limits(
 )
 
 
-async def perform(endpoint: Endpoint, *targets: str) -> list[Job]:
+async def perform(endpoint: Endpoint, *targets: str | Request) -> list[Job]:
     client = WebClient(endpoint, LIMITS, Clock())
     await client.open()
     jobs = []
     try:
         for target in targets:
             answered: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-            client.perform(Job(get(target, ("X-A", "1"), ("X-A", "2")), answered.set_result))
+            request = target if isinstance(target, Request) else get(target, ("X-A", "1"), ("X-A", "2"))
+            client.perform(Job(request, answered.set_result))
             jobs.append(await asyncio.wait_for(answered, 20))
     finally:
         await client.close()
     return jobs
 
 
-def ask(*targets: str) -> tuple[list[Job], Rude]:
+def ask(*targets: str | Request) -> tuple[list[Job], Rude]:
     async def main() -> tuple[list[Job], Rude]:
         async with rude_server() as rude:
             return await perform(rude.endpoint, *targets), rude
@@ -106,3 +108,28 @@ def test_a_unix_socket_gets_the_target_as_it_is_also_where_the_environment_has_a
     (job,) = asyncio.run(main())
     assert job.response is not None
     assert heads[0].startswith(b"GET /a%2Fb?q=%7E HTTP/1.1\r\n")
+
+
+def test_every_value_of_a_name_arrives_and_bytes_that_are_utf8_as_they_were() -> None:
+    headers = (("X-A", "1"), ("x-a", "2"), ("X-B", "caf\xc3\xa9"), ("X-A", "1"))
+    _, rude = ask(get("/ok?caf\xc3\xa9", *headers))
+    lines = rude.requests[0].split(b"\r\n")
+    assert lines[0] == b"GET /ok?caf\xc3\xa9 HTTP/1.1"
+    assert [line for line in lines if line[:3].lower() == b"x-a"] == [b"X-A: 1", b"X-A: 2", b"X-A: 1"]
+    assert b"X-B: caf\xc3\xa9" in lines
+
+
+def test_of_an_absolute_target_the_path_is_sent_and_an_empty_query_is_left_out() -> None:
+    _, rude = ask("http://other.example/ok?x=http://y/z", "/ok?u=http://y/z", "//ok/..//?", "/?%3F?")
+    sent = [b"/ok?x=http://y/z", b"/ok?u=http://y/z", b"//ok/..//", b"/?%3F?"]
+    assert [head.split(b" ")[1] for head in rude.requests] == sent
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("OPTIONS", "*"), ("GET", "/ok#fragment"), ("GET", "/ok?\xff"), ("get", "/ok")]
+)
+def test_what_it_would_change_is_not_sent(method: str, target: str) -> None:
+    (job,), rude = ask(get(target, method=method))
+    assert job.failure is not None
+    assert (job.failure.kind, job.failure.phase, job.sent_ns) == ("malformed", "send", None)
+    assert rude.requests == []

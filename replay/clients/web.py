@@ -43,6 +43,38 @@ class _Arrived:
 _OWN_HEADERS = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
+class _CannotSend(Exception):
+    """What aiohttp would change on the way; str() says what it is."""
+
+
+def _origin_form(target: str) -> str:
+    """The path and query of an absolute-form target, others as they are (RFC 9112 section 3.2)."""
+    if "://" in target.partition("?")[0] and not target.startswith("/"):
+        return "/" + target.split("://", 1)[1].partition("/")[2]
+    return target
+
+
+def _as_sent(text: str) -> str:
+    """Text of which aiohttp's UTF-8 is the bytes that were recorded; where they are not UTF-8, unchanged."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return text
+
+
+def _headers(recorded: Headers) -> CIMultiDict[str]:
+    """Each value of a name, all of them in the spelling of its first: aiohttp keeps one of two spellings alone."""
+    spellings: dict[str, str] = {}
+    headers: CIMultiDict[str] = CIMultiDict()
+    for name, value in recorded:
+        lower = name.lower()
+        if lower != "transfer-encoding":
+            headers.add(spellings.setdefault(lower, name), _as_sent(value))
+    return headers
+
+
 def _ended_in_handshake(error: OSError) -> bool:
     """True where a connection was there, and ended; one that could not be made has another reason."""
     if isinstance(error, aiohttp.ClientProxyConnectionError) or not isinstance(error, aiohttp.ClientConnectorError):
@@ -53,9 +85,11 @@ def _ended_in_handshake(error: OSError) -> bool:
 class WebClient:
     """A `Client` that goes through aiohttp; see `Client` for the contract.
 
-    Honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY. What it cannot keep: absolute-form targets, trailers, chunked
-    framing of a request, bytes of headers beyond ASCII (it sends UTF-8), and a name that is repeated in another
-    spelling (the last one wins). `received_bytes` counts the body alone.
+    Honours HTTP_PROXY, HTTPS_PROXY and NO_PROXY. What it cannot keep: HTTP/1.0, absolute-form targets (their path is
+    sent), a "?" with nothing behind it, trailers, chunked framing of a request, bytes of headers that are not UTF-8,
+    and a name that is repeated in another spelling (it gets the first one's); a request without a body says so where
+    its method usually has one. A target or a method that it would send otherwise is not sent. `received_bytes` counts
+    the body alone.
     """
 
     sends_bytes = False
@@ -157,8 +191,8 @@ class WebClient:
             long = any(words in error.message for words in ("Got more than", "Too many headers"))
             detail = error.message.splitlines()[0] if error.message else str(error)
             job.fail("too_large" if long else "malformed", "first_byte", detail, self.now_ns())
-        except aiohttp.InvalidURL as error:
-            job.fail("malformed", "send", f"aiohttp cannot send this target: {error}", self.now_ns())
+        except (aiohttp.InvalidURL, _CannotSend) as error:
+            job.fail("malformed", "send", f"aiohttp cannot send this: {error}", self.now_ns())
         except (aiohttp.ClientError, OSError) as error:
             broken: FailureKind = "tls" if isinstance(error.__cause__, ssl.SSLError) else "reset"
             job.fail(broken, "body" if job.first_byte_ns else "first_byte", str(error), self.now_ns())
@@ -186,16 +220,19 @@ class WebClient:
         """The response; None where it is longer than the cap."""
         assert self._session is not None
         request, endpoint = job.request, self.endpoint
-        target = request.target if request.target.startswith("/") else f"/{request.target}"
         host = endpoint.address if endpoint.unix is None else "localhost"
-        headers = CIMultiDict(
-            (name, value) for name, value in request.headers if name.lower() not in ("transfer-encoding",)
-        )
+        target = _origin_form(request.target)
+        url = URL(f"{'https' if endpoint.tls else 'http'}://{host}{_as_sent(target)}", encoded=True)
+        path, _, query = target.partition("?")
+        if url.raw_path_qs.encode("utf-8", "replace") != (target if query else path).encode("latin-1"):
+            raise _CannotSend(f"the target {request.target[:100]!r} as it is")
+        if request.method != request.method.upper():
+            raise _CannotSend(f"the method {request.method[:100]!r} as it is")
         job.sent_bytes = sum(len(n) + len(v) + 4 for n, v in request.headers) + len(request.body or b"")
         async with self._session.request(
             request.method,
-            URL(f"{'https' if endpoint.tls else 'http'}://{host}{target}", encoded=True),
-            headers=headers,
+            url,
+            headers=_headers(request.headers),
             data=io.BytesIO(request.body) if request.body else None,
             allow_redirects=False,
             server_hostname=endpoint.tls_name,
