@@ -27,7 +27,7 @@ class Ahead:
 
     orders: those in which the builds may be asked. skip: is told of each request that is not sent, and why. binder:
     None where nothing is bound. performed: what an earlier attempt has done. mine: False for what another process
-    performs. exhausted: the plan has no more. error: what it raised in the end.
+    performs. exhausted: the plan has no more; ended: nor is the rest of it wanted. error: what it raised in the end.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Ahead:
     ) -> None:
         self.pairs: deque[Pair] = deque()
         self.exhausted = False
+        self.ended = False
         self.error: Exception | None = None
         self.binder: Binder | None = None
         self.performed: Done | None = None
@@ -68,7 +69,7 @@ class Ahead:
 
     def end(self) -> None:
         """Read no more, and forget what was read."""
-        self.exhausted = True
+        self.exhausted = self.ended = True
         self.pairs.clear()
 
     def fill(self) -> None:

@@ -473,6 +473,6 @@ class Performer:
             now = self._now_ns()
             if self.stopped and now - self._stopped_ns > self._options.drain_ns:
                 self.abandon()
-            self._streams.look(over=bool(self.stopped))
+            self._streams.look(over=bool(self.stopped) or self._ahead.ended)
             self._waiting.part(now, self._options.pair_wait_ns, begun_only=bool(self.stopped))
             self._wake()

@@ -208,6 +208,7 @@ def _options(config: ReplayConfig, run_id: str) -> Options:
         None if config.duration_s is None else round(config.duration_s * _S),
         round((config.timeout_s + config.connect_timeout_s) * _S),
         round(config.timeout_s * _S),
+        round(min(config.first_byte_timeout_s, config.timeout_s) * _S),
         round(config.stream_s * _S),
         config.connections_max // (2 * config.workers),
     )

@@ -132,7 +132,8 @@ def all_broken(stages: Sequence[Stage]) -> bool:
 class Options:
     """What a performance needs besides plan, stages and pace. run_id: first half of the marker.
 
-    timeout_ns: for a whole answer, and how long at most a stream is listened to beyond its time. stream_ns: how long
+    timeout_ns: for a whole answer, and how long at most a stream is listened to beyond its time. first_byte_ns: after
+    which the clients give up an answer of which nothing came. stream_ns: how long
     one whose time is not known; streams_max: pairs that are open without a place in a closed loop.
     """
 
@@ -147,5 +148,6 @@ class Options:
     duration_ns: int | None = None
     drain_ns: int = 60_000_000_000
     timeout_ns: int = 30_000_000_000
+    first_byte_ns: int = 30_000_000_000
     stream_ns: int = 10_000_000_000
     streams_max: int = 128

@@ -272,6 +272,8 @@ class Streams:
         if job.sent_ns is None or any(one is not None and one.response is not None for one in pair.outcomes):
             return
         patience_ns = max(listen_ns(entry.stay, self._speed, self._options.stream_ns), GRACE_NS)
+        # Before the client gives up by itself, which would not say that production had given up as well.
+        patience_ns = min(patience_ns, self._options.first_byte_ns * 4 // 5)
         if now - job.sent_ns >= patience_ns:
             job.left = True
             detail = f"no byte within {patience_ns / 1e9:g} s; production's client had left without one"

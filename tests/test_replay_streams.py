@@ -286,6 +286,21 @@ def test_many_streams_at_once_do_not_keep_others_from_being_sent() -> None:
             assert other.sent_ns <= listening.end_ns
 
 
+def test_a_long_poll_that_production_had_more_patience_for_than_the_replay_is_given_up_in_time() -> None:
+    limits = Limits(timeout_ns=3_000 * MS, first_byte_timeout_ns=3_000 * MS)
+    silent = {"current": stream("silence"), "candidate": stream("silence")}
+    poll = listened(0, None, listened_ms=60_000)
+    (done,) = performed(silent, [poll], Recorded(1), limits, timeout_ns=3_000 * MS, first_byte_ns=3_000 * MS)
+    assert all(outcome.left for outcome in done.outcomes)
+
+
+def test_the_end_of_the_time_for_a_run_leaves_what_is_listened_to() -> None:
+    endless = stream(HEAD + b"data: 1\n\n", "silence")
+    long, later = listened(0, b"data: 1\n\n" * 9, listened_ms=3_600_000), exchange(1, get("/ok"), start_ms=3_000_000)
+    (done,) = performed({"current": endless, "candidate": endless}, [long, later], Recorded(1), duration_ns=500 * MS)
+    assert all(outcome.left for outcome in done.outcomes)
+
+
 def test_a_stop_leaves_what_is_listened_to() -> None:
     endless = stream(HEAD + b"data: 1\n\n", "silence")
     made: list[Performer] = []
