@@ -294,6 +294,17 @@ def test_a_long_poll_that_production_had_more_patience_for_than_the_replay_is_gi
     assert all(outcome.left for outcome in done.outcomes)
 
 
+def test_where_silences_are_shortened_so_is_the_time_that_a_stream_is_listened_to() -> None:
+    endless = stream(HEAD + b"data: 1\n\n", "silence")
+    hours = [listened(0, b"data: 1\n\n", listened_ms=7_200_000), exchange(1, get("/ok"), start_ms=3_600_000)]
+    pace = Recorded(1, pause_max_ns=100 * MS)
+    done = performed({"current": endless, "candidate": endless}, hours, pace)
+    for listening, beside in zip(done[0].outcomes, done[1].outcomes, strict=True):
+        assert (listening.left, beside.left) == (True, False)
+        assert beside.sent_ns is not None
+        assert beside.sent_ns <= listening.end_ns
+
+
 def test_the_end_of_the_time_for_a_run_leaves_what_is_listened_to() -> None:
     endless = stream(HEAD + b"data: 1\n\n", "silence")
     long, later = listened(0, b"data: 1\n\n" * 9, listened_ms=3_600_000), exchange(1, get("/ok"), start_ms=3_000_000)
