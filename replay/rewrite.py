@@ -19,6 +19,10 @@ _KINDS = {
 }
 
 
+_STILL_CODED = "request_transfer_coding"
+"""Why a capture calls an exchange incomplete whose request has a transfer coding that it does not undo."""
+
+
 class Template:
     """A recorded request made ready for sending, but for what differs between builds.
 
@@ -79,9 +83,8 @@ def template(exchange: Exchange) -> Template:
             if pair[0].lower() == "connection":
                 removed = removed | _named(pair[1])
         elif kind == "chunked":
-            if not chunked:
-                headers.append((pair[0], "chunked"))
             chunked = True
+            headers.append(pair)
         elif kind == "length":
             if length < 0:
                 length = len(headers)
@@ -89,6 +92,13 @@ def template(exchange: Exchange) -> Template:
         else:
             traceparent = len(headers)
             headers.append(pair)
+    if chunked:
+        headers = _ending_chunked(headers, exchange.incomplete_reason == _STILL_CODED)
+        host, length, traceparent = (
+            _find(headers, "host"),
+            _find(headers, "content-length"),
+            _find(headers, "traceparent"),
+        )
     version = request.version
     plain = version in ("HTTP/1.1", "HTTP/1.0")
     if removed or exchange.notes or not plain:
@@ -171,6 +181,18 @@ def _encoded_again(
     if again is None:
         return body, headers[:at] + headers[at + 1 :]
     return again, headers
+
+
+def _ending_chunked(headers: list[tuple[str, str]], coded: bool) -> list[tuple[str, str]]:
+    """Transfer-Encoding as it was where it is chunked, or the body still has the codings before; else chunked alone."""
+    values = ",".join(value for name, value in headers if name.lower() == "transfer-encoding")
+    before, _, last = values.rpartition(",")
+    if last.strip(" \t").lower() == "chunked" and (coded or not before):
+        return headers
+    at = _find(headers, "transfer-encoding")
+    kept = [pair for index, pair in enumerate(headers) if index <= at or pair[0].lower() != "transfer-encoding"]
+    kept[at] = (kept[at][0], "chunked")
+    return kept
 
 
 def _joined_cookies(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:

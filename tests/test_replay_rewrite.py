@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 
+import msgspec
+import pytest
+
 from capture.exchange import Exchange, Headers, Request
 from replay.rewrite import template
-from tests.support.rude import exchange
+from tests.support.rude import exchange, get
 
 TRACE = "00-11111111111111111111111111111111-2222222222222222-01"
 MARKER = (("traceparent", TRACE), ("X-Understudy-Replay", "run/log-0"))
@@ -95,6 +98,29 @@ def test_chunked_stays_chunked_with_its_trailers_and_without_a_length() -> None:
     )
     assert request.headers == (("Host", "build:1"), ("Transfer-Encoding", "chunked"), *MARKER)
     assert request.trailers == (("X-T", "1"),)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "still_coded", "kept"),
+    [
+        (["Chunked"], False, ["Chunked"]),
+        (["gzip, chunked"], False, ["chunked"]),
+        (["gzip, chunked"], True, ["gzip, chunked"]),
+        (["gzip", "chunked"], True, ["gzip", "chunked"]),
+        (["gzip"], True, ["chunked"]),
+        (["chunked, gzip", ""], True, ["chunked"]),
+    ],
+)
+def test_transfer_codings_stay_where_the_body_still_has_them_and_the_last_is_chunked(
+    recorded: list[str], still_coded: bool, kept: list[str]
+) -> None:
+    headers = [("Transfer-Encoding", value) for value in recorded]
+    captured = exchange(0, get("/", *headers, method="POST", body=b"abc"))
+    if still_coded:
+        captured = msgspec.structs.replace(captured, incomplete_reason="request_transfer_coding")
+    request = template(captured).request
+    assert [value for name, value in request.headers if name == "Transfer-Encoding"] == kept
+    assert request.body == b"abc"
 
 
 def test_a_body_that_redaction_decoded_is_encoded_again() -> None:
