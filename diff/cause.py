@@ -34,7 +34,7 @@ def primary(differences: Sequence[Difference]) -> Primary:
 
     An answer against a failure stands alone, and so does another status: such a pair's bodies are different documents.
     Where the body differs, validators and lengths computed from it follow; where the content type changed, a body of
-    another type follows.
+    another type follows; where Location leads elsewhere, so does what repeats it in the body (a page saying "moved").
     """
     for place in ("outcome", "status"):
         alone = [difference for difference in differences if difference.place == place]
@@ -47,8 +47,11 @@ def primary(differences: Sequence[Difference]) -> Primary:
         difference.place == "header" and difference.path == ("content-type",) and difference.kind == "value"
         for difference in differences
     )
+    moved = _moved(differences)
     kept, followers = [], []
     for difference in differences:
+        if moved is not None and _repeats(difference, *moved):
+            continue
         if (
             difference.place == "header"
             and difference.kind == "value"
@@ -61,6 +64,23 @@ def primary(differences: Sequence[Difference]) -> Primary:
             continue
         kept.append(difference)
     return Primary(kept, False, tuple(followers))
+
+
+def _moved(differences: Sequence[Difference]) -> tuple[str, str] | None:
+    """The two values of Location, where they differ and say enough to be found again."""
+    for one in differences:
+        if one.place == "header" and one.path == ("location",) and one.kind == "value":
+            left, right = one.left, one.right
+            return (left, right) if isinstance(left, str) and isinstance(right, str) and len(left) > 1 else None
+    return None
+
+
+def _repeats(difference: Difference, left: str, right: str) -> bool:
+    """Whether a text in the body has changed in this alone."""
+    if difference.place != "body" or difference.kind != "value":
+        return False
+    mine, other = difference.left, difference.right
+    return isinstance(mine, str) and left in mine and mine.replace(left, right) == other
 
 
 def shared_followers(

@@ -43,6 +43,17 @@ def test_a_body_of_another_kind_follows_from_its_content_type() -> None:
     assert primary([retyped, body]) == ([retyped], False, ())
 
 
+def test_what_repeats_a_location_that_leads_elsewhere_follows_from_it() -> None:
+    moved = Difference("header", ("location",), "value", "/products", "/items")
+    link = Difference("body", ("html", "a", "@href"), "value", "/products", "/items")
+    text = Difference("body", ("html", "p"), "value", "go to /products, please", "go to /items, please")
+    other = Difference("body", ("html", "h1"), "value", "see /products", "See /items")
+    etag = Difference("header", ("etag",), "value", '"a"', '"b"')
+    assert primary([moved, etag, link, text]) == ([moved], False, (etag,))
+    assert primary([moved, link, other]) == ([moved, other], False, ())
+    assert primary([link, text]) == ([link, text], False, ())
+
+
 def test_a_request_that_was_fed_from_a_divergence_is_traced_back_to_it() -> None:
     cascades = CascadeLedger()
     for number in range(10):
