@@ -176,10 +176,10 @@ class Binder:
         if links:
             self.waits_for = tuple({s.position for link in links for s in link.sources if not s.whole})
         if bears or request.body:
-            self._sends(session, exchange, carried)
+            self._sends(session, exchange, carried, links)
         elif request.target not in session.targets:
             # The very same request again would say nothing new.
-            self._sends(session, exchange, carried)
+            self._sends(session, exchange, carried, links)
             if len(session.targets) < _CACHE_MAX:
                 session.targets.add(request.target)
         if exchange.response is not None:
@@ -188,22 +188,30 @@ class Binder:
                 self._forget()
         return tuple(links)
 
-    def _sends(self, session: _Session, exchange: Exchange, carried: Iterable[tuple[Place, str]]) -> None:
-        """Remember what the client has said itself."""
+    def _sends(
+        self, session: _Session, exchange: Exchange, carried: Iterable[tuple[Place, str]], links: Sequence[Link]
+    ) -> None:
+        """Remember what the client has said itself; what it made of a value that it was given is not its own."""
+        given = {(link.place.kind, link.place.path): link.value for link in links if link.place.inner}
         for place, value in carried:
             if len(session.sent) + len(session.sent_as) >= _VALUES_MAX:
                 break
+            inside = given.get((place.kind, place.path)) if given else None
             if not is_strong(value):
                 words = words_of_request(exchange, place)
                 fresh = value not in session.sent_as
                 session.sent_as[value] = session.sent_as.get(value, words) | words
             else:
                 fresh = value not in session.supplied and value not in session.sent
-                if fresh:
+                if fresh and inside is None:
                     session.sent.add(value)
             if fresh:
                 # A word that the client put into a longer value is its own as well: a region, the name of a table.
-                session.sent.update(word for word in _strong_inside(value) if word not in session.supplied)
+                session.sent.update(
+                    word
+                    for word in _strong_inside(value)
+                    if word not in session.supplied and (inside is None or not (inside in word or word in inside))
+                )
 
     def _forget(self) -> None:
         """Forget the session that was used longest ago."""
@@ -226,9 +234,14 @@ class Binder:
         if link is not None:
             yield link
         elif session.supplied and len(value) >= 8 and value not in session.sent:
+            spans: list[tuple[tuple[Step, ...], int, int]] = []
             for inner, text, name in _parts(value):
+                start = int(inner[-1]) if inner[-2:-1] == ("at",) else -1
+                if any(way == inner[:-1] and begin <= start and start + len(text) <= end for way, begin, end in spans):
+                    continue  # a wider part, which came first, is linked
                 part = self._link(session, exchange, place._replace(inner=inner), text, name)
                 if part is not None:
+                    spans.append((inner[:-1], start, start + len(text)))
                     yield part
 
     def _link(self, session: _Session, exchange: Exchange, place: Place, value: str, name: str) -> Link | None:

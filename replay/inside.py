@@ -18,6 +18,7 @@ __all__ = ["parts_inside", "put_inside"]
 
 _VALUE_MAX = 64 << 10
 _PARTS_MAX = 500
+_KEY_MIN = 8
 _WORD = re.compile(r"[A-Za-z0-9_-]{8,}")
 _RUN = re.compile(r"[A-Za-z0-9_.~+/=-]{8,}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -59,6 +60,9 @@ def parts_inside(value: str) -> Iterator[tuple[tuple[Step, ...], str, str]]:
             for place, text in json_leaves(text_inside.encode("utf-8", "replace")):
                 yield ("base64", "json", *place.path), text, _name(place.path)
         else:
+            user, colon, key = text_inside.partition(":")
+            if colon and len(key) >= _KEY_MIN:
+                yield ("base64", "at", len(user) + 1), key, "password"  # as in Basic, under a header of another name
             yield from ((("base64", *inner), text, name) for inner, text, name in _words(text_inside))
     yield from _words(value)
 
@@ -111,14 +115,15 @@ def put_inside(value: str, changes: list[tuple[tuple[Step, ...], str, str]]) -> 
 
 
 def _at(value: str, items: list[tuple[tuple[Step, ...], str, str]]) -> str | None:
-    covered = len(value) + 1
-    for (start, *_), old, new in sorted(items, key=lambda item: int(item[0][0]), reverse=True):
+    taken: list[tuple[int, int, str]] = []
+    for (start, *_), old, new in sorted(items, key=lambda item: len(item[1]), reverse=True):
         begin = int(start)
         end = begin + len(old)
-        if end > covered or value[begin:end] != old:
-            continue  # stands inside a wider part that was replaced, or is written otherwise there
+        if value[begin:end] != old or any(begin < upto and since < end for since, upto, _ in taken):
+            continue  # is written otherwise there, or stands inside a wider part that is replaced
+        taken.append((begin, end, new))
+    for begin, end, new in sorted(taken, reverse=True):
         value = value[:begin] + new + value[end:]
-        covered = begin
     return value
 
 

@@ -116,6 +116,7 @@ CASES: dict[str, Case] = {
     ),
     "proxy password": (S, asked("/", ("Proxy-Authorization", f"Bearer {S}")), None),
     "api key header": (S, asked("/", ("X-API-Key", S)), None),
+    "header that ends in auth": (S, asked("/", ("X-Devpi-Auth", S)), None),
     "csrf header": (S, asked("/", ("X-CSRF-Token", S)), None),
     "header with a telling name": (S, asked("/", ("X-Internal-Secret", S)), None),
     "trailer": (S, asked(), answered(body="x", trailers=(("X-Auth-Token", S),))),

@@ -121,3 +121,23 @@ def test_the_user_of_digest_stays_and_what_proves_the_password_does_not() -> Non
 def test_the_key_of_a_user_is_the_same_secret_as_where_it_stands_alone() -> None:
     alone = redacted("/", f"Bearer {SECRET}").headers[0][1].partition(" ")[2]
     assert redacted("/", f"ApiKey alice:{SECRET}").headers[0][1] == f"ApiKey alice:{alone}"
+
+
+def test_a_name_and_a_key_in_base64_are_the_same_wherever_they_stand() -> None:
+    coded = base64.b64encode(f"alice:{SECRET}".encode()).decode()
+    alone = redacted("/", f"Bearer {SECRET}").headers[0][1].partition(" ")[2]
+    expected = base64.b64encode(f"alice:{alone}".encode()).decode()
+    body = f'{{"token": "{coded}", "password": "{SECRET}"}}'.encode()
+    headers = (("X-Devpi-Auth", coded), ("Authorization", f"Bearer {coded}"), ("Content-Type", "application/json"))
+    request = Request("POST", f"/{coded}", "HTTP/1.1", headers, body, len(body))
+    made = Redactor(RedactConfig(), Pseudonyms(b"k")).redact(Exchange("1", "s", "relay", 1.0, request, None, Times(1)))
+    assert made.request.target == f"/{expected}"
+    assert [value for _, value in made.request.headers[:2]] == [expected, f"Bearer {expected}"]
+    assert made.request.body == f'{{"token": "{expected}", "password": "{alone}"}}'.encode()
+
+
+@pytest.mark.parametrize("text", [f"{SECRET}:x", "no colon in it", "alice:\x00\x01\x02\x03", "alice:alice"])
+def test_other_base64_is_a_secret_as_a_whole(text: str) -> None:
+    coded = base64.b64encode(text.encode()).decode()
+    made = redacted("/", f"Bearer {coded}").headers[0][1].partition(" ")[2]
+    assert made == Pseudonyms(b"k").of(coded)

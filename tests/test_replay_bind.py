@@ -233,6 +233,13 @@ def test_a_value_that_the_client_sent_first_is_its_own() -> None:
     assert links == [(), (), ()]
 
 
+@pytest.mark.parametrize("value", [f"key:{TOKEN}", base64.b64encode(f"anna:{TOKEN}".encode()).decode(), f"{TOKEN}.txt"])
+def test_a_value_that_was_made_of_a_given_one_is_bound_each_time_that_it_is_sent(value: str) -> None:
+    sent = [exchange(n, get(f"/x?{n}", ("X-Actor", value))) for n in range(1, 4)]
+    links = links_of(login(b'{"token": "%b"}' % TOKEN.encode()), *sent)
+    assert [[origin for _, origin in shown(found)] for found in links[1:]] == [["log-0 $['token']"]] * 3
+
+
 def test_a_word_that_the_client_had_put_into_a_longer_value_is_its_own() -> None:
     scope = ("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE01/20261127/eu-central-1/s3, Signature=5")
     answer = json_response(b'{"arn": "arn:aws:s3:eu-central-1:%b"}' % TOKEN.encode())
@@ -474,6 +481,13 @@ def test_a_message_of_grpc_is_sent_with_what_each_build_answered() -> None:
     assert request.body == frame(field(1, "tok_longer_than_before"))
     assert request.headers[-1] == ("Content-Length", "29")
     assert [binding.place for binding in bindings] == ["protobuf:0:1:0"]
+
+
+def test_of_a_part_and_one_inside_it_the_wider_one_is_bound() -> None:
+    given = exchange(0, get("/login"), json_response(json.dumps({"password": f'["a", true].{TOKEN}'}).encode()))
+    coded = base64.b64encode(f'anna:["a", true].{TOKEN}'.encode()).decode()
+    links = links_of(given, exchange(1, get("/x", ("X-Service-Auth", coded))))[1]
+    assert shown(links) == [("header:x-service-auth/base64/at/5", "log-0 $['password']")]
 
 
 def test_a_uuid_in_another_case_is_bound_and_keeps_the_clients_case() -> None:

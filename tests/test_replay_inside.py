@@ -43,6 +43,7 @@ def jwt(claims: dict[str, object], alg: str = "HS256", signature: str = "c2ln") 
         (b64(f"cursor:{TOKEN}"), TOKEN, "x", b64("cursor:x")),
         (b64("ThingNode:17"), "17", "1842", b64("ThingNode:1842")),
         ("order:1712", "1712", "5", "order:5"),
+        (b64('anna:["anna", []].s1g.nature'), '["anna", []].s1g.nature', '["x"].y', b64('anna:["x"].y')),
         ("of order:17, by user:3", "3", "44", "of order:17, by user:44"),
         (f'{{"id": 17, "n": 17, "t":"{TOKEN}"}}', TOKEN, "x", '{"id": 17, "n": 17, "t":"x"}'),
         (jwt({"sid": TOKEN}, "none", ""), TOKEN, "x", jwt({"sid": "x"}, "none", "")),
@@ -77,6 +78,18 @@ def test_several_parts_of_one_value_are_replaced_at_once() -> None:
     value = f"{TOKEN}:{UUID}"
     changes = [(inner, text, f"<{len(text)}>") for inner, text, _ in parts_inside(value) if text in (TOKEN, UUID)]
     assert put_inside(value, changes) == "<16>:<36>"
+
+
+def test_of_a_part_and_one_inside_it_the_wider_one_is_replaced() -> None:
+    value = f"of {TOKEN}.{UUID}, and {UUID}"
+    wide, narrow, other = (f"{TOKEN}.{UUID}", UUID, UUID)
+    changes = [
+        (("at", 3), wide, "W"),
+        (("at", 3 + len(TOKEN) + 1), narrow, "N"),
+        (("at", value.rindex(UUID)), other, "O"),
+    ]
+    for turned in (changes, changes[::-1]):
+        assert put_inside(value, turned) == "of W, and O"
 
 
 @given(st.text(max_size=60) | st.binary(max_size=40).map(lambda data: base64.b64encode(data).decode()))

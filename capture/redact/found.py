@@ -23,6 +23,7 @@ _SPELT_MAX = 512
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _UNRESERVED = re.compile(r"[\w.~-]*", re.ASCII)
 _SCOPE = re.compile(r"(.+?)((?:(?:/|%2F)[\w-]+){3}(?:/|%2F)\w+4_request)", re.IGNORECASE)
+_CODED = re.compile(r"[A-Za-z0-9+/_-]{8,512}={0,2}")
 _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
 
@@ -81,7 +82,7 @@ class Found:
         if value in self._made or ("%" in value and unquote(value) in self._made):
             return value
         self.spend(8 + (len(value) >> 1))
-        made = self.pseudonyms.of(value)
+        made = self._coded_pair(value, place) or self.pseudonyms.of(value)
         self._made.add(made)
         if made != value:
             self.note(place)
@@ -150,12 +151,19 @@ class Found:
     def basic(self, text: str, place: str) -> str:
         """base64 of `user:password` (RFC 7617): the password replaced, and the user where it is no name."""
         user, colon, password = decoded_basic(text).partition(":")
-        if not colon:
-            return self.replace(text, place)
-        made = f"{self._user(user, password, place)}:{self.replace(password, place)}"
-        self.replace(text, place)
-        encoded = base64.b64encode(made.encode()).decode()
-        return encoded if text.endswith("=") or len(encoded) == len(text) else encoded.rstrip("=")
+        made = self.replace(text, place)
+        if not colon or self._names_user(user, password):
+            return made
+        return _coded(f"{self.replace(user, place)}:{self.replace(password, place)}", text)
+
+    def _coded_pair(self, value: str, place: str) -> str | None:
+        """Of base64 of a name and a secret, as headers of many services have it, only the secret; None for all else."""
+        if _CODED.fullmatch(value) is None:
+            return None
+        user, colon, password = decoded_basic(value).partition(":")
+        if not colon or not password.isprintable() or not self._names_user(user, password):
+            return None
+        return _coded(f"{self.scrub(user, place)}:{self.replace(password, place)}", value)
 
     def _parameters(self, rest: str, place: str) -> str:
         """Digest and signature schemes: every parameter's value but those that name a method (RFC 7616)."""
@@ -209,9 +217,7 @@ class Found:
         made = self.json_reader(plain, self, place)
         if made == plain:
             return text
-        encode = base64.urlsafe_b64encode if "-" in text or "_" in text else base64.b64encode
-        coded = encode(made.encode("utf-8", "surrogatepass")).decode()
-        return coded if text.endswith("=") or len(text) % 4 == 0 else coded.rstrip("=")
+        return _coded(made, text)
 
     def spellings(self, text: str, octets: bytes) -> list[tuple[str, str]]:
         """Every secret that was met and stands in this text or in these octets, as it is, percent-encoded, in base64
@@ -244,6 +250,13 @@ class Found:
         if made != text:
             self.note(f"{place}(again)")
         return made
+
+
+def _coded(text: str, like: str) -> str:
+    """base64 of a text, in the alphabet and with the padding that another has."""
+    encode = base64.urlsafe_b64encode if "-" in like or "_" in like else base64.b64encode
+    coded = encode(text.encode("utf-8", "surrogatepass")).decode()
+    return coded if like.endswith("=") or len(like) % 4 == 0 else coded.rstrip("=")
 
 
 def _spellings(value: str, made: str) -> list[tuple[str, str]]:

@@ -179,7 +179,7 @@ class Names:
         if found is None:
             found = name in SECRET_HEADERS or name in self._extra_headers
             if not found and name not in STRICT_HEADERS and not name.startswith(("sec-websocket", "access-control")):
-                found = self._field(name.removeprefix("x-"), "")
+                found = name.endswith(("-auth", "_auth")) or self._field(name.removeprefix("x-"), "")
             _remember(self._headers, name, found)
         return found
 
