@@ -22,6 +22,9 @@ from replay.outcome import Failure, Outcome
 __all__ = ["DEFAULT_OPTIONS", "CompareOptions", "Comparison", "compare_bodies", "compare_outcomes"]
 
 
+_PATIENCE_NS = 900_000_000
+"""A build that was listened to for so much longer, and has sent less, has not only had too little time; the replay
+gives a second more to one that is behind."""
 _LISTENED_NS = 1_000_000_000
 """Ends of streams are compared where one build's was listened to at least so long, and twice as long as the other's."""
 
@@ -135,8 +138,8 @@ def _compare_left(
     """Two answers of which at least one was left before its end."""
     if not _compare_heads(mine, other, current.end_ns, candidate.end_ns, collector):
         return
+    spans = [one.end_ns - (one.first_byte_ns or one.end_ns) for one in (current, candidate)]
     if current.left != candidate.left:
-        spans = [one.end_ns - (one.first_byte_ns or one.end_ns) for one in (current, candidate)]
         ended, open_ns = spans if candidate.left else spans[::-1]
         # One that ends at about the time when the other one is left may end in all builds.
         if open_ns >= max(_LISTENED_NS, 2 * ended):
@@ -145,7 +148,8 @@ def _compare_left(
     bodies = [_content(one, side, collector, options) for one, side in ((mine, "left"), (other, "right"))]
     types = [header(one.headers, "content-type") for one in (mine, other)]
     whole = not current.left, not candidate.left
-    compare_streams(bodies[0], bodies[1], types[0], types[1], whole, collector, options)
+    patient = whole[0] or spans[0] >= spans[1] + _PATIENCE_NS, whole[1] or spans[1] >= spans[0] + _PATIENCE_NS
+    compare_streams(bodies[0], bodies[1], types[0], types[1], whole, patient, collector, options)
 
 
 def _compare_heads(mine: Response, other: Response, mine_ns: int, other_ns: int, collector: Collector) -> bool:

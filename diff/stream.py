@@ -32,12 +32,15 @@ def compare_streams(
     left_type: str | None,
     right_type: str | None,
     whole: tuple[bool, bool],
+    patient: tuple[bool, bool],
     collector: Collector,
     options: CompareOptions,
 ) -> None:
     """Add what differs in that part of two decoded bodies that both have.
 
-    whole: which of them ended by itself; its last piece counts also without what ends a piece. Where one build has sent
+    whole: which of them ended by itself; its last piece counts also without what ends a piece. patient: which of them
+    has fewer pieces for another reason than time, where it has: it ended, or was listened to for longer than the other.
+    Where one build has sent
     nothing and the other something, that is a difference. Of server-sent events that come in another order of kinds
     those of one kind are compared with each other; a kind that one build lacks though it had sent as many events by
     then is a difference.
@@ -47,6 +50,9 @@ def compare_streams(
     if cut is None:
         shorter = min(len(left), len(right))
         compare_content(left[:shorter], right[:shorter], left_type, right_type, collector, options)
+        if patient[len(left) > shorter] and len(left) != len(right):
+            collector.place = "body"
+            collector.add((), "length", len(left), len(right))
         return
     mine, other = cut(left, whole[0]), cut(right, whole[1])
     collector.place = "body"
@@ -57,6 +63,10 @@ def compare_streams(
             collector.add((0,), "extra", MISSING, _shown(other[0]))
         return
     both = min(len(mine), len(other))
+    if len(mine) > both and patient[1]:
+        collector.add((both,), "missing", _shown(mine[both]), MISSING)
+    elif len(other) > both and patient[0]:
+        collector.add((both,), "extra", MISSING, _shown(other[both]))
     names, other_names = ([_name(piece) for piece in pieces] if kind == "events" else [] for pieces in (mine, other))
     if names[:both] == other_names[:both]:
         compare_content(b"".join(mine[:both]), b"".join(other[:both]), left_type, right_type, collector, options)

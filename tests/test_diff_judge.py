@@ -497,14 +497,14 @@ def test_a_dead_candidate_is_never_promoted_whatever_production_left() -> None:
 
 
 def streams(count: int, changed: bool = False) -> list[Performance]:
-    """Streams of events that all builds were left on, after more or fewer events, and after very different times."""
+    """Streams of events that all builds were left on, after very different times, and so after more or fewer events."""
     performances = []
     for number, one in enumerate(run(2, requests=count)):
         outcomes = []
         for place, outcome in enumerate(one.outcomes):
             price = "prize" if changed and outcome.role == "candidate" else "price"
             events = [
-                f'event: tick\ndata: {{"n": {n}, "{price}": {n % 3}}}\n\n' for n in range(3 + (number + place) % 4)
+                f'event: tick\ndata: {{"n": {n}, "{price}": {n % 3}}}\n\n' for n in range(3 + number % 4 + 2 * place)
             ]
             body = "".join(events).encode() + b"event: tick\nda"
             response = Response(200, "OK", "HTTP/1.1", (("Content-Type", "text/event-stream"),), body, len(body))

@@ -27,13 +27,17 @@ def message(data: bytes) -> bytes:
 
 
 def differences(
-    left: bytes, right: bytes, kind: str = SSE, whole: tuple[bool, bool] = (False, False)
+    left: bytes,
+    right: bytes,
+    kind: str = SSE,
+    whole: tuple[bool, bool] = (False, False),
+    patient: tuple[bool, bool] = (False, False),
 ) -> Sequence[tuple[str, str]]:
     """(kind, path) of each, and the same the other way round."""
     found = []
-    for mine, other, ends in ((left, right, whole), (right, left, whole[::-1])):
+    for mine, other, ends, waits in ((left, right, whole, patient), (right, left, whole[::-1], patient[::-1])):
         collector = Collector(100)
-        compare_streams(mine, other, kind, kind, ends, collector, DEFAULT_OPTIONS)
+        compare_streams(mine, other, kind, kind, ends, waits, collector, DEFAULT_OPTIONS)
         found.append([(one.kind, "/".join(map(str, one.path))) for one in collector.differences])
     turned = {"missing": "extra", "extra": "missing"}
     assert sorted((turned.get(kind, kind), path) for kind, path in found[1]) == sorted(found[0])
@@ -100,6 +104,23 @@ def test_of_a_stream_that_ended_by_itself_the_last_piece_counts_without_its_end(
     assert differences(event("1") + event("2"), event("1") + b"data: 3", whole=(False, True)) == [("value", "1/data")]
 
 
+@pytest.mark.parametrize(
+    ("patient", "expected"),
+    [
+        ((False, True), [("missing", "1")]),
+        ((True, True), [("missing", "1")]),
+        ((True, False), []),
+        ((False, False), []),
+    ],
+)
+def test_fewer_events_in_more_time_are_a_difference(
+    patient: tuple[bool, bool], expected: list[tuple[str, str]]
+) -> None:
+    assert differences(event("1") * 5, event("1"), patient=patient) == expected
+    lengths = [("length", "")] if expected else []
+    assert differences(b"\x89PNG\r\n\x1a\n\0\1\2\3", b"\x89PNG\r\n\x1a\n\0\1", "image/png", patient=patient) == lengths
+
+
 def outcome(name: str, body: bytes, left: bool, listened_ns: int, **more: Any) -> Outcome:
     response = Response(200, "OK", "HTTP/1.1", (("Content-Type", SSE),), body, len(body))
     return Outcome(name, "current", 0, 0, S, S + listened_ns, response, left=left, **more)
@@ -123,6 +144,23 @@ def test_a_stream_that_one_build_ends_early_is_told(
         assert [(one.place, one.path[0]) for one in found.differences] == expected
         assert found.not_comparable is None
         assert not found.limits
+
+
+@pytest.mark.parametrize(
+    ("left", "more_ns", "expected"),
+    [
+        (True, S, ["missing"]),  # it was listened to for a second longer, and sent no more
+        (True, S // 2, []),
+        (True, -S, []),
+        (False, -S // 4, ["missing"]),  # it has ended, so that no more can come
+    ],
+)
+def test_a_stream_that_stands_still_or_ends_with_less_than_the_other_is_told(
+    left: bool, more_ns: int, expected: list[str]
+) -> None:
+    mine = outcome("current", event("1") * 5, True, S)
+    other = outcome("candidate", event("1") * 2, left, S + more_ns)
+    assert [one.kind for one in compare_outcomes(mine, other).differences] == expected
 
 
 def test_another_status_of_a_stream_stands_alone() -> None:

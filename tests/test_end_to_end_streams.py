@@ -20,16 +20,14 @@ STREAMS = 10
 Steps = list[bytes | float | str]
 
 
-def service(price: str = "price", closes: bool = False) -> Callable[[bytes], Awaitable[Steps]]:
-    """Streams of prices without end, but where it closes, and one request that is never answered."""
+def service(price: str = "price", events: int = 40, closes: bool = False) -> Callable[[bytes], Awaitable[Steps]]:
+    """Streams of prices without end, or that stand still or close after so many events."""
 
     async def answer(raw: bytes) -> Steps:
-        if raw.startswith(b"GET /poll"):
-            return ["silence"]
         if not raw.startswith(b"GET /prices"):
             return [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]
-        events = [b'event: tick\ndata: {"n": %d, "%b": %d}\n\n' % (n, price.encode(), 7 * n) for n in range(40)]
-        chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
+        ticks = [b'event: tick\ndata: {"n": %d, "%b": %d}\n\n' % (n, price.encode(), 7 * n) for n in range(events)]
+        chunks = [b"%x\r\n%b\r\n" % (len(tick), tick) for tick in ticks]
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         steps: Steps = [head]
         for chunk in chunks:
@@ -108,6 +106,14 @@ def test_a_change_in_the_events_is_held_with_one_finding(captured: Captured, tmp
     (finding,) = report["candidates"]["candidate"]["findings"]
     assert finding["path"].startswith("$[*]['data']['pri")
     assert finding["count"] == STREAMS
+
+
+@pytest.mark.parametrize("closes", [False, True], ids=["stands still", "closes"])
+def test_a_candidate_whose_streams_say_less_is_held(captured: Captured, tmp_path: Path, closes: bool) -> None:
+    with builds(current=service(), candidate=service(events=2, closes=closes), reference=service()) as named:
+        report, _ = check(captured, tmp_path / "run", *named, exit_code=1)
+    findings = report["candidates"]["candidate"]["findings"]
+    assert [(one["path"], one["kind"], one["count"]) for one in findings] == [("$[*]", "missing", STREAMS)]
 
 
 def test_a_candidate_that_alone_is_silent_is_held(captured: Captured, tmp_path: Path) -> None:
