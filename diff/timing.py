@@ -165,11 +165,11 @@ def judge_timing(
 
     withheld: why no timing may be judged (the generator was late), else None. lag_ns: by how much it was, in nine of
     ten cases, or 0 where that is not known; it delays all builds alike, so that it hides differences and makes none,
-    and a median that lies further apart than that is told nevertheless. span_ns: how long the performance took;
-    below two seconds a machine may have held up one process all the while, so a build that is slower everywhere is not
-    called slower anywhere. On a machine so busy that only the order of the three tells, it must be slower there more
-    often than elsewhere, however long it took. one_process: the current build's own process was the reference too, with
-    twice the load, so a candidate is not called faster.
+    and a median that lies further apart than that, or a tail than twice that, is told nevertheless. span_ns: how long
+    the performance took; below two seconds a machine may have held up one process all the while, so a build that is
+    slower everywhere is not called slower anywhere. On a machine so busy that only the order of the three tells, it
+    must be slower there more often than elsewhere, however long it took. one_process: the current build's own process
+    was the reference too, with twice the load, so a candidate is not called faster.
     """
     tests = sum(1 + (len(times.current) >= _PAIRS_TAIL_MIN) for times in routes.values()) or 1
     # Two-sided, shared between all that is tested (Bonferroni), so that a whole run of equal builds stays quiet.
@@ -179,7 +179,7 @@ def judge_timing(
     for route in sorted(routes):
         times = routes[route]
         for quantile, least in (("p50", _PAIRS_MEDIAN_MIN), ("p95", _PAIRS_TAIL_MIN)):
-            if withheld is not None and (not lag_ns or quantile != "p50"):
+            if withheld is not None and not lag_ns:
                 rows.append(_unknown(route, quantile, times, withheld))
             elif times.pairs < least:
                 rows.append(_unknown(route, quantile, times, f"{times.pairs} pairs, at least {least} are needed"))
@@ -200,7 +200,7 @@ def _is_beyond(row: TimingRow, lag_ns: int) -> bool:
     """Whether a build is slower by more than what a late generator made of the times."""
     if row.verdict != "slower" or row.current_ms is None or row.candidate_ms is None:
         return False
-    return row.candidate_ms - row.current_ms > lag_ns / _MS
+    return row.candidate_ms - row.current_ms > (1 if row.quantile == "p50" else 2) * lag_ns / _MS
 
 
 def _with_half_the_load(row: TimingRow) -> TimingRow:

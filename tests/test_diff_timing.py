@@ -94,14 +94,22 @@ def test_a_late_generator_hides_what_it_delayed_and_not_what_lies_far_beyond(slo
         chance=random.Random(1),
         lag_ns=10 * MS,
     )
-    assert [(row.quantile, row.verdict) for row in found] == [("p50", verdict), ("p95", "unknown")]
+    assert [(row.quantile, row.verdict) for row in found] == [("p50", verdict), ("p95", verdict)]
+
+
+def test_a_tail_far_beyond_what_a_late_generator_delayed_is_told() -> None:
+    found = judge_timing(
+        {"GET /a": times(1, 1000, tail_ms=60)}, DiffConfig(), withheld="late", chance=random.Random(1), lag_ns=8 * MS
+    )
+    assert [(row.quantile, row.verdict) for row in found] == [("p50", "unknown"), ("p95", "slower")]
 
 
 def test_a_generator_that_delays_answers_at_random_makes_no_build_slower() -> None:
     for seed in range(30):
         chance, found = random.Random(seed), RouteTimes()
-        for number in range(200):
-            took = [int((2 + chance.expovariate(1.0) + chance.expovariate(0.1)) * MS) for _ in range(3)]
+        for number in range(300):
+            lags = [chance.expovariate(0.1) + (60 if chance.random() < 0.05 else 0) for _ in range(3)]
+            took = [int((2 + chance.expovariate(1.0) + lag) * MS) for lag in lags]
             found.add(took[0], took[1], took[2], number % 30)
         told = judge_timing({"GET /a": found}, DiffConfig(), withheld="late", chance=random.Random(seed), lag_ns=2 * MS)
         assert {row.verdict for row in told} == {"unknown"}
