@@ -24,7 +24,17 @@ Resolve: TypeAlias = Callable[[str], Sequence[str]]
 """The IP addresses of a host, none where it has none; of the path of a unix socket, the path that it leads to."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_KEYS = ("connections_max", "headers", "hook", "host", "passwords", "rate_max", "tls_name")
+_KEYS = (
+    "connections_max",
+    "headers",
+    "hook",
+    "host",
+    "passwords",
+    "rate_max",
+    "tls_certificate",
+    "tls_key",
+    "tls_name",
+)
 _UNIX = "unix:"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -34,6 +44,7 @@ class Build:
     """One build to perform on. headers: injected into each request to it. passwords: by user, in place of redacted ones
     (replay/passwords.py). host: for Host; None takes the address.
 
+    tls_certificate, tls_key: PEM files of what it is shown where it asks for a certificate, None for none.
     tls_name: the name to ask for in the handshake and to find in the certificate; None takes the address. hook: where
     the function is that signs each request to it (replay/hook.py), None for none. connections_max: open to it at once,
     None takes `[replay] connections_max`; rate_max: requests a second to it, None for no cap. Both at most. client:
@@ -50,12 +61,16 @@ class Build:
     connections_max: int | None = None
     rate_max: float | None = None
     client: ClientKind = "auto"
+    tls_certificate: str | None = None
+    tls_key: str | None = None
     passwords: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens. Raises UsageError where the URL is not an address."""
-        return dataclasses.replace(endpoint_of(self.url), tls_name=self.tls_name)
+        return dataclasses.replace(
+            endpoint_of(self.url), tls_name=self.tls_name, certificate=self.tls_certificate, key=self.tls_key
+        )
 
 
 def builds_of(
@@ -113,7 +128,8 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
             raise UsageError(f"{place}: unknown key {key!r}; {nearest(key, list(_KEYS))}")
     host, tls_name = table.get("host"), table.get("tls_name")
     hook = table.get("hook")
-    for key, value in (("host", host), ("tls_name", tls_name), ("hook", hook)):
+    files = {key: table.get(key) for key in ("tls_certificate", "tls_key")}
+    for key, value in (("host", host), ("tls_name", tls_name), ("hook", hook), *files.items()):
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{place} {key}: expected text")
 
@@ -123,10 +139,14 @@ def _with_table(build: Build, table: Any, where: str, environ: Mapping[str, str]
             raise UsageError(f"{place} headers: {name!r} is not a header that can be sent")
     if hook is not None:
         hook = resolved_hook(hook, f"{place} hook", Path(where).parent)
+    if files["tls_key"] is not None and files["tls_certificate"] is None:
+        raise UsageError(f"{place} tls_key: means nothing without tls_certificate")
+    shown = {key: None if file is None else str(_path(file, where)) for key, file in files.items()}
     connections_max, rate_max = _caps(table, place)
     return dataclasses.replace(
         build, headers=expanded, host=host, tls_name=tls_name, hook=hook, connections_max=connections_max,
         rate_max=rate_max, passwords=_texts(table, "passwords", place, environ),
+        tls_certificate=shown["tls_certificate"], tls_key=shown["tls_key"],
     )  # fmt: skip
 
 
@@ -143,6 +163,11 @@ def _texts(table: Mapping[str, Any], key: str, place: str, environ: Mapping[str,
         return environ[match[1]]
 
     return {name: _VARIABLE.sub(from_environment, value) for name, value in given.items()}
+
+
+def _path(file: str, where: str) -> Path:
+    """A file that is named in the configuration, relative to it."""
+    return (Path(where).parent / Path(file).expanduser()).absolute()
 
 
 def _caps(table: Mapping[str, Any], place: str) -> tuple[int | None, float | None]:

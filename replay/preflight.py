@@ -78,7 +78,7 @@ async def _not_there(endpoint: Endpoint, limits: Limits, kind: ClientKind | None
     """Connect and close again; what stood against it."""
 
     async def greet(sock: socket.socket) -> str | None:
-        context = tls_context(limits, ["h2"] if kind == "h2" else None) if endpoint.tls else None
+        context = tls_context(limits, endpoint, ["h2"] if kind == "h2" else None) if endpoint.tls else None
         name = endpoint.tls_name or endpoint.host
         _, writer = await asyncio.open_connection(
             sock=sock, ssl=context, server_hostname=name if context is not None else None

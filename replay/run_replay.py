@@ -17,6 +17,7 @@ from capture.log.reader import Log, open_log
 from capture.settings import LogConfig
 from replay.addresses import addresses_of
 from replay.builds import Build, captured_address_refusal
+from replay.clients.base import tls_context
 from replay.clients.choose import speaks_http2
 from replay.hook import load_hook
 from replay.manifest import beginning, empty_summary, ending, resuming
@@ -66,6 +67,10 @@ def run_replay(
             raise UsageError(refusal)
         for build in builds:
             capped_limits(limits_of(config), build, Share(0, config.workers))
+            if build.endpoint.tls:
+                tls_context(
+                    limits_of(config), build.endpoint
+                )  # that its files can be read is known before anything else
             if build.hook is not None:
                 load_hook(build.hook, f"[build.{build.name}] hook")
         if config.workers == 1 and config.cluster is None:

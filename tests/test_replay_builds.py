@@ -111,3 +111,8 @@ def test_a_cap_that_is_no_positive_number_is_refused(key: str, value: object, sa
         builds_of("http://a", ["http://b"], None, settings)
     assert "u.toml: [build.candidate]" in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_a_key_without_a_certificate_is_refused() -> None:
+    with pytest.raises(UsageError, match="tls_key: means nothing without tls_certificate"):
+        builds_of("http://a", ["http://b"], None, Settings("u.toml", {"build": {"current": {"tls_key": "k"}}}))

@@ -19,13 +19,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from capture.clock import Clock
+from capture.config import Settings
 from capture.errors import RunFailed, UsageError
-from replay.builds import Build
-from replay.clients.base import Client, Endpoint, Job, Limits, endpoint_of
+from replay.builds import Build, builds_of
+from replay.clients.base import Client, Endpoint, Job, Limits, endpoint_of, tls_context
+from replay.clients.choose import client_for
 from replay.clients.h2 import H2Client
 from replay.clients.web import WebClient
 from replay.clients.wire import WireClient
 from replay.preflight import preflight
+from replay.settings import ClientKind
 from tests.support.rude import get, perform_all, rude_server
 
 pytestmark = pytest.mark.net
@@ -108,6 +111,79 @@ def test_the_name_of_the_certificate_must_be_the_one_asked_for(tmp_path: Path) -
     (job,) = ask(context, Limits(ca_file=trusted), tls_name="shop.example")
     assert job.response is not None
     assert asked[-1] == "shop.example"
+
+
+@pytest.mark.parametrize("kind", ["wire", "aiohttp", "h2"])
+@pytest.mark.parametrize("shown", ["in two files", "in one file", "none"])
+def test_a_build_that_asks_for_a_certificate_is_shown_that_of_its_table(
+    tmp_path: Path, kind: ClientKind, shown: str
+) -> None:
+    context, trusted = certificate(tmp_path, ["127.0.0.1"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # from 1.3 on a server says after the handshake that it wants one
+    context.load_verify_locations(trusted)
+    context.set_alpn_protocols(["h2"] if kind == "h2" else ["http/1.1"])
+    one = tmp_path / "one.pem"
+    one.write_bytes((tmp_path / "cert.pem").read_bytes() + (tmp_path / "key.pem").read_bytes())
+    tables = {
+        "in two files": {"tls_certificate": "cert.pem", "tls_key": "key.pem"},
+        "in one file": {"tls_certificate": str(one)},
+        "none": {},
+    }
+    settings = Settings(str(tmp_path / "u.toml"), {"build": {"current": tables[shown]}})
+
+    async def main() -> Job:
+        async with rude_server(context=context) as rude:
+            (build, _) = builds_of(f"https://127.0.0.1:{rude.port}", ["http://127.0.0.1:9"], settings=settings)
+            limits = Limits(timeout_ns=10_000_000_000, ca_file=trusted)
+            client = client_for(kind, build.endpoint, limits, Clock())
+            ended: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+            await client.open()
+            try:
+                client.perform(Job(get("/ok"), ended.set_result))
+                return await asyncio.wait_for(ended, 20)
+            finally:
+                await client.close()
+
+    job = asyncio.run(main())
+    if shown == "none":
+        assert job.failure is not None
+        assert job.failure.kind == "tls"
+    elif kind == "h2":  # which got through the handshake, and then met a server of HTTP/1.1
+        assert job.failure is not None
+        assert job.failure.kind != "tls"
+    else:
+        assert job.response is not None
+
+
+@pytest.mark.parametrize(
+    ("limits", "endpoint", "message"),
+    [
+        (Limits(ca_file="/nowhere/ca.pem"), {}, r"\[replay\] ca_file /nowhere/ca.pem: No such file"),
+        (Limits(ca_file=__file__), {}, r"\[replay\] ca_file .*: no PEM file of what is needed"),
+        (Limits(), {"certificate": "/nowhere/a.pem"}, "tls_certificate /nowhere/a.pem: No such file"),
+        (Limits(), {"certificate": __file__, "key": "k"}, "tls_certificate .*, tls_key k: "),
+    ],
+)
+def test_a_file_of_certificates_that_cannot_be_read_is_named(
+    limits: Limits, endpoint: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        tls_context(limits, Endpoint("https", "127.0.0.1", 1, "x", **endpoint))
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+    certificate(tmp_path, ["127.0.0.1"])
+    key = serialization.load_pem_private_key((tmp_path / "key.pem").read_bytes(), None)
+    (tmp_path / "locked.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )  # fmt: skip
+    files = {"certificate": str(tmp_path / "cert.pem"), "key": str(tmp_path / "locked.pem")}
+    with pytest.raises(UsageError, match="the key is encrypted"):
+        tls_context(Limits(), Endpoint("https", "127.0.0.1", 1, "x", **files))
 
 
 def test_the_preflight_shakes_hands_too(tmp_path: Path) -> None:

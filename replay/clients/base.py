@@ -25,7 +25,8 @@ class Endpoint:
     """Where a build listens.
 
     unix: path of its socket, then host and port only name it. authority: as in Host. tls_name: the name that is asked
-    for (SNI) and that the certificate must have; None takes host.
+    for (SNI) and that the certificate must have; None takes host. certificate, key: PEM files of what it is shown where
+    it asks for a certificate; without a key file the key is in the certificate's.
     """
 
     scheme: str
@@ -34,6 +35,8 @@ class Endpoint:
     authority: str
     unix: str | None = None
     tls_name: str | None = None
+    certificate: str | None = None
+    key: str | None = None
 
     @property
     def tls(self) -> bool:
@@ -90,15 +93,38 @@ class Limits:
     ca_file: str | None = None
 
 
-def tls_context(limits: Limits, alpn: list[str] | None = None) -> ssl.SSLContext:
-    """A client context that verifies name and certificate unless limits.insecure."""
-    context = ssl.create_default_context(cafile=limits.ca_file)
+def tls_context(limits: Limits, endpoint: Endpoint, alpn: list[str] | None = None) -> ssl.SSLContext:
+    """A client context that verifies name and certificate unless limits.insecure.
+
+    Raises UsageError where a file of certificates or keys cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=limits.ca_file)
+    except OSError as error:
+        raise UsageError(f"[replay] ca_file {limits.ca_file}: {_unreadable(error)}") from None
     if limits.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if endpoint.certificate is not None:
+        files = endpoint.certificate if endpoint.key is None else f"{endpoint.certificate}, tls_key {endpoint.key}"
+        try:
+            context.load_cert_chain(endpoint.certificate, endpoint.key, _no_password)
+        except OSError as error:
+            raise UsageError(f"tls_certificate {files}: {_unreadable(error)}") from None
     if alpn:
         context.set_alpn_protocols(alpn)
     return context
+
+
+def _no_password() -> str:
+    """Asked for where a key is encrypted; nobody is there to type it."""
+    raise UsageError("tls_key: the key is encrypted; give one that is not, readable by you alone")
+
+
+def _unreadable(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"no PEM file of what is needed ({error.reason or error})"
+    return error.strerror or str(error)
 
 
 def so_far(arrived: Response) -> Response:

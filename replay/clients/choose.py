@@ -50,7 +50,7 @@ async def _agrees(endpoint: Endpoint, limits: Limits) -> bool:
 
 async def _asked(endpoint: Endpoint, limits: Limits, sock: socket.socket) -> bool:
     if endpoint.tls:
-        context = tls_context(limits, ["h2", "http/1.1"])
+        context = tls_context(limits, endpoint, ["h2", "http/1.1"])
         _, writer = await asyncio.open_connection(
             sock=sock, ssl=context, server_hostname=endpoint.tls_name or endpoint.host
         )

@@ -329,7 +329,7 @@ class H2Client:
 
     async def open(self) -> None:
         if self.endpoint.tls:
-            self._context = tls_context(self.limits, ["h2"])
+            self._context = tls_context(self.limits, self.endpoint, ["h2"])
         self._sweep = Sweep(self.limits, self.now_ns, self._end_late)
 
     def perform(self, job: Job) -> None:

@@ -111,7 +111,7 @@ class WebClient:
         if self.endpoint.unix is not None:
             connector = aiohttp.UnixConnector(self.endpoint.unix, limit=limits.connections_max)
         else:
-            context: ssl.SSLContext | bool = tls_context(limits) if self.endpoint.tls else True
+            context: ssl.SSLContext | bool = tls_context(limits, self.endpoint) if self.endpoint.tls else True
             connector = aiohttp.TCPConnector(limit=limits.connections_max, ssl=context)
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(self._sent)

@@ -208,7 +208,7 @@ class WireClient:
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         if self.endpoint.tls:
-            self._context = tls_context(self.limits)
+            self._context = tls_context(self.limits, self.endpoint)
         elif can_watch():
             self._sockets = Sockets()
         self._sweep = Sweep(self.limits, self.now_ns, self._end_late)
