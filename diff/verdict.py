@@ -223,6 +223,11 @@ def _most(counted: tuple[tuple[int, int], int]) -> tuple[int, tuple[int, int]]:
 
 def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[str]:
     remarks = []
+    if left := circumstances.ledger.left[circumstances.current]:
+        remarks.append(
+            f"{left} answers of {circumstances.current!r} were left before their end, as production's client had left "
+            "them: what had come by then was compared"
+        )
     if circumstances.ledger.unheard:
         remarks.append(
             f"no build had answered {circumstances.ledger.unheard} requests when production's client had left, which "

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from capture.exchange import Response
-from diff.report.json import as_json
+from diff.report.html import as_html
+from diff.report.json import as_json, as_plain
 from diff.report.model import Report
 from replay.outcome import Binding, Failure, Performance
 from tests.support.defects import DEFECTS, Planted, header, on, put, status
@@ -528,6 +529,9 @@ def test_streams_that_were_left_are_the_same_however_long_they_were_listened_to(
     report = judged(streams(120))
     assert (report.verdict, told(report)) == ("promote", [])
     assert report.candidates["candidate"].totals.same == 120
+    assert any("120 answers of 'current' were left before their end" in reason for reason in report.reasons)
+    assert as_plain(report)["ledger"]["left"] == {"candidate": 120, "current": 120, "reference": 120}
+    assert '<td class="n">120 (120 left before their end)</td>' in as_html(report, "run")
     assert {row.verdict for row in report.candidates["candidate"].timing} <= {"same", "unknown"}
 
 

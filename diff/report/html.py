@@ -107,7 +107,8 @@ def _ledger(report: Report) -> str:
     rows = []
     for build in sorted(ledger.failed):
         kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(ledger.failed[build].items())) or "none"
-        rows.append((_text(build), str(ledger.answered[build]), kinds))
+        left = f" ({ledger.left[build]} left before their end)" if ledger.left[build] else ""
+        rows.append((_text(build), f"{ledger.answered[build]}{left}", kinds))
     return f"<h2>Ledger</h2><p>{ledger.planned} planned, {ledger.sent} sent; skipped: {skipped}</p>" + _table(
         ("build", "answered", "failed"), rows, frozenset((1,)), small=True
     )
