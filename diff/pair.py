@@ -122,13 +122,16 @@ class Pair:
         """Whether what production said otherwise may be a matter of the process, or of what was written to it twice."""
         if _made_anew(recorded):
             return True
-        difference = recorded.difference
-        place = GroupKey(self.route, recorded.path)
-        if is_number(recorded) and self._said.is_own(place, difference.left):
+        if self._may_be_own(recorded):
             return True
-        if is_numbered_name(recorded) and self._said.is_own_name(place, difference.left):
-            return True
-        return self.wrote and (difference.place == "body" or recorded.path in _PLACES_OF_WRITES)
+        return self.wrote and (recorded.difference.place == "body" or recorded.path in _PLACES_OF_WRITES)
+
+    def _may_be_own(self, seen: Seen, *, surely: bool = False) -> bool:
+        """Whether the current build says a number or a name of its process there, so far; surely: it grew."""
+        place, left = GroupKey(self.route, seen.path), seen.difference.left
+        if is_number(seen):
+            return self._said.is_own(place, left, surely=surely)
+        return not surely and is_numbered_name(seen) and self._said.is_own_name(place, left)
 
     def also_recorded(self, paths: Iterable[str]) -> set[str]:
         """At which of these places production said what the current build and its reference say; none where unknown."""
@@ -156,7 +159,8 @@ class Pair:
         anew = {one.path for one in seen if _made_anew(one) and one.path not in told}
         process = self._process
         if process is None:
-            return self.witness_seen, self.unwitnessed | anew
+            own = {one.path for one in seen if self._may_be_own(one, surely=one.path in told)}
+            return self.witness_seen, self.unwitnessed | anew | own
         shown = {one.path for one in seen}
         numbers = {path for path in told & shown if process.get(path) and all(map(is_number, process[path]))}
         wanted = anew | (self._own & shown) - told

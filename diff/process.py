@@ -45,11 +45,12 @@ class ProcessFacts:
             return False
         return self._names.setdefault(place, name) == name
 
-    def is_own(self, place: GroupKey, number: int | float) -> bool:
+    def is_own(self, place: GroupKey, number: int | float, *, surely: bool = False) -> bool:
         """Take in the next number of that place; whether it may be the process's own, as far as was seen.
 
-        It may where it is greater than all that were said here some requests ago, or where too few were; an integer
-        also where it is equal to the greatest (a pid). Fractions that stay are not: those of a process grow.
+        surely: only where it is greater than all before it. Else it may where it is greater than all that were said
+        here some requests ago, or where too few were; an integer also where it is equal to the greatest (a pid).
+        Fractions that stay are not: those of a process grow.
         """
         grown = self._places.get(place)
         if grown is None:
@@ -57,11 +58,14 @@ class ProcessFacts:
                 return False
             grown = self._places[place] = _Grown()
         before = grown.greatest
+        grew = bool(grown.recent) and number > max(grown.recent) and (before is None or number > before)
         stayed = bool(grown.recent) and number == grown.recent[-1]
         grown.recent.append(number)
         if len(grown.recent) > _UNDER_WAY:
             oldest = grown.recent.popleft()
             grown.greatest = oldest if before is None else max(before, oldest)
+        if surely:
+            return grew
         if stayed or number == before:
             return isinstance(number, int) and (before is None or number >= before)
         return before is None or number > before

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +63,7 @@ def answer(content: dict[str, Any]) -> Response:
 Said = Callable[[int], dict[str, Any]]
 
 
-def judged(method: str, said: dict[str, Said], *, recorded: Said, count: int = 60) -> CandidateReport:
+def judged(method: str, said: dict[str, Said], *, recorded: Said | None, count: int = 60) -> CandidateReport:
     """A run with the current build's own process as reference; `said`: what each answers to the n-th request."""
     roles: dict[str, Role] = {"current": "current", "reference": "reference", "candidate": "candidate"}
     performances = []
@@ -74,9 +75,8 @@ def judged(method: str, said: dict[str, Said], *, recorded: Said, count: int = 6
         )
         body = b"x" if method == "POST" else b""
         request = Request(method, f"/things/{number % 20}", "HTTP/1.1", (("Host", "shop"),), body, len(body))
-        exchange = Exchange(
-            f"s-{number}", "s", "relay", 1.0, request, answer(recorded(number)), Times(at, at, at, at)
-        )  # fmt: skip
+        seen = None if recorded is None else answer(recorded(number))
+        exchange = Exchange(f"s-{number}", "s", "relay", 1.0, request, seen, Times(at, at, at, at))
         performances.append(Performance(number, exchange, outcomes))
     subject = Subject(
         lambda: performances, current="current", candidates=["candidate"], reference="reference", one_process=True
@@ -102,6 +102,29 @@ def test_what_a_process_counts_is_no_finding_where_it_was_asked_twice() -> None:
     }
     report = judged("GET", said, recorded=lambda number: own(number, pid=33, first=7000))
     assert (report.verdict, report.findings) == ("promote", ())
+
+
+def test_what_a_process_counts_is_open_where_production_s_answers_were_not_seen() -> None:
+    said: dict[str, Said] = {
+        "current": lambda number: own(number, pid=11, first=1, step=2, second=number % 3 % 2),
+        "reference": lambda number: own(number, pid=11, first=1, step=2, second=1 - number % 3 % 2),
+        "candidate": lambda number: own(number, pid=22, first=0),
+    }
+    report = judged("GET", said, recorded=None)
+    assert (report.verdict, report.findings) == ("inconclusive", ())
+
+
+def test_a_random_number_is_judged_where_production_s_answers_were_not_seen() -> None:
+    chance = random.Random(1)
+    said: dict[str, Said] = {
+        "current": lambda _: {"took": chance.random()},
+        "reference": lambda _: {"took": chance.random()},
+        "candidate": lambda _: {"took": chance.random()},
+    }
+    report = judged("GET", said, recorded=None, count=25)
+    assert (report.verdict, report.findings) == ("promote", ())
+    wrong = judged("GET", {**said, "candidate": lambda _: {"took": 100 + chance.random()}}, recorded=None, count=200)
+    assert [finding.path for finding in wrong.findings] == ["$['took']"]
 
 
 def stored(number: int, *, each: int) -> dict[str, Any]:
