@@ -6,8 +6,9 @@ under both names; what it says is read from the run. Name the questions to ask, 
 lateness: a fixed rate of 2,000 pairs a second for 20 s: planned against actual send. drift: recorded times at 1x over
 60 s: the last sends against the first. truth: a server that sleeps a known distribution and says how long it slept:
 reported p50, p90, p99. stall: the server stands still for a second; what the latencies from the planned send say.
-busy: as lateness, while other processes want the whole machine: the verdict on timing must be withheld. million: a
-million exchanges in a closed loop over nginx: resident memory over the time.
+busy: as lateness, while other processes want the whole machine: the verdict on timing must be withheld. stopped: the
+generator is stopped for two of about ten seconds, at a rate and in a closed loop: withheld, too. million: a million
+exchanges in a closed loop over nginx: resident memory over the time, and the size of the run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import os
 import platform
 import random
+import signal
 import statistics
 import subprocess
 import sys
@@ -111,6 +113,7 @@ def write_log(directory: Path, count: int, gap_ms: float, target: str, sessions:
 def replay(home: Path, log: Path, port: int, *options: str, watch: Callable[[int], None] | None = None) -> Run:
     """The run that the command makes; every request must have been answered."""
     address, place = f"http://127.0.0.1:{port}", home / "run"
+    home.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "understudy", "replay", str(log), "--current", address, "--candidate", address]
     process = subprocess.Popen([*command, "--run", str(place), *options], stdout=subprocess.DEVNULL)
     try:
@@ -205,6 +208,21 @@ def busy(home: Path, port: int) -> None:
     print(f"on a busy machine: p99 {late['p99_ns'] / 1e6:.2f} ms late, {verdict(run)}")
 
 
+def stopped(home: Path, port: int) -> None:
+    """SIGSTOP in the third second, SIGCONT two seconds later."""
+    log = write_log(home / "log", 3000, 3, "/s{}", 300)
+    for pace in (("--rate", "300"), ("--concurrency", "8")):
+        looks = 0
+
+        def stop(pid: int) -> None:
+            nonlocal looks
+            looks += 1
+            if looks in (6, 10):
+                os.kill(pid, signal.SIGSTOP if looks == 6 else signal.SIGCONT)
+
+        print(f"stopped for 2 s, {' '.join(pace)}: {verdict(replay(home / pace[1], log, port, *pace, watch=stop))}")
+
+
 def million(home: Path, _port: int) -> None:
     """Resident memory every half second; the answers of nginx are 1 kB."""
     log = write_log(home / "log", 1_000_000, 1, "/1k.json", 1000)
@@ -221,14 +239,16 @@ def million(home: Path, _port: int) -> None:
     sent = run.manifest["ledger"]["sent"]
     at = {share: resident[min(int(share * len(resident)), len(resident) - 1)] >> 20 for share in (0.1, 0.25, 0.5, 0.75)}
     shown = ", ".join(f"{size} MB at {share:.0%}" for share, size in at.items())
+    size = sum(file.stat().st_size for file in (home / "run").rglob("*") if file.is_file())
     print(
         f"{json.dumps(sent)} exchanges on two builds in {took:.0f} s, {2 * sent / took:,.0f} requests/s: {shown},"
-        f" {max(resident) >> 20} MB at most"
+        f" {max(resident) >> 20} MB at most; the run takes {size >> 20} MB of disk"
     )
 
 
 QUESTIONS = {
-    "lateness": lateness, "drift": drift, "truth": truth, "stall": stall, "busy": busy, "million": million,
+    "lateness": lateness, "drift": drift, "truth": truth, "stall": stall, "busy": busy, "stopped": stopped,
+    "million": million,
 }  # fmt: skip
 
 
