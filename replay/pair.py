@@ -25,6 +25,8 @@ class Pair:
     request of its own from `template`. composed: by build index, what was made ready before the first of them was sent:
     request, bindings, traceparent.
 
+    carried_ns: how long the builds that are ahead were held back before it, slip_ns: with it, by those that are behind.
+
     Of a stream: opened: per build, whether its answer has begun, None before the first; freed: (dependent, build index)
     of those that went on while it was open, None for none; beside: the pairs under way that production sent while it
     listened, None where that is not known or no stream.
@@ -38,6 +40,7 @@ class Pair:
         "beside",
         "blocked",
         "bytes",
+        "carried_ns",
         "composed",
         "dependents",
         "due_ns",
@@ -53,6 +56,7 @@ class Pair:
         "payload",
         "planned",
         "ready_ns",
+        "slip_ns",
         "supplying",
         "template",
         "waits_for",
@@ -70,6 +74,8 @@ class Pair:
         self.supplying = False
         self.due_ns = 0
         self.ready_ns = 0
+        self.carried_ns = 0
+        self.slip_ns = 0
         self.left = builds
         self.outcomes: list[Outcome | None] = [None] * builds
         self.blocked: list[int] | None = None

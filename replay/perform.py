@@ -86,7 +86,7 @@ class Performer:
         orders = orders_of(len(stages), random.Random(options.seed))
         self._ahead = Ahead(orders, options, self._composer, self._skip, clock.now_ns)
         self._ahead.binder, self._ahead.performed, self._ahead.mine = binder, done, mine
-        self._waiting = Waiting(len(stages))
+        self._waiting = Waiting(len(stages), None if isinstance(pace, Closed) else options.pair_wait_ns)
         # Where silences are shortened, so is the time that a stream was listened to; what it gave says when to leave.
         speed = pace.speed if isinstance(pace, Recorded) and pace.pause_max_ns is None else None
         beside = Beside(self.supplies, self._waiting, self._opened, self._may_leave, self._later)

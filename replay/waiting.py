@@ -14,12 +14,15 @@ class Waiting:
     """pairs: those under way, by key. ready: those that may begin, or go on, now; the caller takes them from there.
 
     split: those that some builds are ready for and others are not. held_bytes: what all of them hold. splits,
-    held_back_ns: how often a build went on without another, and after how long at most.
+    held_back_ns: how often a build went on without another, and after how long at most. slip_max_ns: where the requests
+    have a schedule, how long a build may be held back in it, over all requests of a session together; None where they
+    have none, and each is waited for on its own.
     """
 
-    __slots__ = ("_builds", "_split", "held_back_ns", "held_bytes", "pairs", "ready", "splits")
+    __slots__ = ("_builds", "_slip_max_ns", "_split", "held_back_ns", "held_bytes", "pairs", "ready", "splits")
 
-    def __init__(self, builds: int) -> None:
+    def __init__(self, builds: int, slip_max_ns: int | None = None) -> None:
+        self._slip_max_ns = slip_max_ns
         self.ready: deque[Pair] = deque()
         self.held_bytes = 0
         self.splits = 0
@@ -63,6 +66,7 @@ class Waiting:
         freed = pair.freed
         for other in pair.dependents or ():
             if freed is None or (other, index) not in freed:
+                other.carried_ns = max(other.carried_ns, pair.slip_ns)
                 self._let(other, index, now_ns)
 
     def stir(self, pair: Pair, stir: Callable[[Pair], None]) -> None:
@@ -99,6 +103,14 @@ class Waiting:
         elif pair.key not in self._split:
             pair.ready_ns = now_ns
             self._split[pair.key] = pair
+            if self._slip_max_ns is not None and now_ns - self._since(pair) >= self._slip_max_ns:
+                self._go_alone(pair, now_ns)
+
+    def _since(self, pair: Pair) -> int:
+        """When the builds that are ready for a pair would have gone on, had they never been held back."""
+        if self._slip_max_ns is None or pair.begun is not None:
+            return max(pair.ready_ns, pair.due_ns)
+        return max(pair.ready_ns - pair.carried_ns, pair.due_ns)
 
     def release_all(self, pair: Pair, now_ns: int) -> None:
         """`pair` will not be sent: let go what waited for it, on every build that it had no outcome of."""
@@ -112,10 +124,12 @@ class Waiting:
                 self._go(other, now_ns)
 
     def _go(self, pair: Pair, now_ns: int) -> None:
-        self._split.pop(pair.key, None)
+        if self._split.pop(pair.key, None) is None:
+            pair.ready_ns = now_ns
         pair.blocked = None
         if pair.alone and pair.begun is None:
             return  # `part` has let it go a moment ago
+        pair.slip_ns = max(now_ns - self._since(pair), 0)
         pair.ready_ns = now_ns
         self.ready.append(pair)
 
@@ -138,15 +152,21 @@ class Waiting:
 
     def part(self, now_ns: int, bound_ns: int, begun_only: bool = False) -> None:
         """Let the builds that are ready go on where the others have kept them waiting for bound_ns."""
-        for key, pair in list(self._split.items()):
+        for pair in list(self._split.values()):
             if begun_only and pair.begun is None:
                 continue
-            if now_ns - max(pair.ready_ns, pair.due_ns) >= bound_ns:
-                del self._split[key]
-                pair.alone = True
-                self.splits += 1
-                self.held_back_ns = max(self.held_back_ns, now_ns - pair.ready_ns)
-                self.ready.append(pair)
+            if now_ns - self._since(pair) >= bound_ns:
+                self._go_alone(pair, now_ns)
+
+    def _go_alone(self, pair: Pair, now_ns: int) -> None:
+        """Let the builds that are ready for a pair go on without the others."""
+        del self._split[pair.key]
+        pair.alone = True
+        pair.slip_ns = now_ns - self._since(pair)
+        self.splits += 1
+        self.held_back_ns = max(self.held_back_ns, pair.slip_ns)
+        pair.ready_ns = now_ns  # that it was held back is not the doing of who begins it
+        self.ready.append(pair)
 
 
 def _free(stream: Pair, pair: Pair, index: int) -> None:

@@ -42,6 +42,71 @@ def test_builds_that_are_ready_go_on_alone_after_the_bound() -> None:
     assert list(waiting.ready) == [second]
     assert (waiting.splits, waiting.held_back_ns) == (1, 100)
     assert second.blocked == [1, 0]
+    assert second.ready_ns == 200  # from here on it would be the generator that is late
+
+
+def most_late_ns(waiting: Waiting, slow_takes: int, bound: int) -> int:
+    """How late the fast build is at most in a session of 20, due each 600, that takes the other one slow_takes each.
+
+    The fast one answers at once. Looked at each 50, as the performance does.
+    """
+    pairs = [pair(0), *(pair(n, n - 1) for n in range(1, 20))]
+    late, behind = 0, {}
+    for number, one in enumerate(pairs):
+        one.due_ns = one.ready_ns = 600 * number
+    todo = list(pairs)
+    for now in range(0, 60_000, 50):
+        while todo and todo[0].due_ns <= now:
+            one = todo.pop(0)
+            if waiting.admit(one):
+                waiting.ready.append(one)
+        waiting.part(now, bound)
+        while True:
+            while waiting.ready:
+                one = waiting.ready.popleft()
+                one.begun = one.begun or [False, False]
+                for index in (0, 1):
+                    if one.begun[index] or (one.blocked is not None and one.blocked[index]):
+                        continue
+                    one.begun[index] = True
+                    if index == 0:
+                        late = max(late, now - one.due_ns)
+                        one.outcomes[0] = ANSWERED
+                        waiting.release(one, 0, now)
+                    else:
+                        behind[one.key] = now + slow_takes
+            over = next((key for key, at in behind.items() if at <= now), None)
+            if over is None:
+                break
+            del behind[over]
+            one = waiting.pairs[over]
+            one.outcomes[1] = ANSWERED
+            waiting.release(one, 1, now)
+            waiting.forget(one)
+    assert not waiting.pairs
+    return late
+
+
+ANSWERED = Outcome("b", "candidate", 0, None, None, 1, exchange(0, get("/")).response)
+
+
+def test_in_a_schedule_a_slow_build_holds_back_a_session_for_the_bound_in_all_and_the_most_is_told() -> None:
+    waiting = Waiting(2, slip_max_ns=1000)
+    late = most_late_ns(waiting, 1500, 1000)
+    assert 0 < waiting.held_back_ns <= late <= 1050
+    assert waiting.splits > 0
+
+
+def test_a_build_that_keeps_to_the_schedule_is_waited_for_each_time() -> None:
+    waiting = Waiting(2, slip_max_ns=1000)
+    assert most_late_ns(waiting, 600, 1000) == 0
+    assert (waiting.splits, waiting.held_back_ns) == (0, 0)
+
+
+def test_without_a_schedule_a_build_is_waited_for_at_each_request() -> None:
+    waiting = Waiting(2)
+    assert most_late_ns(waiting, 1500, 1000) > 1050
+    assert most_late_ns(Waiting(2), 1500, 10_000) > 1050
 
 
 def test_what_waits_for_a_pair_that_is_not_sent_is_let_go() -> None:
