@@ -127,7 +127,7 @@ FACTS = {
     "server and scheme": Fact(("server", "scheme"), lambda e: (e.server, e.scheme)),
     "session by the client's address": Fact(("session",), lambda e: e.session),
 }
-EVERYWHERE = {"id", "source", "kept_with", "incomplete_reason", "redacted"}
+EVERYWHERE = {"id", "source", "kept_with", "incomplete_reason", "redacted", "times.left"}
 """Fields that are checked for every source alike."""
 OWN_WORDS = {"notes"}
 """Fields in which a source says something of its own."""
@@ -270,6 +270,7 @@ def _agree(name: str, source: str, log: Path, parts: list[Played], session: str)
         record = records[part.number]
         sent = msgspec.structs.replace(part.record, session=session)
         assert (record.source, record.kept_with, record.incomplete_reason, record.redacted) == (name, 1.0, None, ())
+        assert record.times.left is None  # nobody left any of them
         times = [at for at in msgspec.structs.astuple(record.times) if at is not None]
         assert times == sorted(times), (name, part.kind, record.times)
         for fact, of in FACTS.items():
