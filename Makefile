@@ -14,8 +14,9 @@ test: $(STAMP) programs  ## all tests
 
 COMPILED := build/compiled
 # Those of the modules that are compiled, and of what pickles, forks and reports them.
-COMPILED_TESTS := $(patsubst %,tests/test_replay_%.py,ahead alarm bind carry clients_answer clients_sockets clients_wire \
-  commands compiled histogram hook manifest pace payload perform plan row run schedule sessions stage supply waiting workers)
+COMPILED_TESTS := $(patsubst %,tests/test_replay_%.py,ahead alarm bind bind_rules carried carry clients_answer clients_sockets \
+  clients_wire commands compiled histogram hook inside jar json_leaves json_splice learn manifest pace passwords payload perform plan \
+  rewrite row run schedule script_leaves sessions set_cookie stage supply waiting workers xml_leaves)
 
 compiled: $(STAMP) programs  ## the engine compiled, in a tree of its own, and its tests there; needs a C compiler
 	rm -rf $(COMPILED)
@@ -23,7 +24,7 @@ compiled: $(STAMP) programs  ## the engine compiled, in a tree of its own, and i
 	  --wheel-dir $(COMPILED) .
 	$(BIN)/python -m zipfile -e $(COMPILED)/*.whl $(COMPILED)/tree
 	ls $(COMPILED)/tree/understudy__mypyc.* >/dev/null
-	cp -r pyproject.toml docs tests $(COMPILED)/tree
+	cp -r pyproject.toml bench docs tests $(COMPILED)/tree
 	cd $(COMPILED)/tree && PYTHONPATH=$(CURDIR)/$(COMPILED)/tree $(CURDIR)/$(BIN)/python -m pytest -n auto -q $(COMPILED_TESTS)
 
 programs:  ## Debian packages that some tests need: nginx, curl, chromium ...; installed where that can be done
