@@ -20,7 +20,7 @@ class Subject:
     """A run prepared for judging: who is who, and what is known of the run as a whole.
 
     partial: why the run is not whole, else None; timing_withheld: why no timing may be judged, else None.
-    lag_ns: by how much the generator was late then, in nine of ten cases, 0 where that is not known.
+    lag_ns: by how much the generator was late then, in half and in nine of ten cases, zeros where that is not known.
     timed_from: loop and place in the plan from which timings count. planned: how many planned requests the
     run says it has, None where it does not say; fewer records mean that some were lost. where: how messages name it.
     addresses: what each build is called by those who reach it; empty where all were called the same. one_process: the
@@ -57,7 +57,7 @@ class Subject:
         partial: str | None = None,
         timing_withheld: str | None = None,
         timed_from: tuple[int, int] = (0, 0),
-        lag_ns: int = 0,
+        lag_ns: tuple[int, int] = (0, 0),
         planned: int | None = None,
         where: str = "the run",
         addresses: Mapping[str, Address] | None = None,
@@ -160,13 +160,14 @@ def _withheld(manifest: dict[str, Any]) -> str | None:
     return f"the generator was late: {generator.get('why') or 'it could not keep its own plan'}"
 
 
-def _lag_ns(manifest: dict[str, Any]) -> int:
+def _lag_ns(manifest: dict[str, Any]) -> tuple[int, int]:
     """Of one performance from its start to its end; of one that was gone on with only the last part is known."""
     generator = manifest.get("generator")
     if not isinstance(generator, dict) or manifest.get("resumed"):
-        return 0
-    delays = [generator.get(name) for name in ("loop_lag", "own_lateness")]
-    return max((_number(delay.get("p90_ns")) for delay in delays if isinstance(delay, dict)), default=0)
+        return 0, 0
+    delays = [delay for name in ("loop_lag", "own_lateness") if isinstance(delay := generator.get(name), dict)]
+    half, most = (max((_number(delay.get(key)) for delay in delays), default=0) for key in ("p50_ns", "p90_ns"))
+    return half, most
 
 
 def _backlog(manifest: dict[str, Any]) -> dict[str, int]:

@@ -159,17 +159,17 @@ def judge_timing(
     chance: random.Random,
     span_ns: int = _SPAN_NS_MIN,
     one_process: bool = False,
-    lag_ns: int = 0,
+    lag_ns: tuple[int, int] = (0, 0),
 ) -> list[TimingRow]:
     """One row a route and quantile, routes in order of name.
 
-    withheld: why no timing may be judged (the generator was late), else None. lag_ns: by how much it was, in nine of
-    ten cases, or 0 where that is not known; it delays all builds alike, so that it hides differences and makes none,
-    and a median that lies further apart than that, or a tail than twice that, is told nevertheless. span_ns: how long
-    the performance took; below two seconds a machine may have held up one process all the while, so a build that is
-    slower everywhere is not called slower anywhere. On a machine so busy that only the order of the three tells, it
-    must be slower there more often than elsewhere, however long it took. one_process: the current build's own process
-    was the reference too, with twice the load, so a candidate is not called faster.
+    withheld: why no timing may be judged (the generator was late), else None. lag_ns: by how much it was, in half and
+    in nine of ten cases, or zeros where that is not known; it delays all builds alike, so that it hides differences
+    and makes none: a median that is slower by more than the first, or a tail by more than twice the second, is told
+    nevertheless. span_ns: how long the performance took; below two seconds a machine may have held up one process all
+    the while, so a build that is slower everywhere is not called slower anywhere. On a machine so busy that only the
+    order of the three tells, it must be slower there more often than elsewhere, however long it took. one_process: the
+    current build's own process was the reference too, with twice the load, so a candidate is not called faster.
     """
     tests = sum(1 + (len(times.current) >= _PAIRS_TAIL_MIN) for times in routes.values()) or 1
     # Two-sided, shared between all that is tested (Bonferroni), so that a whole run of equal builds stays quiet.
@@ -179,7 +179,7 @@ def judge_timing(
     for route in sorted(routes):
         times = routes[route]
         for quantile, least in (("p50", _PAIRS_MEDIAN_MIN), ("p95", _PAIRS_TAIL_MIN)):
-            if withheld is not None and not lag_ns:
+            if withheld is not None and not lag_ns[1]:
                 rows.append(_unknown(route, quantile, times, withheld))
             elif times.pairs < least:
                 rows.append(_unknown(route, quantile, times, f"{times.pairs} pairs, at least {least} are needed"))
@@ -196,11 +196,12 @@ def judge_timing(
     return [_with_half_the_load(row) for row in rows] if one_process else rows
 
 
-def _is_beyond(row: TimingRow, lag_ns: int) -> bool:
+def _is_beyond(row: TimingRow, lag_ns: tuple[int, int]) -> bool:
     """Whether a build is slower by more than what a late generator made of the times."""
     if row.verdict != "slower" or row.current_ms is None or row.candidate_ms is None:
         return False
-    return row.candidate_ms - row.current_ms > (1 if row.quantile == "p50" else 2) * lag_ns / _MS
+    half_ns, most_ns = lag_ns
+    return row.candidate_ms - row.current_ms > (half_ns if row.quantile == "p50" else 2 * most_ns) / _MS
 
 
 def _with_half_the_load(row: TimingRow) -> TimingRow:

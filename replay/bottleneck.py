@@ -30,8 +30,8 @@ def why_late(
 
     own_lateness: ns from due and possible to begun. waits: how long the loop let wait what had happened (lag.py).
     latency: of a sample of the answers, from the send. held_up: requests that were under way while the generator stood
-    still, for longest_ns at most. busy_share: of a core, over the performance; waited_share: that it waited for one.
-    sent: requests.
+    still, for longest_ns at most. busy_share: of a core, over the performance; waited_share: that it waited for one,
+    which shows in `waits` where it matters. sent: requests.
     """
     if not sent:
         return None
@@ -43,7 +43,7 @@ def why_late(
             f"{held_up} of {sent} requests were under way while the generator stood still for {PAUSE_NS / 1e9:g} s or"
             f" more ({longest_ns / 1e9:.1f} s at most)"
         )
-    if busy_share + waited_share > _BUSY_SHARE:
+    if busy_share > _BUSY_SHARE:
         waited = f" and waited for one for {waited_share:.0%} of the time" if waited_share > 0.01 else ""
         return f"the generator used {busy_share:.0%} of a core{waited}"
     for quantile, floor_ns, often in _WAITS_NS:

@@ -168,12 +168,23 @@ def test_a_run_of_ten_seconds_tells_which_builds_held_up_its_schedule(
 @pytest.mark.parametrize(
     ("ending", "lag_ns"),
     [
-        ({"generator": {"late": True, "loop_lag": {"p90_ns": 7}, "own_lateness": {"p90_ns": 9}}}, 9),
-        ({"generator": {"late": True}}, 0),
-        ({"generator": {"late": True, "loop_lag": {"p90_ns": 7}}, "resumed": ["2026-09-21T14:00:00Z"]}, 0),
+        (
+            {
+                "generator": {
+                    "late": True,
+                    "loop_lag": {"p50_ns": 4, "p90_ns": 7},
+                    "own_lateness": {"p50_ns": 1, "p90_ns": 9},
+                }
+            },
+            (4, 9),
+        ),
+        ({"generator": {"late": True}}, (0, 0)),
+        ({"generator": {"late": True, "loop_lag": {"p90_ns": 7}}, "resumed": ["2026-09-21T14:00:00Z"]}, (0, 0)),
     ],
 )
-def test_a_run_tells_by_how_much_its_generator_was_late(tmp_path: Path, ending: dict[str, object], lag_ns: int) -> None:
+def test_a_run_tells_by_how_much_its_generator_was_late(
+    tmp_path: Path, ending: dict[str, object], lag_ns: tuple[int, int]
+) -> None:
     builds = [{"name": name, "role": name, "url": f"http://{name}:1"} for name in ("current", "candidate")]
     RunWriter(tmp_path / "run", {"builds": builds, "ledger": None, "config": {}}).close({"partial": False, **ending})
     assert subject_of(open_run(tmp_path / "run")).lag_ns == lag_ns
