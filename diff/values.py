@@ -25,6 +25,9 @@ VOLATILE = frozenset(
 
 _CLOCK_S = 5.0
 _MOMENT_S = 2.0
+_DAY_S = 86_400
+_ZONES_S = 900
+"""Zones lie whole quarters of an hour apart, so of a time of day only its place within the quarter is known."""
 _NEAR_NS = 3 * 86400 * 1_000_000_000
 _UNITS = (("epoch-s", 1_000_000_000), ("epoch-ms", 1_000_000), ("epoch-us", 1_000), ("epoch-ns", 1))
 _UNITS_A_SECOND = {"epoch-s": 1.0, "epoch-ms": 1e3, "epoch-us": 1e6, "epoch-ns": 1e9}
@@ -36,6 +39,7 @@ _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 _RFC3339 = re.compile(
     r"\d{4}-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-5]\d(?::[0-6]\d(?P<fraction>[.,]\d+)?)?(?P<zone>[Zz]|[+-]\d\d:?\d\d)?\Z"
 )
+_TIME_OF_DAY = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,]\d{1,9})?\Z", re.ASCII)
 _DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d\Z")
 _HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT\Z")
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\Z")
@@ -56,7 +60,7 @@ def class_of(value: Any, now_ns: int) -> str:
     milliseconds, microseconds or nanoseconds, is a timestamp.
     Numbers: "int", "float", "nan", "epoch-*"; the same written as text: "text:int" and so on, so that a number that
     became a string is another class. Containers: "list", "object", and "empty-list", "empty-object" without content.
-    Text: "empty", "uuid", "ulid", "objectid", "rfc3339[.f][:zone]", "http-date", "date", "jwt", "url", "path",
+    Text: "empty", "uuid", "ulid", "objectid", "rfc3339[.f][:zone]", "http-date", "date", "time", "jwt", "url", "path",
     "e-mail", "etag", "token:ALPHABET:LENGTH" or "text". Absent is "absent"; bytes are "bytes".
     """
     if isinstance(value, str):
@@ -138,6 +142,8 @@ def is_clock_reading(value: Any, name: str, now_ns: int) -> bool:
     name: its class. Two builds that both read their clocks agree, whatever the scheduler did between the two readings.
     """
     kind = _head(name)
+    if name == "time":
+        return _was_between(_second_of_day(value), now_ns / 1e9 - _CLOCK_S, now_ns / 1e9 + _CLOCK_S)
     if not is_time(name):
         return False
     number = number_of(value)
@@ -149,6 +155,11 @@ def are_one_moment(left: Any, right: Any, name: str, since_ns: int, now_ns: int)
 
     name: the class of both. What builds made for the same request earlier in the run has such times, and keeps them.
     """
+    if name == "time":
+        seconds = sorted(map(_second_of_day, (left, right)))
+        apart = min(seconds[1] - seconds[0], seconds[0] + _DAY_S - seconds[1])
+        since, until = since_ns / 1e9 - _CLOCK_S, now_ns / 1e9 + _CLOCK_S
+        return apart <= _MOMENT_S and all(_was_between(second, since, until) for second in seconds)
     unit = _UNITS_A_SECOND.get(_head(name), 1.0)
     mine, other = number_of(left), number_of(right)
     if not is_time(name) or mine is None or other is None:
@@ -159,6 +170,16 @@ def are_one_moment(left: Any, right: Any, name: str, since_ns: int, now_ns: int)
         and latest_s <= now_ns / 1e9 + _CLOCK_S
         and latest_s - earliest_s <= _MOMENT_S
     )
+
+
+def _second_of_day(value: str) -> float:
+    """Of a value of class "time"."""
+    return int(value[:2]) * 3600 + int(value[3:5]) * 60 + float(value[6:].replace(",", "."))
+
+
+def _was_between(second_of_day: float, since_s: float, until_s: float) -> bool:
+    """True where it was that time of day in some zone between two times in seconds since the epoch."""
+    return (second_of_day - since_s) % _ZONES_S <= until_s - since_s
 
 
 def _integer_class(value: int, now_ns: int) -> str:
@@ -202,6 +223,8 @@ def _text_class(value: str) -> str:
             return "rfc3339" + (".f" if moment["fraction"] else "") + written
         if _DATE.match(value):
             return "date"
+        if _TIME_OF_DAY.match(value):
+            return "time"
     if len(value) == 36 and _UUID.match(value):
         return "uuid"
     if len(value) == 26 and _ULID.match(value):

@@ -51,6 +51,10 @@ NOW_NS = 1_790_000_000_000_000_000
         ("2026-09-21T14:00:00+02:00", "rfc3339:offset"),
         ("2026-09-21 14:00:00", "rfc3339"),
         ("2026-09-21", "date"),
+        ("14:00:00", "time"),
+        ("23:59:59.125", "time"),
+        ("24:00:00", "text"),
+        ("14:00", "text"),
         ("Mon, 21 Sep 2026 14:00:00 GMT", "http-date"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "jwt"),
         ("https://example.org/a?b", "url"),
@@ -107,6 +111,24 @@ def test_numbers_and_times_have_a_number_and_nothing_else_has() -> None:
     assert number_of(True) is None
     assert number_of(10**400) is None
     assert number_of("words only") is None
+
+
+def test_of_a_time_of_day_the_zone_is_not_known() -> None:
+    since_ns = NOW_NS - 60 * 10**9  # NOW_NS is 14:13:20 in UTC
+
+    def one(left: str, right: str) -> bool:
+        return are_one_moment(left, right, "time", since_ns, NOW_NS)
+
+    assert one("14:13:00", "14:13:01")
+    assert one("08:13:00", "08:12:58")
+    assert one("19:43:00.5", "19:43:01")
+    assert not one("14:13:00", "14:13:05")
+    assert not one("14:10:00", "14:10:01")
+    assert not one("14:13:00", "08:13:00")
+    assert is_clock_reading("05:13:18", "time", NOW_NS)
+    assert not is_clock_reading("05:13:10", "time", NOW_NS)
+    midnight_ns = NOW_NS + (86_400 - NOW_NS // 10**9 % 86_400) * 10**9
+    assert are_one_moment("23:59:59", "00:00:00", "time", midnight_ns - 10**9, midnight_ns)
 
 
 def test_two_times_since_the_run_began_and_seconds_apart_are_one_moment_of_it() -> None:
