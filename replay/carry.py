@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from capture.exchange import Request, header
@@ -51,7 +52,7 @@ def carried_values(request: Request, coded: bool = True, bears: bool = True) -> 
             match = _SCHEMED.match(value)
             found.append((Place("header", (lower, nth)), match[2] if match else value))
     if request.body:
-        found += _body_values(request, coded)
+        found += islice(_body_values(request, coded), _FIELDS_MAX)
     return [item for item in found[:_FIELDS_MAX] if item[1]]
 
 

@@ -7,6 +7,7 @@ text where it is printable, which a message is not: its first tag nearly always 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from replay.coding import decode_body, encode_body
@@ -20,6 +21,7 @@ _FRAME_HEAD = 5
 _COMPRESSED, _TRAILERS = 0x01, 0x80
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _NUMBER_MAX = 1 << 64
+_FIELDS_MAX = 20_000
 
 
 class _Broken(ValueError):
@@ -93,7 +95,7 @@ def _frames(body: bytes) -> Iterator[tuple[int, bytes]]:
 def _leaves(message: bytes, above: tuple[Step, ...], depth: int) -> Iterator[tuple[Place, str]]:
     seen: dict[int, int] = {}
     try:
-        fields = list(_fields(message))
+        fields = _all_fields(message)
     except _Broken:
         return
     for field in fields:
@@ -117,7 +119,7 @@ def _spliced(message: bytes, above: tuple[Step, ...], values: Mapping[tuple[Step
     if not wanted:
         return message
     try:
-        fields = list(_fields(message))
+        fields = _all_fields(message)
     except _Broken:
         return message
     made = bytearray()
@@ -169,6 +171,14 @@ def _fields(message: bytes) -> Iterator[_Field]:
         if not 0 < field < 1 << 29 or at > len(message):
             raise _Broken
         yield _Field(field, wire_type, start, value, at, number)
+
+
+def _all_fields(message: bytes) -> list[_Field]:
+    """Raises _Broken also where there are more than anybody could be given values of."""
+    fields = list(islice(_fields(message), _FIELDS_MAX + 1))
+    if len(fields) > _FIELDS_MAX:
+        raise _Broken
+    return fields
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:

@@ -90,3 +90,10 @@ def test_putting_back_what_is_there_changes_no_meaning_and_anything_is_read(body
         leaves = dict(protobuf_leaves(body, kind))
         again = splice_protobuf(body, kind, {place.path: value for place, value in leaves.items()})
         assert dict(protobuf_leaves(again, kind)) == leaves
+
+
+def test_a_message_of_more_fields_than_anybody_needs_is_none() -> None:
+    assert len(list(protobuf_leaves(field(1, 1) * 20_000, PLAIN))) == 20_000
+    many = field(1, 1) * 20_001
+    assert list(protobuf_leaves(many, PLAIN)) == []
+    assert splice_protobuf(many, PLAIN, {(1, 0): "2"}) == many
