@@ -14,6 +14,7 @@ from capture.clock import Clock
 from capture.errors import RunFailed, UsageError
 from replay.run_leash import Leash
 from replay.run_task import ShareTask, perform_task
+from replay.signals import handled
 
 __all__ = ["Perform", "cluster"]
 
@@ -110,23 +111,12 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _ended_by_signals(leash: Leash) -> Iterator[None]:
     """What ends this process ends the shares, gently at first."""
-    got: list[int] = []
 
-    def end(number: int, _frame: object) -> None:
-        got.append(number)
+    def end(got: list[int]) -> None:
         why = f"ended by {signal.Signals(got[0]).name}"
         if len(got) > 2:
             raise RunFailed(f"{why}, and the cluster was not waited for; its shares end by themselves within a minute")
         leash.end(why)
 
-    before = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, end)
-    except ValueError:
-        pass  # not the main thread: whoever called us handles signals
-    try:
+    with handled(end):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

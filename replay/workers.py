@@ -15,6 +15,7 @@ from typing import Any
 from capture.clock import Clock
 from capture.errors import RunFailed, UnderstudyError
 from replay.run_task import ShareTask, perform_task
+from replay.signals import handled
 
 __all__ = ["perform_in_workers"]
 
@@ -118,27 +119,18 @@ def perform_in_workers(task: ShareTask) -> tuple[list[dict[str, Any]], RunFailed
 @contextlib.contextmanager
 def _passing_on_signals(running: list[_Worker]) -> Iterator[list[int]]:
     """What ends this process ends the workers: gently at first, at once when it comes again."""
-    got: list[int] = []
 
-    def end(number: int, _frame: object) -> None:
-        got.append(number)
+    def end(got: list[int]) -> None:
         for worker in running:
             if len(got) > 2:
                 worker.process.kill()
             else:
                 worker.process.terminate()
 
-    before = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, end)
-    except ValueError:
-        pass  # not the main thread: whoever called us handles signals
-    try:
-        yield got
+        with handled(end) as got:
+            yield got
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         deadline = time.monotonic() + 10
         for worker in running:
             worker.process.terminate()
