@@ -38,12 +38,11 @@ def compare_streams(
 ) -> None:
     """Add what differs in that part of two decoded bodies that both have.
 
-    whole: which of them ended by itself; its last piece counts also without what ends a piece. patient: which of them
-    has fewer pieces for another reason than time, where it has: it ended, or was listened to for longer than the other.
-    Where one build has sent
-    nothing and the other something, that is a difference. Of server-sent events that come in another order of kinds
-    those of one kind are compared with each other; a kind that one build lacks though it had sent as many events by
-    then is a difference.
+    whole: which of them ended by itself; its last piece counts also without what ends a piece. patient: which of them,
+    where it has fewer pieces, has them for another reason than time: it ended, or was listened to for longer than the
+    other. Where one build has sent nothing and the other something, that is a difference. Of server-sent events that
+    come in another order of kinds those of one kind are compared with each other; a kind that one build lacks though it
+    had sent as many events by then is a difference.
     """
     kind = kind_of(left_type, left) if left else kind_of(right_type, right)
     cut = _CUTS.get(kind, _cut_lines if kind in _OF_LINES else None)
