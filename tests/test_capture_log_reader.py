@@ -17,6 +17,7 @@ from capture.exchange import Exchange
 from capture.log import reader as reader_module
 from capture.log.appender import OPEN_SUFFIX
 from capture.log.reader import Log, open_log, open_segment_file, read_records
+from capture.log.rewrite import rewrite
 from capture.log.segment import RecordWriter
 from capture.log.source import FileSource
 from capture.log.writer import LogWriter
@@ -45,6 +46,49 @@ def test_a_straggler_that_was_written_at_the_end_comes_first(tmp_path: Path) -> 
     write_log(tmp_path, records, each=10)
     with open_log(tmp_path) as log:
         assert without_id(log.exchanges()) == exchanges(41)
+
+
+def test_records_of_one_instant_come_in_the_order_in_which_they_were_written_however_the_blocks_are_cut(
+    tmp_path: Path,
+) -> None:
+    chance = random.Random(11)
+    records = [an_exchange(n, at_ns=START_NS + chance.randrange(12) * MS) for n in range(120)]
+    in_order = sorted(records, key=lambda record: record.times.request_start)
+    for each in (1, 2, 3, 7, 50, 200):
+        segment = write_log(tmp_path / str(each), records, each=each)
+        with open_log(tmp_path / str(each)) as log:
+            assert without_id(log.exchanges()) == in_order
+        rewrite(segment, None)
+        with open_log(tmp_path / str(each)) as log:
+            assert without_id(log.exchanges()) == in_order
+
+
+def test_records_of_one_instant_come_segment_after_segment(tmp_path: Path) -> None:
+    for part in range(3):
+        records = [an_exchange(100 * part + n, at_ns=START_NS + (n + part) % 4 * MS) for n in range(40)]
+        write_log(tmp_path, records, each=3 + part)
+    with open_log(tmp_path) as log:
+        written = list(log.unordered())
+        assert list(log.exchanges()) == sorted(written, key=lambda record: record.times.request_start)
+    assert [record.id for record in written] == [
+        f"{path.stem}-{number}" for path in sorted(tmp_path.iterdir()) for number in range(40)
+    ]
+
+
+def test_a_segment_that_is_sealed_while_the_log_is_open_keeps_its_place(tmp_path: Path) -> None:
+    config = LogConfig(fsync="off", compact=False)
+    first = RecordWriter(tmp_path, Exchange, "exchange", config, {}, now_ns=lambda: START_NS)
+    second = RecordWriter(tmp_path, Exchange, "exchange", config, {}, now_ns=lambda: START_NS + 5 * MS)
+    for number, writer in enumerate((first, second)):
+        writer.write(an_exchange(number, at_ns=START_NS), START_NS)
+        writer.flush()
+    with open_log(tmp_path) as log:
+        before = list(log.exchanges())
+        first.close()
+        assert list(log.follow(until=lambda: True)) == before
+        assert list(log.exchanges()) == before
+    second.close()
+    assert [record.request.target for record in before] == ["/things/0", "/things/1"]
 
 
 def test_many_open_blocks_are_read_in_shares_and_nothing_is_lost(

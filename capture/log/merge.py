@@ -2,7 +2,8 @@
 
 A block knows the least and the greatest time in it. Blocks are opened when their least time is due; of an open block
 only as many records are held as its share of the budget allows, and it is read again for the rest. In a usual log one
-or two blocks a segment are open at once and each is read exactly once.
+or two blocks a segment are open at once and each is read exactly once. Records of one instant come in the order of the
+log, segment after segment and in each as they were written, so that it does not matter how they were cut into blocks.
 """
 
 from __future__ import annotations
@@ -40,10 +41,11 @@ _start = attrgetter("times.request_start")
 class _Cursor:
     """Where the merge stands in one open block."""
 
-    __slots__ = ("_block", "_done", "_more", "held", "place")
+    __slots__ = ("_block", "_done", "_more", "held", "number", "place")
 
-    def __init__(self, block: Slice) -> None:
+    def __init__(self, block: Slice, number: int) -> None:
         self._block = block
+        self.number = number
         self._done = 0
         self._more = True
         self.held: list[Exchange] = []
@@ -71,24 +73,26 @@ class _Cursor:
 
 
 def merge(blocks: list[Slice], start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Exchange]:
-    """All exchanges of the blocks whose request began in [start_ns, end_ns), by that time."""
+    """Exchanges of the blocks whose request began in [start_ns, end_ns), by that time and then in the blocks' order."""
     low = -math.inf if start_ns is None else start_ns
     high = math.inf if end_ns is None else end_ns
-    due = [block for block in blocks if block.last_ns >= low and block.first_ns < high]
-    due.sort(key=lambda block: block.first_ns)
-    due.reverse()  # popped from the end; equal times keep the order of the log
+    due = [
+        (block.first_ns, number)
+        for number, block in enumerate(blocks)
+        if block.last_ns >= low and block.first_ns < high
+    ]
+    due.sort(reverse=True)  # the next to be opened is at the end
     ahead: list[tuple[int, int, _Cursor]] = []
-    opened = 0
     while due or ahead:
-        while due and (not ahead or due[-1].first_ns <= ahead[0][0]):
-            cursor = _Cursor(due.pop())
-            opened += 1
+        while due and (not ahead or due[-1][0] <= ahead[0][0]):
+            number = due.pop()[1]
+            cursor = _Cursor(blocks[number], number)
             if cursor.fill(len(ahead) + 1):
-                heapq.heappush(ahead, (_start(cursor.held[0]), opened, cursor))
+                heapq.heappush(ahead, (_start(cursor.held[0]), number, cursor))
         if not ahead:
             return
-        _, order, cursor = heapq.heappop(ahead)
-        bound: float = min(ahead[0][0] if ahead else math.inf, due[-1].first_ns if due else math.inf)
+        cursor = heapq.heappop(ahead)[2]
+        bound: float = min(ahead[0][0] if ahead else math.inf, due[-1][0] if due else math.inf)
         for exchange in cursor.take(bound):
             at_ns = exchange.times.request_start
             if at_ns >= high:
@@ -98,4 +102,4 @@ def merge(blocks: list[Slice], start_ns: int | None = None, end_ns: int | None =
         if cursor.place < len(cursor.held) or cursor.fill(len(ahead) + 1):
             at_ns = _start(cursor.held[cursor.place])
             if at_ns < high:
-                heapq.heappush(ahead, (at_ns, order, cursor))
+                heapq.heappush(ahead, (at_ns, cursor.number, cursor))

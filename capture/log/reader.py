@@ -127,7 +127,7 @@ class _Segments:
             raise BadInput(f"{store.location}: no segments of a log here; name the directory that was given as --log")
 
     def refresh(self) -> list[StoredSegment]:
-        """See what is new; returns all that is there."""
+        """See what is new, and bring the readers into the order of the log; returns all that is there."""
         there = self.store.segments()
         for stored in there:
             known = self.readers.get(stored.segment)
@@ -140,6 +140,7 @@ class _Segments:
                     self.unreadable[stored.segment] = found
                 elif found is not None:
                     self.readers[stored.segment] = found
+        self.readers = dict(sorted(self.readers.items()))  # one that was sealed meanwhile keeps its place
         return there
 
     def info(self, stored: StoredSegment) -> SegmentInfo | None:
@@ -225,6 +226,7 @@ class Log:
     ) -> Iterator[Exchange]:
         """Exchanges whose request began in [start_ns, end_ns), in that order over all segments, ids filled in.
 
+        Of one instant: by segment (their names sort by age), and in a segment as they were written.
         session: only those of this session. Blocks that cannot hold what is wanted are not read.
         """
         slices = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,9 +51,21 @@ def without_id(records: Iterable[Exchange]) -> list[Exchange]:
 
 
 def write_log(directory: Path, records: Iterable[Exchange], *, each: int = 10, **options: object) -> Path:
-    """A sealed log of one segment with a block for every `each` records; returns the segment's path."""
+    """A sealed log of one segment with a block for every `each` records; returns the segment's path.
+
+    Its name sorts behind all that the directory has, also where that was made in this millisecond.
+    """
     config = LogConfig(**{"fsync": "off", "compact": False, **options})  # type: ignore[arg-type]
-    writer = RecordWriter(directory, Exchange, EXCHANGE_KIND, config, {"source": "test"}, dense=True)
+    ahead_ns = len(list(directory.glob("*"))) * 1_000_000
+    writer = RecordWriter(
+        directory,
+        Exchange,
+        EXCHANGE_KIND,
+        config,
+        {"source": "test"},
+        now_ns=lambda: time.time_ns() + ahead_ns,
+        dense=True,
+    )
     for number, record in enumerate(records, 1):
         writer.write(record, record.times.request_start)
         if number % each == 0:
