@@ -13,6 +13,7 @@ from replay.coding import decode_body, encode_body
 from replay.inside import put_inside
 from replay.json_leaves import is_row, json_leaves, looks_like_json
 from replay.json_splice import splice_json, splice_row
+from replay.packed_leaves import looks_packed, packed_leaves, splice_packed
 from replay.place import Place, Step
 from replay.protobuf_leaves import looks_like_protobuf, protobuf_leaves, splice_protobuf
 from replay.row import bearing
@@ -111,6 +112,8 @@ def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
             yield place, body[start:end].decode("utf-8", "replace")
     elif looks_like_protobuf(kind):
         yield from protobuf_leaves(body, kind, header(request.headers, "grpc-encoding") or "")
+    elif looks_packed(kind):
+        yield from packed_leaves(body, kind)
     elif looks_like_json(kind, body):
         yield from json_leaves(body, kind)
     elif looks_like_xml(kind, body):
@@ -249,16 +252,18 @@ def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tup
     decoded = decode_body(body, codings, _BODY_MAX)
     if decoded is None:
         return body
+    kind = (header(request.headers, "content-type") or "").lower()
     if "json" in by_kind:
         paths = {place.path: new for place, (_, new) in by_kind["json"].items()}
-        if is_row((header(request.headers, "content-type") or "").lower(), decoded):
+        if looks_packed(kind):
+            changed = splice_packed(decoded, kind, paths)
+        elif is_row(kind, decoded):
             changed = splice_row(decoded, paths)
         else:
             changed = splice_json(decoded.decode("utf-8", "surrogateescape"), paths).encode("utf-8", "surrogateescape")
     elif "xml" in by_kind:
         changed = splice_xml(decoded, {place: new for place, (_, new) in by_kind["xml"].items()})
     elif "protobuf" in by_kind:
-        kind = (header(request.headers, "content-type") or "").lower()
         numbered = {place.path: new for place, (_, new) in by_kind["protobuf"].items()}
         changed = splice_protobuf(decoded, kind, numbered, header(request.headers, "grpc-encoding") or "")
     elif "form" in by_kind:

@@ -14,7 +14,7 @@ from replay.place import Place, shape_of
 from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
 from replay.supply import supplied_values
-from replay.words import identifies
+from replay.words import identifies, is_unnamed
 
 __all__ = ["LEARNED_FROM_MAX", "Learned", "learn_links", "source_key", "source_route", "target_key"]
 
@@ -90,7 +90,7 @@ def _matches(session: _Session, exchange: Exchange) -> Iterator[tuple[str, set[s
         else:
             inside = ((place, value), *((place._replace(inner=i), text) for i, text, _ in parts_inside(value)))
         for at, text in inside:
-            if identifies(at) or at.kind == "protobuf":
+            if identifies(at) or is_unnamed(at):
                 sources = {key for ended, key in session.supplied.get(text, ()) if ended <= start}
                 yield target_key(exchange, at), sources, text
         if value not in session.supplied and len(session.sent) < _VALUES_MAX:

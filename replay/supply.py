@@ -15,6 +15,7 @@ from replay.coding import decode_body
 from replay.event_leaves import event_leaves
 from replay.html_leaves import html_leaves
 from replay.json_leaves import document_leaves, json_leaf_at, json_leaves, looks_like_json
+from replay.packed_leaves import looks_packed, packed_leaf_at, packed_leaves
 from replay.place import Place, Step
 from replay.protobuf_leaves import looks_like_protobuf, protobuf_leaves
 from replay.script_leaves import script_leaves
@@ -105,9 +106,14 @@ def value_at(response: Response, place: Place) -> str | None:
     if place.kind != "json":
         return supplied_values(response).get(place)
     body, kind = _decoded(response, True), _kind(response)
-    if body is None or "event-stream" in kind or looks_like_protobuf(kind) or not looks_like_json(kind, body):
+    if body is None or "event-stream" in kind or looks_like_protobuf(kind):
         return supplied_values(response).get(place)
-    value = json_leaf_at(body, kind, place.path)
+    if looks_packed(kind):
+        value = packed_leaf_at(body, kind, place.path)
+    elif looks_like_json(kind, body):
+        value = json_leaf_at(body, kind, place.path)
+    else:
+        return supplied_values(response).get(place)
     if value is not None and place.inner:
         value = next((text for at, text in _inside(place._replace(inner=()), value) if at == place), None)
     return value if value is not None and 0 < len(value) <= _VALUE_MAX else None
@@ -118,8 +124,8 @@ def _body(kind: str, body: bytes, wanted: Wanted | None) -> Iterator[tuple[Place
     if "event-stream" in kind:
         for place, value in event_leaves(body):
             yield from _expand(place, value)
-    elif looks_like_json(kind, body):
-        for place, value in json_leaves(body, kind):
+    elif (packed := looks_packed(kind)) or looks_like_json(kind, body):
+        for place, value in packed_leaves(body, kind) if packed else json_leaves(body, kind):
             if wanted is None or value in wanted or _may_hold(value, wanted):
                 yield from _inside(place, value)
     elif looks_like_xml(kind, body) and (leaves := xml_leaves(body)):

@@ -14,6 +14,7 @@ __all__ = [
     "NOT_PASSED_ON",
     "around_of",
     "identifies",
+    "is_unnamed",
     "things_of_request",
     "things_of_supply",
     "words_of",
@@ -56,6 +57,11 @@ _CONTAINERS = frozenset(
 """What the object is in that holds all others: that two documents have it says nothing."""
 
 
+def is_unnamed(place: Place) -> bool:
+    """True where no word says what stands at a place: a field of protobuf, or under a key that is a number."""
+    return place.kind == "protobuf" or (place.kind == "json" and place.names()[:1] != () and place.names()[0].isdigit())
+
+
 def identifies(place: Place) -> bool:
     """True where a place by itself says that what stands there is one of many things.
 
@@ -72,8 +78,8 @@ def words_of(name: str) -> frozenset[str]:
     """A name as it compares: lower case, letters and digits, singular, without a trailing "id"."""
     lower = name.lower()
     plain = _NOT_A_WORD.sub("", _CONDITIONS.get(lower, lower).removeprefix("x-"))
-    if not plain:
-        return frozenset()
+    if not plain or plain.isdigit():
+        return frozenset()  # a key that is a number, as in compact MessagePack and CBOR: it says nothing by itself
     forms = {plain}
     for ending in ("ids", "id", "uuid", "number", "token", "key"):
         if plain.endswith(ending) and len(plain) > len(ending) + 1:

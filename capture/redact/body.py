@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from capture.packed.media import format_of
 from capture.redact.detect import may_hold
 from capture.redact.fields import redact_form, shown
 from capture.redact.found import Found
 from capture.redact.json_text import redact_json
 from capture.redact.markup import redact_markup
+from capture.redact.packed import redact_packed
 from capture.redact.pairs import redact_text
 from capture.redact.text import redact_csv, redact_events
 
@@ -105,6 +107,9 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
     kind = kind_of(content_type, body if plain else _as_utf8(body, encoding))
     if kind == "multipart":
         return _multipart(body, content_type, found, depth)
+    packed = None if found.rules.strict else format_of(_declared(content_type).media)
+    if packed is not None:
+        return redact_packed(body, packed, found)
     search = True
     if found.rules.strict:
         media = _declared(content_type).media
