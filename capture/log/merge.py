@@ -9,7 +9,6 @@ log, segment after segment and in each as they were written, so that it does not
 from __future__ import annotations
 
 import heapq
-import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ __all__ = ["MERGE_BUDGET_BYTES", "Slice", "merge"]
 MERGE_BUDGET_BYTES = 24 << 20
 """Bytes of encoded records that are held decoded at once, over all open blocks."""
 _HELD_MIN = 16
+_FIRST_NS, _NEVER_NS = -(1 << 63), 1 << 63
+"""Beyond all times that a log can have. Not infinity: a float cannot tell two instants of this century apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class _Cursor:
         self._more = self._done < len(records)
         return bool(self.held)
 
-    def take(self, bound_ns: float) -> Iterator[Exchange]:
+    def take(self, bound_ns: int) -> Iterator[Exchange]:
         """The held records up to the first that is later than the bound; at least one."""
         end = bisect_left(self.held, bound_ns, self.place + 1, key=_start)
         taken = islice(self.held, self.place, end)
@@ -74,8 +75,8 @@ class _Cursor:
 
 def merge(blocks: list[Slice], start_ns: int | None = None, end_ns: int | None = None) -> Iterator[Exchange]:
     """Exchanges of the blocks whose request began in [start_ns, end_ns), by that time and then in the blocks' order."""
-    low = -math.inf if start_ns is None else start_ns
-    high = math.inf if end_ns is None else end_ns
+    low = _FIRST_NS if start_ns is None else start_ns
+    high = _NEVER_NS if end_ns is None else end_ns
     due = [
         (block.first_ns, number)
         for number, block in enumerate(blocks)
@@ -92,8 +93,8 @@ def merge(blocks: list[Slice], start_ns: int | None = None, end_ns: int | None =
         if not ahead:
             return
         cursor = heapq.heappop(ahead)[2]
-        bound: float = min(ahead[0][0] if ahead else math.inf, due[-1][0] if due else math.inf)
-        for exchange in cursor.take(bound):
+        bound_ns = min(ahead[0][0] if ahead else _NEVER_NS, due[-1][0] if due else _NEVER_NS)
+        for exchange in cursor.take(bound_ns):
             at_ns = exchange.times.request_start
             if at_ns >= high:
                 break
