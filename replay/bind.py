@@ -14,6 +14,7 @@ from replay.carried import Carried
 from replay.carry import carried_values
 from replay.inside import parts_inside
 from replay.learn import Learned, source_key, source_route, target_key
+from replay.multipart import addressed
 from replay.place import Place, Step
 from replay.plan import Planned
 from replay.rewrite import body_was_decoded
@@ -42,7 +43,7 @@ _HELD_MAX = 1_000_000
 _CACHE_MAX = 512
 _PARTS_CACHED_MAX = 256
 
-_IN_BODIES = frozenset(("json", "form", "part", "xml", "protobuf"))
+_IN_BODIES = frozenset(("json", "form", "part", "xml", "protobuf", "multipart"))
 _NEVER = 1 << 63
 
 _FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
@@ -347,7 +348,8 @@ class Binder:
                     del feeds[:-_FEEDS_MAX]
                 if not is_wanted:
                     continue
-            words = words_of_supply(place, around, values)
+            near = around if place.kind != "multipart" else around_of(addressed(exchange.request, place)[1])
+            words = words_of_supply(place, near, values)
             if learned and not is_strong(value) and (key := source_key(exchange, place)) in self._learned_sources:
                 words |= {key}
             entries = session.supplied.get(value)
@@ -363,9 +365,9 @@ class Binder:
                     session.folded.setdefault(value.lower(), value)
             if not entries or (
                 len(entries) < _ENTRIES_MAX
-                and sum(words == entry[2] and around == entry[3] for entry in entries) < _SOURCES_MAX
+                and sum(words == entry[2] and near == entry[3] for entry in entries) < _SOURCES_MAX
             ):
-                entries.append((source, ended, words, around))
+                entries.append((source, ended, words, near))
 
     def _values(
         self, key: tuple[bytes | None, tuple[tuple[str, str], ...]], response: Response, coded: bool

@@ -13,8 +13,9 @@ from replay.coding import decode_body, encode_body
 from replay.inside import put_inside
 from replay.json_leaves import is_row, json_leaves, looks_like_json
 from replay.json_splice import splice_json, splice_row
+from replay.multipart import DEPTH_MAX, Part, put_part, read_request, split_parts, write_request
 from replay.packed_leaves import looks_packed, packed_leaves, splice_packed
-from replay.place import Place, Step
+from replay.place import Place, Step, in_part, part_of
 from replay.protobuf_leaves import looks_like_protobuf, protobuf_leaves, splice_protobuf
 from replay.row import bearing
 from replay.xml_leaves import looks_like_xml, splice_xml, xml_leaves
@@ -25,8 +26,7 @@ _BODY_MAX = 4 << 20
 _FIELDS_MAX = 2000
 _TARGET_CACHED_MAX = 512
 _SCHEMED = re.compile(r"(?i)(bearer|token|jwt|apikey|dpop) +(\S+)\Z")
-_BOUNDARY = re.compile(r'boundary="?([^";]+)"?')
-_PART_NAME = re.compile(rb'(?i)\bname="([^"]*)"')
+_IN_BODIES = ("json", "form", "part", "xml", "protobuf", "multipart")
 
 
 def carried_values(request: Request, coded: bool = True, bears: bool = True) -> Sequence[tuple[Place, str]]:
@@ -35,6 +35,11 @@ def carried_values(request: Request, coded: bool = True, bears: bool = True) -> 
     coded: False where the body was decoded after it was captured, whatever Content-Encoding says. bears: False where
     the names of its headers are known to carry nothing (`Row.bears`).
     """
+    return _values(request, coded, bears, 0)
+
+
+def _values(request: Request, coded: bool, bears: bool, depth: int) -> Sequence[tuple[Place, str]]:
+    """depth: how many multipart bodies the request stands in."""
     target = request.target
     of_target = _target_values(target) if len(target) <= _TARGET_CACHED_MAX else _target_values.__wrapped__(target)
     if not bears and not request.body:
@@ -53,7 +58,7 @@ def carried_values(request: Request, coded: bool = True, bears: bool = True) -> 
             match = _SCHEMED.match(value)
             found.append((Place("header", (lower, nth)), match[2] if match else value))
     if request.body:
-        found += islice(_body_values(request, coded), _FIELDS_MAX)
+        found += islice(_body_values(request, coded, depth), _FIELDS_MAX)
     return [item for item in found[:_FIELDS_MAX] if item[1]]
 
 
@@ -99,7 +104,7 @@ def _fields(kind: str, text: str) -> list[tuple[Place, str]]:
     return found
 
 
-def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
+def _body_values(request: Request, coded: bool, depth: int) -> Iterator[tuple[Place, str]]:
     assert request.body is not None
     body = decode_body(request.body, header(request.headers, "content-encoding") if coded else None, _BODY_MAX)
     if body is None or len(body) > _BODY_MAX:
@@ -108,8 +113,7 @@ def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
     if "x-www-form-urlencoded" in kind:
         yield from _fields("form", body.decode("latin-1"))
     elif "multipart/" in kind:
-        for place, start, end in _parts(body, header(request.headers, "content-type") or ""):
-            yield place, body[start:end].decode("utf-8", "replace")
+        yield from _part_values(body, header(request.headers, "content-type") or "", depth)
     elif looks_like_protobuf(kind):
         yield from protobuf_leaves(body, kind, header(request.headers, "grpc-encoding") or "")
     elif looks_packed(kind):
@@ -122,27 +126,57 @@ def _body_values(request: Request, coded: bool) -> Iterator[tuple[Place, str]]:
                 yield leaf.place, leaf.text
 
 
-def _parts(body: bytes, content_type: str) -> Iterator[tuple[Place, int, int]]:
-    """Place, start and end of each short text part of a multipart body (RFC 7578)."""
-    match = _BOUNDARY.search(content_type)
-    if match is None:
-        return
-    mark = b"--" + match[1].encode("latin-1")
+def _part_values(body: bytes, content_type: str, depth: int) -> Iterator[tuple[Place, str]]:
+    """Of a multipart body: short fields of a form by name, all else by the number of its part."""
     seen: dict[str, int] = {}
-    at = body.find(mark)
-    while at >= 0:
-        head_end = body.find(b"\r\n\r\n", at)
-        after = body.find(b"\r\n" + mark, at + len(mark))
-        if head_end < 0 or after < 0:
-            return
-        head = body[at:head_end]
-        name_match = _PART_NAME.search(head)
-        if name_match is not None and b"filename=" not in head.lower() and after - head_end < 8192:
-            name = name_match[1].decode("utf-8", "replace")
-            nth = seen.get(name, 0)
-            seen[name] = nth + 1
-            yield Place("part", (name, nth)), head_end + 4, after
-        at = after + 2
+    for number, part in enumerate(split_parts(content_type, body)):
+        content = body[part.start : part.end]
+        if part.name is not None:
+            nth = seen.get(part.name, 0)
+            seen[part.name] = nth + 1
+            yield Place("part", (part.name, nth)), content.decode("utf-8", "replace")
+        elif depth < DEPTH_MAX and (request := _request_in(part, content)) is not None:
+            for place, value in _values(request, True, part.is_message, depth + 1):
+                yield in_part(number, place), value
+
+
+def _request_in(part: Part, content: bytes) -> Request | None:
+    """The request that a part of a batch is; else one that has the part's content for a body."""
+    if part.is_message:
+        return read_request(content)
+    return Request("", "", "", part.headers, content, len(content))
+
+
+def _with_parts(
+    body: bytes,
+    content_type: str,
+    fields: dict[Place, tuple[str, str]],
+    within: dict[Place, tuple[str, str]],
+) -> bytes:
+    """The body with other values in its parts; parts in which nothing changes keep their bytes."""
+    by_number: dict[int, dict[Place, tuple[str, str]]] = {}
+    for place, pair in within.items():
+        if (found := part_of(place)) is not None:
+            by_number.setdefault(found[0], {})[found[1]] = pair
+    parts = split_parts(content_type, body)
+    seen: dict[str, int] = {}
+    made: list[bytes | None] = []
+    for number, part in enumerate(parts):
+        content = body[part.start : part.end]
+        if part.name is not None:
+            nth = seen.get(part.name, 0)
+            seen[part.name] = nth + 1
+            new = fields.get(Place("part", (part.name, nth)))
+            made.append(None if new is None else new[1].encode())
+        elif number in by_number and (request := _request_in(part, content)) is not None:
+            changed = replace_values(request, by_number[number])
+            made.append(write_request(content, request, changed) if part.is_message else changed.body)
+        else:
+            made.append(None)
+    for part, new_content in zip(reversed(parts), reversed(made), strict=True):
+        if new_content is not None:
+            body = put_part(body, part, new_content)
+    return body
 
 
 def replace_values(request: Request, values: dict[Place, tuple[str, str]]) -> Request:
@@ -164,7 +198,7 @@ def replace_values(request: Request, values: dict[Place, tuple[str, str]]) -> Re
         target = f"{path}?{_with_fields('query', query, by_kind['query'])}"
     if "header" in by_kind or "cookie" in by_kind:
         headers = _with_headers(headers, by_kind.get("header", {}), by_kind.get("cookie", {}))
-    if body and not by_kind.keys().isdisjoint(("json", "form", "part", "xml", "protobuf")):
+    if body and not by_kind.keys().isdisjoint(_IN_BODIES):
         body = _with_body(request, body, by_kind)
         headers = [
             (name, str(len(body))) if name.lower() == "content-length" else (name, value) for name, value in headers
@@ -269,10 +303,7 @@ def _with_body(request: Request, body: bytes, by_kind: dict[str, dict[Place, tup
     elif "form" in by_kind:
         changed = _with_fields("form", decoded.decode("latin-1"), by_kind["form"]).encode("latin-1")
     else:
-        changed = decoded
         content_type = header(request.headers, "content-type") or ""
-        for place, start, end in reversed(list(_parts(decoded, content_type))):
-            if place in by_kind["part"]:
-                changed = changed[:start] + by_kind["part"][place][1].encode() + changed[end:]
+        changed = _with_parts(decoded, content_type, by_kind.get("part", {}), by_kind.get("multipart", {}))
     again = encode_body(changed, codings)
     return body if again is None else again

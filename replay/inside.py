@@ -26,6 +26,8 @@ _SEGMENT = re.compile(r"(?<=/)[^/?#&\s\"'<>]+")
 _FIELD = re.compile(r"(?<=[?&])([A-Za-z0-9_.\[\]-]+)=([^&#\s\"'<>]+)")
 _NUMBERED = re.compile(r"(?<![\w.:/-])([A-Za-z]{2,40}?)(?:Node|Type)?:([0-9]{1,9})(?![\w.:-])")
 """`Order:17`, as the identifiers of Relay (GraphQL) are in base64, and `order:17`; no port and no time of day."""
+_KEYED = re.compile(r"(?<![\w.:/-])([A-Za-z]{2,40})\(([0-9]{1,9})\)")
+"""`Orders(17)`, as OData has it in its addresses."""
 _JWT = re.compile(r"(e[A-Za-z0-9_-]{3,})\.([A-Za-z0-9_-]{4,})\.([A-Za-z0-9_-]*)\Z")
 
 
@@ -88,6 +90,9 @@ def _words(value: str) -> Iterator[tuple[tuple[Step, ...], str, str]]:
             left -= 1
     if ":" in value:
         for match in islice(_NUMBERED.finditer(value), left):
+            yield ("at", match.start(2)), match[2], match[1]
+    if "(" in value:
+        for match in islice(_KEYED.finditer(value), left):
             yield ("at", match.start(2)), match[2], match[1]
     for pattern in (_RUN, _UUID, _WORD):
         for match in pattern.finditer(value):

@@ -10,7 +10,8 @@ from typing import TypeAlias
 from capture.exchange import Exchange
 from replay.carry import carried_values
 from replay.inside import parts_inside
-from replay.place import Place, shape_of
+from replay.multipart import addressed
+from replay.place import Place, innermost, shape_of
 from replay.rewrite import body_was_decoded
 from replay.strong import is_strong
 from replay.supply import supplied_values
@@ -115,15 +116,21 @@ def _supply(session: _Session, exchange: Exchange) -> None:
 
 def target_key(exchange: Exchange, place: Place) -> str:
     """The place of a request, with what differs between requests of the same kind taken out."""
+    method, target = addressed(exchange.request, place)
+    place = innermost(place)
     wanted = int(place.path[0]) if place.kind == "path" else -1
     inner = place.inner[:-1] if "at" in place.inner else place.inner
     shown = shape_of(place._replace(inner=inner)).text()
-    return f"{exchange.request.method} {_route(exchange.request.target, wanted)} {shown}"
+    return f"{method} {_route(target, wanted)} {shown}"
 
 
 def source_key(exchange: Exchange, place: Place) -> str:
     """The place of a response, likewise; without a space in the place, so that the route can be told from it."""
-    return f"{source_route(exchange)} {_shown(shape_of(place))}"
+    shown = _shown(shape_of(innermost(place)))
+    if place.kind == "multipart":
+        method, target = addressed(exchange.request, place)
+        shown = f"{method}_{_route(target, -1)}_{shown}"  # the route of the batch is still what it begins with
+    return f"{source_route(exchange)} {shown}"
 
 
 def source_route(exchange: Exchange) -> str:

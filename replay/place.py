@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Place", "Step", "shape_of"]
+__all__ = ["Place", "Step", "in_part", "innermost", "part_of", "shape_of"]
 
 Step: TypeAlias = str | int
 
@@ -13,7 +13,7 @@ _LISTS = frozenset(("json", "xml", "html", "script", "event"))
 
 class Place(NamedTuple):
     """One place. kind: "path", "query", "header", "cookie", "json", "form", "part", "xml", "html", "script", "event",
-    "protobuf" or "text".
+    "protobuf", "text" or "multipart".
 
     path: the keys below it: (2,) for a path's third segment, ("page", 0) for the first query field of that name,
     ("x-token", 0) for a header, ("items", 3, "id") for a JSON leaf, ("List", "Item", 2) for the text of an XML element,
@@ -42,14 +42,39 @@ class Place(NamedTuple):
 
     def names(self) -> tuple[str, ...]:
         """The words that say what the value is, nearest first: its key, then what is around it."""
+        if self.kind == "multipart":
+            return innermost(self).names()
         words = [step for step in (*self.path, *self.inner) if isinstance(step, str)]
         if self.kind == "html":
             words = [word.removeprefix("data-") for word in words]
         return tuple(reversed(words))
 
 
+def part_of(place: Place) -> tuple[int, Place] | None:
+    """The number of the part that a place is in, and the place in it; None where it is in no part."""
+    if place.kind != "multipart":
+        return None
+    number, kind, *path = place.path
+    return int(number), Place(str(kind), tuple(path), place.inner)
+
+
+def in_part(number: Step, place: Place) -> Place:
+    """The place of what stands at a place in the part of that number."""
+    return Place("multipart", (number, place.kind, *place.path), place.inner)
+
+
+def innermost(place: Place) -> Place:
+    """The place in the part that holds it, without the parts around it."""
+    while place.kind == "multipart":
+        _, kind, *path = place.path
+        place = Place(str(kind), tuple(path), place.inner)
+    return place
+
+
 def shape_of(place: Place) -> Place:
     """The place with every index of a list taken out, so that alike elements have the same shape."""
+    if (within := part_of(place)) is not None:
+        return in_part("*", shape_of(within[1]))
     if place.kind == "protobuf":
         # Field numbers stay; which of that number it is, and which message, does not.
         first = len(place.path) % 2

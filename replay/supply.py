@@ -15,8 +15,9 @@ from replay.coding import decode_body
 from replay.event_leaves import event_leaves
 from replay.html_leaves import html_leaves
 from replay.json_leaves import document_leaves, json_leaf_at, json_leaves, looks_like_json
+from replay.multipart import DEPTH_MAX, Part, read_response, split_parts
 from replay.packed_leaves import looks_packed, packed_leaf_at, packed_leaves
-from replay.place import Place, Step
+from replay.place import Place, Step, in_part
 from replay.protobuf_leaves import looks_like_protobuf, protobuf_leaves
 from replay.script_leaves import script_leaves
 from replay.set_cookie import cookies_set
@@ -67,7 +68,7 @@ def supplied_values(response: Response, coded: bool = True, wanted: Wanted | Non
     return found
 
 
-def _walk(response: Response, coded: bool, wanted: Wanted | None) -> Iterator[tuple[Place, str]]:
+def _walk(response: Response, coded: bool, wanted: Wanted | None, depth: int = 0) -> Iterator[tuple[Place, str]]:
     seen: dict[str, int] = {}
     for name, value in response.headers:
         lower = name.lower()
@@ -84,8 +85,31 @@ def _walk(response: Response, coded: bool, wanted: Wanted | None) -> Iterator[tu
         if looks_like_protobuf(kind):
             for place, value in protobuf_leaves(body, kind, header(response.headers, "grpc-encoding") or ""):
                 yield from _expand(place, value)
+        elif kind.startswith("multipart/"):
+            yield from _parts(body, header(response.headers, "content-type") or "", wanted, depth)
         else:
             yield from _body(kind, body, wanted)
+
+
+def _parts(body: bytes, content_type: str, wanted: Wanted | None, depth: int) -> Iterator[tuple[Place, str]]:
+    """Of a multipart body: short fields of a form by name, all else by the number of its part."""
+    seen: dict[str, int] = {}
+    for number, part in enumerate(split_parts(content_type, body)):
+        content = body[part.start : part.end]
+        if part.name is not None:
+            nth = seen.get(part.name, 0)
+            seen[part.name] = nth + 1
+            yield from _expand(Place("part", (part.name, nth)), content.decode("utf-8", "replace").strip())
+        elif depth < DEPTH_MAX:
+            response = read_response(content) if part.is_message else _of_content(part, content)
+            for place, value in _walk(response, True, wanted, depth + 1) if response is not None else ():
+                yield in_part(number, place), value
+
+
+def _of_content(part: Part, content: bytes) -> Response:
+    """A response that has the content of a part for a body, and of its header fields what says how to read it."""
+    headers = tuple(pair for pair in part.headers if pair[0].lower() in ("content-type", "content-encoding"))
+    return Response(200, "", "HTTP/1.1", headers, content, len(content))
 
 
 def _kind(response: Response) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from capture.exchange import Exchange
-from replay.place import Place
+from replay.multipart import addressed
+from replay.place import Place, innermost
 
 __all__ = [
     "GENERIC",
@@ -59,7 +60,8 @@ _CONTAINERS = frozenset(
 
 def is_unnamed(place: Place) -> bool:
     """True where no word says what stands at a place: a field of protobuf, or under a key that is a number."""
-    return place.kind == "protobuf" or (place.kind == "json" and place.names()[:1] != () and place.names()[0].isdigit())
+    kind = innermost(place).kind
+    return kind == "protobuf" or (kind == "json" and any(name.isdigit() for name in place.names()[:1]))
 
 
 def identifies(place: Place) -> bool:
@@ -67,7 +69,7 @@ def identifies(place: Place) -> bool:
 
     In a path, a cookie, a header or credentials; else by what it is called.
     """
-    if place.kind in ("path", "cookie", "header") or place.inner[:1] == ("basic",):
+    if innermost(place).kind in ("path", "cookie", "header") or place.inner[:1] == ("basic",):
         return True
     names = place.names()
     return bool(names) and _IDENTIFIES.search(names[0] if names[0] != "at" else names[-1]) is not None
@@ -100,7 +102,7 @@ def words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place,
     values: all that this response supplied.
     """
     if not place.inner and place.path:
-        last = place.path[-1]
+        last = next(reversed(innermost(place).path), None)
         if isinstance(last, str) and last.lower() not in GENERIC:
             return words_of(last)  # the usual leaf of a document: its key says it
     if place.inner[-2:-1] == ("path",) and isinstance(last := place.inner[-1], int):
@@ -115,14 +117,14 @@ def things_of_supply(place: Place, around: frozenset[str]) -> frozenset[str]:
 
     Of a field of a form, and of a link that an answer gives, that is no matter: they are sent as they are.
     """
-    if place.kind in ("html", "header") or "query" in place.inner:
+    if innermost(place).kind in ("html", "header") or "query" in place.inner:
         return _ANYTHING
     return around | _objects(place)
 
 
 def things_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
     """Of what a request says something at a place: what is around it there, and the words of the path."""
-    return _ANYTHING | _objects(place) | _static_words(exchange.request.target)
+    return _ANYTHING | _objects(place) | _static_words(_target(exchange, place))
 
 
 _ANYTHING = frozenset(("",))
@@ -168,16 +170,23 @@ def around_of(target: str) -> frozenset[str]:
 
 def words_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
     """What the value is called where it is carried; in a path, the segment before it."""
+    target = _target(exchange, place)
+    place = innermost(place)
     if place.kind == "path":
-        segments = exchange.request.target.partition("?")[0].split("/")[1:]
+        segments = target.partition("?")[0].split("/")[1:]
         index = int(place.path[0])
         return words_of(segments[index - 1]) - GENERIC if 0 < index <= len(segments) else frozenset()
     names = place.names()
     if not names:
         return frozenset()
     if names[0].lower() in GENERIC:
-        return words_of(names[1]) if len(names) > 1 else words_of(_last_static(exchange.request.target))
+        return words_of(names[1]) if len(names) > 1 else words_of(_last_static(target))
     return words_of(names[0])
+
+
+def _target(exchange: Exchange, place: Place) -> str:
+    """The target of the request that a place belongs to, also within a batch."""
+    return exchange.request.target if place.kind != "multipart" else addressed(exchange.request, place)[1]
 
 
 @lru_cache(maxsize=4096)
