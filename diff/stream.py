@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from capture.packed.grpc_frames import HEAD_BYTES, read_frames
 from diff.body.dispatch import compare_content
 from diff.body.kinds import Kind, kind_of
 from diff.collector import Collector
@@ -23,7 +24,6 @@ _BLANK: Final = re.compile(rb"(?:\r\n|\n|\r){2}")
 _NAME: Final = re.compile(rb"^event:[ ]?([^\r\n]*)", re.MULTILINE)
 _SAYS: Final = re.compile(rb"^(?!:)[^\r\n]", re.MULTILINE)
 _SHOWN_BYTES_MAX: Final = 2_000
-_FRAME_HEAD_BYTES: Final = 5
 
 
 def compare_streams(
@@ -131,14 +131,7 @@ def _cut_sequence(body: bytes, whole: bool) -> list[bytes]:
 
 def _cut_messages(body: bytes, whole: bool) -> list[bytes]:
     """The messages of a gRPC body that are there to their last byte."""
-    messages, at = [], 0
-    while at + _FRAME_HEAD_BYTES <= len(body):
-        end = at + _FRAME_HEAD_BYTES + int.from_bytes(body[at + 1 : at + _FRAME_HEAD_BYTES], "big")
-        if end > len(body):
-            break
-        messages.append(body[at:end])
-        at = end
-    return messages
+    return [body[start - HEAD_BYTES : end] for _, start, end in read_frames(body, cut_off=True)]
 
 
 _CUTS: Final[dict[Kind, Callable[[bytes, bool], list[bytes]]]] = {

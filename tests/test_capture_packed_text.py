@@ -27,7 +27,18 @@ def test_words_of_any_script_are_text(text: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x00", b"\x08\x01", b"\n\x03abc", b"\tindented", b"ab\x00c", b"esc\x1b[0m", b"del\x7f", b"\xff\xfe", b"\xc3"],
+    [
+        b"\x00",
+        b"\x08\x01",
+        b"\n\x03abc",
+        b"\tindented",
+        b"ab\x00c",
+        b"esc\x1b[0m",
+        b"del\x7f",
+        b"\xff\xfe",
+        b"\xc3",
+        b"\n " + b"x" * 32,
+    ],
 )
 def test_what_has_control_characters_or_begins_with_a_tag_or_is_not_utf_8_is_none(data: bytes) -> None:
     assert text_of(data) is None

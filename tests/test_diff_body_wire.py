@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diff.body.reading import Unreadable
-from diff.body.wire import as_double, as_float, parse_fields, parse_varint, text_of
+from diff.body.wire import as_double, as_float, parse_fields, parse_varint
 from tests.support.protobuf import field, fixed32, group, varint
 
 
@@ -57,12 +57,3 @@ def test_garbage_is_read_or_refused(data: bytes) -> None:
         parse_fields(data)
     except Unreadable:
         pass
-
-
-def test_text_is_told_from_messages() -> None:
-    assert text_of(b"hi") == "hi"
-    assert text_of("Größe\n".encode()) == "Größe\n"
-    assert text_of(b"") == ""
-    assert text_of(b"\x0a\x01a") is None
-    assert text_of(b"\n" + b" " + b"x" * 32) is None
-    assert text_of(b"\xff") is None

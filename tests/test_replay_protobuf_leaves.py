@@ -74,6 +74,11 @@ def test_a_text_is_not_put_where_a_number_was() -> None:
     assert splice_protobuf(MESSAGE, PLAIN, {paths(MESSAGE, "17")[0]: "seventeen"}) == MESSAGE
 
 
+def test_a_frame_that_is_cut_off_stays() -> None:
+    body = frame(field(1, TOKEN)) + frame(field(1, "more"))[:7]
+    assert splice_protobuf(body, GRPC, {(0, 1, 0): "x"}) == frame(field(1, "x")) + frame(field(1, "more"))[:7]
+
+
 @pytest.mark.parametrize(("flags", "encoding"), [(0, ""), (1, "gzip"), (0, "gzip")])
 def test_a_message_of_grpc_keeps_its_frame_and_its_coding(flags: int, encoding: str) -> None:
     coded = gzip.compress(MESSAGE, mtime=0) if flags else MESSAGE

@@ -6,11 +6,14 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from capture.packed.grpc_frames import COMPRESSED, TRAILERS, read_frames
+from capture.packed.items import Broken
+from capture.packed.text import text_of
 from diff.body.kinds import parse_content_type
 from diff.body.reading import Unreadable, read_both
 from diff.body.schema import decode_message
 from diff.body.tree import compare_values
-from diff.body.wire import Field, Fields, as_double, as_float, parse_fields, parse_varint, text_of
+from diff.body.wire import Field, Fields, as_double, as_float, parse_fields, parse_varint
 from diff.collector import Collector
 from diff.difference import MISSING, Path
 from diff.lists import align, mirrored
@@ -56,22 +59,24 @@ def compare_grpc(left: bytes, right: bytes, collector: Collector, options: Compa
 def parse_frames(body: bytes, bytes_max: int) -> list[bytes]:
     """The messages of a gRPC body (the gRPC over HTTP/2 protocol, "Length-Prefixed-Message"), uncompressed where they
     were compressed with gzip or deflate; the trailers of gRPC-Web are left out. Raises Unreadable."""
+    try:
+        return _messages(body, bytes_max)
+    except Broken as error:
+        raise Unreadable(str(error)) from None
+
+
+def _messages(body: bytes, bytes_max: int) -> list[bytes]:
     messages: list[bytes] = []
-    at, room = 0, bytes_max
-    while at < len(body):
-        end = at + 5 + int.from_bytes(body[at + 1 : at + 5], "big")
-        flags = body[at]
-        if flags & 0x7E or at + 5 > len(body) or end > len(body):
-            raise Unreadable(f"not gRPC frames: the frame at byte {at} is cut off or has unknown flags")
-        message = body[at + 5 : end]
-        if flags & 1:
+    room = bytes_max
+    for flags, start, end in read_frames(body, cut_off=False):
+        message = body[start:end]
+        if flags & COMPRESSED:
             message = _inflated(message, room)
         room -= len(message)
         if room < 0 or len(messages) >= _FRAMES_MAX:
             raise Unreadable(f"gRPC messages of more than {bytes_max} bytes, or more than {_FRAMES_MAX}")
-        if not flags & 0x80:
+        if not flags & TRAILERS:
             messages.append(message)
-        at = end
     return messages
 
 

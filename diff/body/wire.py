@@ -5,9 +5,11 @@ from __future__ import annotations
 import struct
 from typing import Final, Literal, TypeAlias
 
+from capture.packed.items import Broken
+from capture.packed.protobuf import BYTES, END, FIXED32, FIXED64, START, VARINT, read_fields, read_varint
 from diff.body.reading import Unreadable
 
-__all__ = ["Field", "Fields", "as_double", "as_float", "parse_fields", "parse_varint", "text_of"]
+__all__ = ["Field", "Fields", "as_double", "as_float", "parse_fields", "parse_varint"]
 
 WireType = Literal["varint", "fixed64", "bytes", "group", "fixed32"]
 Field: TypeAlias = "tuple[WireType, int | bytes | Fields]"
@@ -15,89 +17,55 @@ Field: TypeAlias = "tuple[WireType, int | bytes | Fields]"
 Fields: TypeAlias = "dict[int, list[Field]]"
 """Field numbers to their values in the order they came; the order of different numbers says nothing."""
 
+_NUMBERS: Final[dict[int, WireType]] = {VARINT: "varint", FIXED64: "fixed64", FIXED32: "fixed32"}
 _GROUPS_MAX: Final = 100
 _FIELDS_MAX: Final = 500_000
 
 
 def parse_varint(data: bytes, at: int) -> tuple[int, int]:
     """The varint that begins at `at`, and where the next byte stands. Raises Unreadable."""
-    value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise Unreadable(f"not protobuf: a broken varint before byte {at}")
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
-        shift += 7
+    try:
+        return read_varint(data, at)
+    except Broken as error:
+        raise Unreadable(str(error)) from None
 
 
 def parse_fields(data: bytes) -> Fields:
     """The fields of a whole message. Raises Unreadable where the bytes are none."""
-    fields, at = _fields(data, 0, None, 0)
-    assert at == len(data)
-    return fields
+    try:
+        return _nested(data)
+    except Broken as error:
+        raise Unreadable(str(error)) from None
 
 
-def _fields(data: bytes, at: int, group: int | None, depth: int) -> tuple[Fields, int]:
-    """Fields up to the end, or within a group up to its end tag, and where the next byte stands."""
+def _nested(data: bytes) -> Fields:
+    """The fields of a whole message, those of a group under the group. Raises Broken."""
     fields: Fields = {}
+    outer: list[tuple[int, Fields]] = []
     count = 0
-    while at < len(data):
-        start = at
-        tag, at = parse_varint(data, at)
-        number, wire_type = tag >> 3, tag & 7
-        if not 0 < number < 1 << 29:
-            raise Unreadable(f"not protobuf: field number {number} at byte {start}")
-        value: Field
-        if wire_type == 0:
-            integer, at = parse_varint(data, at)
-            value = "varint", integer
-        elif wire_type == 2:
-            length, at = parse_varint(data, at)
-            value = "bytes", data[at : at + length]
-            at += length
-        elif wire_type == 1:
-            value = "fixed64", int.from_bytes(data[at : at + 8], "little")
-            at += 8
-        elif wire_type == 5:
-            value = "fixed32", int.from_bytes(data[at : at + 4], "little")
-            at += 4
-        elif wire_type == 3 and depth < _GROUPS_MAX:
-            inner, at = _fields(data, at, number, depth + 1)
-            value = "group", inner
-        elif wire_type == 4 and number == group:
-            return fields, at
-        else:
-            raise Unreadable(f"not protobuf: wire type {wire_type} at byte {start}")
-        if at > len(data):
-            raise Unreadable(f"not protobuf: the field at byte {start} goes beyond the end")
+    for number, wire_type, start, value, end, integer in read_fields(data):
         count += 1
         if count > _FIELDS_MAX:
-            raise Unreadable(f"protobuf of more than {_FIELDS_MAX} fields")
-        fields.setdefault(number, []).append(value)
-    if group is not None:
-        raise Unreadable(f"not protobuf: group {group} has no end")
-    return fields, at
-
-
-_CONTROLS: Final = dict.fromkeys([*range(0x20), 0x7F])
-_CONTROLS_IN_TEXT: Final = {code: None for code in _CONTROLS if code not in (0x09, 0x0A, 0x0D)}
-
-
-def text_of(data: bytes) -> str | None:
-    """The text that a bytes field seems to hold, None where it seems to be something else.
-
-    A text that begins with a control character is rare, a message that does is the rule (its first tag).
-    """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    if text[:1] < " " and text:
-        return None
-    return text if text.translate(_CONTROLS_IN_TEXT) == text else None
+            raise Broken(f"protobuf of more than {_FIELDS_MAX} fields")
+        if wire_type == BYTES:
+            field: Field = "bytes", data[value:end]
+        elif wire_type == START and len(outer) < _GROUPS_MAX:
+            inner: Fields = {}
+            fields.setdefault(number, []).append(("group", inner))
+            outer.append((number, fields))
+            fields = inner
+            continue
+        elif wire_type == END and outer and outer[-1][0] == number:
+            _, fields = outer.pop()
+            continue
+        elif wire_type in _NUMBERS:
+            field = _NUMBERS[wire_type], integer
+        else:
+            raise Broken(f"not protobuf: wire type {wire_type} at byte {start}")
+        fields.setdefault(number, []).append(field)
+    if outer:
+        raise Broken(f"not protobuf: group {outer[-1][0]} has no end")
+    return fields
 
 
 def as_double(value: int) -> float:
