@@ -157,7 +157,17 @@ def _withheld(manifest: dict[str, Any]) -> str | None:
     generator = manifest.get("generator")
     if not isinstance(generator, dict) or not generator.get("late"):
         return None
-    return f"the generator was late: {generator.get('why') or 'it could not keep its own plan'}"
+    why = generator.get("why") or "it could not keep its own plan"
+    return f"the generator was late: {why}; for timings replay with {_slower_pace(manifest)}"
+
+
+def _slower_pace(manifest: dict[str, Any]) -> str:
+    """The option with which the generator has less to do at once."""
+    config = manifest.get("config")
+    for name in ("speed", "rate"):
+        if isinstance(config, dict) and config.get(name) is not None:
+            return f"a lower --{name}"
+    return "less at once (--concurrency 2, or a --rate)"
 
 
 def _lag_ns(manifest: dict[str, Any]) -> tuple[int, int]:

@@ -164,12 +164,13 @@ def judge_timing(
     """One row a route and quantile, routes in order of name.
 
     withheld: why no timing may be judged (the generator was late), else None. lag_ns: by how much it was, in half and
-    in nine of ten cases, or zeros where that is not known; it delays all builds alike, so that it hides differences
-    and makes none: a median that is slower by more than the first, or a tail by more than twice the second, is told
-    nevertheless. span_ns: how long the performance took; below two seconds a machine may have held up one process all
-    the while, so a build that is slower everywhere is not called slower anywhere. On a machine so busy that only the
-    order of the three tells, it must be slower there more often than elsewhere, however long it took. one_process: the
-    current build's own process was the reference too, with twice the load, so a candidate is not called faster.
+    in nine of ten cases, or zeros where that is not known; it delays all builds alike, so that it hides differences and
+    makes none: a median that is slower by more than the first, or a tail by more than twice the second, is told
+    nevertheless; by the order of the three, only beside other routes where that is another. span_ns: how long the
+    performance took; below two seconds a machine may have held up one process all the while, so a build that is slower
+    everywhere is not called slower anywhere. On a machine so busy that only the order of the three tells, it must be
+    slower there more often than elsewhere, however long it took. one_process: the current build's own process was the
+    reference too, with twice the load, so a candidate is not called faster.
     """
     tests = sum(1 + (len(times.current) >= _PAIRS_TAIL_MIN) for times in routes.values()) or 1
     # Two-sided, shared between all that is tested (Bonferroni), so that a whole run of equal builds stays quiet.
@@ -185,14 +186,17 @@ def judge_timing(
                 rows.append(_unknown(route, quantile, times, f"{times.pairs} pairs, at least {least} are needed"))
             else:
                 row, by_order = _judge(route, quantile, times, config, probability, chance)
-                if withheld is not None and (by_order or not _is_beyond(row, lag_ns)):
+                if withheld is not None and not _is_beyond(row, lag_ns):
                     row, by_order = _unknown(route, quantile, times, withheld), False
                 rows.append(row)
                 if by_order:
                     unsure.add((route, quantile))
     if span_ns < _SPAN_NS_MIN:
         rows = [_unless_everywhere(row, routes, config, span_ns) for row in rows]
-    rows = [_unless_last_elsewhere(row, routes, config) if (row.route, row.quantile) in unsure else row for row in rows]
+    rows = [
+        _unless_last_elsewhere(row, routes, config, withheld) if (row.route, row.quantile) in unsure else row
+        for row in rows
+    ]
     return [_with_half_the_load(row) for row in rows] if one_process else rows
 
 
@@ -232,10 +236,13 @@ def _unless_everywhere(row: TimingRow, routes: Mapping[str, RouteTimes], config:
     return msgspec.structs.replace(row, verdict="unknown", reason=reason)
 
 
-def _unless_last_elsewhere(row: TimingRow, routes: Mapping[str, RouteTimes], config: DiffConfig) -> TimingRow:
+def _unless_last_elsewhere(
+    row: TimingRow, routes: Mapping[str, RouteTimes], config: DiffConfig, withheld: str | None
+) -> TimingRow:
     """The same row, or unknown where the candidate is the outermost on other routes about as often.
 
-    A process that a busy machine holds up is late everywhere. Without enough pairs of other routes nothing is known.
+    A process that a busy machine holds up is late everywhere. Without enough pairs of other routes nothing is known;
+    where the generator was late as well, nothing is told then.
     """
     slowest = row.verdict == "slower"
     here, elsewhere = [0, 0], [0, 0]
@@ -244,8 +251,10 @@ def _unless_last_elsewhere(row: TimingRow, routes: Mapping[str, RouteTimes], con
         for latencies in zip(times.candidate, times.reference, times.current, strict=True):
             counts[0] += _apart(latencies, config, slowest=slowest) == 0
             counts[1] += 1
-    if row.verdict == "unknown" or elsewhere[1] < _PAIRS_MEDIAN_MIN:
+    if row.verdict == "unknown":
         return row
+    if elsewhere[1] < _PAIRS_MEDIAN_MIN:
+        return row if withheld is None else _unknown(row.route, row.quantile, routes[row.route], withheld)
     if fisher_tail(here[0], here[1], elsewhere[0], elsewhere[1]) < _MORE_THAN_ELSEWHERE:
         return row
     reason = f"the {'slowest' if slowest else 'fastest'} about as often on other routes: the machine may be why"

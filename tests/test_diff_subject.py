@@ -188,3 +188,23 @@ def test_a_run_tells_by_how_much_its_generator_was_late(
     builds = [{"name": name, "role": name, "url": f"http://{name}:1"} for name in ("current", "candidate")]
     RunWriter(tmp_path / "run", {"builds": builds, "ledger": None, "config": {}}).close({"partial": False, **ending})
     assert subject_of(open_run(tmp_path / "run")).lag_ns == lag_ns
+
+
+@pytest.mark.parametrize(
+    ("config", "advice"),
+    [
+        ({"concurrency": None, "rate": None, "speed": None}, "less at once (--concurrency 2, or a --rate)"),
+        ({"concurrency": 16, "rate": None, "speed": None}, "less at once (--concurrency 2, or a --rate)"),
+        ({"concurrency": None, "rate": 500.0, "speed": None}, "a lower --rate"),
+        ({"concurrency": None, "rate": None, "speed": 4.0}, "a lower --speed"),
+    ],
+)
+def test_a_run_whose_generator_was_late_says_how_to_replay_for_timings(
+    tmp_path: Path, config: dict[str, object], advice: str
+) -> None:
+    builds = [{"name": name, "role": name, "url": f"http://{name}:1"} for name in ("current", "candidate")]
+    late = {"late": True, "why": "it was busy"}
+    begun = {"builds": builds, "ledger": None, "config": config}
+    RunWriter(tmp_path / "run", begun).close({"partial": False, "generator": late})
+    withheld = subject_of(open_run(tmp_path / "run")).timing_withheld
+    assert withheld == f"the generator was late: it was busy; for timings replay with {advice}"

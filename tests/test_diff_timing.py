@@ -233,3 +233,17 @@ def test_a_build_that_is_last_on_every_route_of_a_busy_machine_may_only_have_bee
     assert judged({"GET /a": 8, "GET /b": 0, "GET /c": 0}).verdict == "slower"
     everywhere = judged({"GET /a": 8, "GET /b": 8, "GET /c": 8})
     assert (everywhere.verdict, "on other routes" in (everywhere.reason or "")) == ("unknown", True)
+
+
+def test_the_order_of_the_three_tells_beside_a_late_generator_too_where_other_routes_have_another() -> None:
+    def judged(extra_ms: dict[str, float], lag_ms: int) -> str:
+        found = {route: bursts(number, 130, extra) for number, (route, extra) in enumerate(extra_ms.items())}
+        told = judge_timing(
+            found, DiffConfig(), withheld="late", chance=random.Random(1), lag_ns=(lag_ms * MS, 2 * lag_ms * MS)
+        )
+        return next(row.verdict for row in told if (row.route, row.quantile) == ("GET /a", "p50"))
+
+    assert judged({"GET /a": 8, "GET /b": 0, "GET /c": 0}, 2) == "slower"
+    assert judged({"GET /a": 8, "GET /b": 0, "GET /c": 0}, 30) == "unknown"
+    assert judged({"GET /a": 8, "GET /b": 8, "GET /c": 8}, 2) == "unknown"
+    assert judged({"GET /a": 8}, 2) == "unknown"
