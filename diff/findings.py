@@ -118,7 +118,9 @@ def _fold_routes(decided: list[Decided]) -> list[_Cluster]:
         same.setdefault((one.key.path, one.changes[0]), []).append(one)
     clusters = []
     for members in same.values():
-        if len(members) >= _ROUTES_MANY or (len(members) > 1 and _one_target(members)):
+        # A cookie is of the site, whichever of its routes hands it out.
+        alike = members[0].key.path.startswith("cookie:") or _one_target(members)
+        if len(members) >= _ROUTES_MANY or (len(members) > 1 and alike):
             members.sort(key=lambda one: (-one.count, one.key))
             clusters.append(_Cluster(members))
         else:

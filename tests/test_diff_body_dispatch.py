@@ -41,3 +41,28 @@ def test_a_large_or_binary_body_is_described_and_not_carried() -> None:
 def test_what_is_unreadable_on_both_sides_is_compared_in_a_plainer_way() -> None:
     assert compared(b"<a>", b"<b>", "application/xml", "application/xml").notes[0].endswith("compared as text")
     assert compared(b"\xc1", b"\xc1\xc1", "application/msgpack", "application/msgpack").notes[0].endswith("as binary")
+
+
+PAGES = (
+    "<title>Größe</title><p>1</p>".encode(),
+    "<title>Größe</title><p>2</p>".encode(),
+    "<title>Größe</title><p>2</p>".encode("latin-1"),
+)
+
+
+def test_another_charset_of_the_same_bytes_is_no_difference_of_every_text_with_an_umlaut() -> None:
+    utf_8, latin_1 = "text/html; charset=utf-8", "text/html; charset=iso-8859-1"
+    one, two, encoded = PAGES
+    for collector in (compared(one, two, utf_8, latin_1), compared(one, two, "text/html", latin_1)):
+        assert [(d.left, d.right) for d in collector.differences] == [("1", "2")]
+        assert collector.notes == ["other charsets are declared, but these are the same bytes; read in one"]
+    # A page that is really encoded otherwise is read as it says.
+    assert [(d.left, d.right) for d in compared(one, encoded, utf_8, latin_1).differences] == [("1", "2")]
+    assert compared(two, encoded, utf_8, latin_1).differences == []
+    plain = compared("a\nGrün".encode(), "b\nGrün".encode(), "text/plain; charset=utf-8", "text/plain; charset=cp1252")
+    assert [d.path for d in plain.differences] == [(0,)]
+
+
+def test_bytes_that_mean_another_text_in_the_declared_charset_differ() -> None:
+    one = compared(PAGES[0], PAGES[2], "text/html; charset=utf-8", "text/html; charset=utf-8")
+    assert len(one.differences) == 1

@@ -6,7 +6,7 @@ from diff.report.model import Report
 from replay.outcome import Performance
 from tests.support.defects import header
 from tests.support.judging import judged
-from tests.support.service import as_response, run
+from tests.support.service import Answer, Call, Defect, as_response, run
 
 PAGE = (
     "<!doctype html><html><head><title>Shop</title><link rel='icon' href='/a.png'></head>"
@@ -45,6 +45,21 @@ def test_a_header_that_is_new_everywhere_is_one_finding() -> None:
     report = judged(run(5, requests=900, defect=header("*", "X-New", "1")), timing=False)
     assert found(report) == [("*", "header:x-new", "extra")]
     assert "GET /products/{id}" in report.candidates["candidate"].findings[0].routes
+
+
+def on_two_routes(name: str, value: str) -> Defect:
+    def defect(call: Call, answer: Answer) -> Answer:
+        return header("/search", name, value)(call, header("/products", name, value)(call, answer))
+
+    return defect
+
+
+def test_a_change_of_a_cookie_on_two_routes_is_one_finding_and_of_a_header_two() -> None:
+    report = judged(run(5, requests=900, defect=on_two_routes("Set-Cookie", "seen=1; Path=/")), timing=False)
+    assert found(report) == [("*", "cookie:seen", "extra")]
+    assert report.candidates["candidate"].findings[0].routes == ("GET /products", "GET /search")
+    report = judged(run(5, requests=900, defect=on_two_routes("X-New", "1")), timing=False)
+    assert sorted(found(report)) == [(f"GET /{of}", "header:x-new", "extra") for of in ("products", "search")]
 
 
 def test_a_page_that_was_redesigned_is_one_finding_with_its_parts() -> None:

@@ -72,7 +72,36 @@ def _compare(
             return
         if left_kind != right_kind:
             collector.note(f"declared as {left_kind} and {right_kind}, compared as {kind}")
+        if kind in _IN_CHARSETS and _charset(left_type) != _charset(right_type):
+            own = left_type, right_type
+            left_type, right_type = _types_to_read_by(kind, left, right, left_type, right_type, options)
+            if (left_type, right_type) != own:
+                collector.note("other charsets are declared, but these are the same bytes; read in one")
         _compare_as(kind, left, right, left_type, right_type, collector, options)
+
+
+def _charset(content_type: str | None) -> str:
+    return parse_content_type(content_type).charset or ""
+
+
+def _types_to_read_by(
+    kind: Kind, left: bytes, right: bytes, left_type: str | None, right_type: str | None, options: CompareOptions
+) -> tuple[str | None, str | None]:
+    """Each by its own charset, or both by one of the two, as they are most alike.
+
+    A label that is another on the same bytes is a change of the header alone, and not of each text that has an umlaut.
+    """
+    types = sorted((left_type, right_type), key=_charset)
+    ways = [(left_type, right_type), *((one, one) for one in types)]
+    counts = []
+    for way in ways:
+        trial = Collector(options.differences_max)
+        try:
+            _compare_as(kind, left, right, *way, trial, options)
+        except TooManyDifferences:
+            pass
+        counts.append(len(trial.differences))
+    return ways[counts.index(min(counts))]
 
 
 def _kind_by_content(left: bytes, right: bytes) -> Kind | None:
@@ -135,6 +164,7 @@ _WAYS: Final[dict[Kind, _Compare]] = {
     "text": _compare_texts,
     "binary": _without_types(lambda left, right, collector, _: compare_binary(left, right, collector)),
 }
+_IN_CHARSETS: Final = frozenset({"html", "xml", "text"})
 _BYTES_WHEN_UNREADABLE: Final = frozenset({"multipart", "protobuf", "grpc", "msgpack"})
 
 
