@@ -21,8 +21,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from capture.exchange import Exchange, Request, Response, Times
-from replay.bind import Binder, Link
+from replay.bind import Binder
 from replay.carried import carried_by
+from replay.link import Link
 from replay.plan import Planned, Planner
 
 EXCHANGES, SESSIONS, ROUNDS = 2000, 100, 5

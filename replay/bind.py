@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
 
-from capture.exchange import Exchange, Request, Response
+from capture.exchange import Exchange, Response
 from replay.bind_rules import BindRules
 from replay.carried import Carried
 from replay.carry import carried_values
 from replay.inside import parts_inside
 from replay.learn import Learned, source_key, source_route, target_key
+from replay.link import Link, Source
 from replay.multipart import addressed
 from replay.place import Place, Step
 from replay.plan import Planned
 from replay.rewrite import body_was_decoded
+from replay.said import Entry, Said
 from replay.strong import is_strong
 from replay.supply import supplied_values
 from replay.words import (
@@ -32,77 +32,15 @@ from replay.words import (
     words_of_supply,
 )
 
-__all__ = ["Binder", "Link", "Source"]
+__all__ = ["Binder"]
 
 _SOURCES_MAX = 4
-_ENTRIES_MAX = 64
-_NONE: frozenset[str] = frozenset()
-_FEEDS_MAX = 16
-_VALUES_MAX = 20_000
 _HELD_MAX = 1_000_000
 _CACHE_MAX = 512
 _PARTS_CACHED_MAX = 256
 
 _IN_BODIES = frozenset(("json", "form", "part", "xml", "protobuf", "multipart"))
 _NEVER = 1 << 63
-
-_FOLDS = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f-]{16,}\Z")
-
-
-class Source(NamedTuple):
-    """A place in the captured response of an earlier request; it supplied the value, "" where any will do (a rule).
-
-    whole: False where the client or the capture left before the response ended: a stream that was read for its first
-    events. The plan lets nothing wait for its end, but a request that carries a value of it must. open_until: then,
-    when the client left, ns since the epoch; beyond all times where that is not known.
-    """
-
-    position: int
-    exchange_id: str
-    place: Place
-    value: str
-    whole: bool = True
-    open_until: int = 0
-
-    @property
-    def sure(self) -> bool:
-        """False where it is not known whether the value had come when it was used: it is of an answer under way, and
-        not of its head or its first event."""
-        return self.whole or self.place.kind in ("header", "cookie") or self.place.path[:1] == (0,)
-
-
-class Link(NamedTuple):
-    """One value of a request that a response of its session supplied; sources in the order in which to try them.
-
-    fold: "upper" or "lower" where the client wrote it so and the response did not. No sources: only the cookie jar has
-    it, where it has it at all.
-    """
-
-    place: Place
-    value: str
-    sources: tuple[Source, ...]
-    fold: str = ""
-
-
-_Entry: TypeAlias = tuple[Source, int, frozenset[str], frozenset[str]]
-"""Who supplied a value, when that answer had ended, what it called the value, and what its request was about."""
-
-
-class _Session:
-    """What the captured side of one session has said so far."""
-
-    __slots__ = ("cookie_values", "cookies", "feeds", "folded", "seen", "sent", "sent_as", "supplied", "targets")
-
-    def __init__(self) -> None:
-        self.supplied: dict[str, list[_Entry]] = {}
-        self.folded: dict[str, str] = {}
-        self.sent: set[str] = set()
-        self.sent_as: dict[str, frozenset[str]] = {}
-        self.seen: set[int] = set()
-        self.targets: set[str] = set()
-        self.cookies: dict[str, list[tuple[Source, int]]] = {}
-        self.cookie_values: dict[tuple[str, str], list[tuple[Source, int]]] = {}
-        self.feeds: dict[int, list[tuple[Source, int]]] = {}
 
 
 class Binder:
@@ -134,7 +72,7 @@ class Binder:
         self._learned_sources = {source for sources in self._learned.values() for source in sources}
         self._learned_routes = {source.rpartition(" ")[0] for source in self._learned_sources}
         self._sessions_max = sessions_max
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._sessions: OrderedDict[str, Said] = OrderedDict()
         self._cache: OrderedDict[tuple[bytes | None, tuple[tuple[str, str], ...]], dict[Place, str]] = OrderedDict()
         self._iteration = 0
         self._held = 0
@@ -161,7 +99,7 @@ class Binder:
         if session is None:
             if exchange.response is None:
                 return ()
-            session = self._sessions[exchange.session] = _Session()
+            session = self._sessions[exchange.session] = Said()
             if len(self._sessions) > self._sessions_max:
                 self._forget()
         else:
@@ -176,43 +114,12 @@ class Binder:
                     links += self._links(session, exchange, place, value)
         if links:
             self.waits_for = tuple({s.position for link in links for s in link.sources if not s.whole})
-        if bears or request.body:
-            self._sends(session, exchange, carried, links)
-        elif request.target not in session.targets:
-            # The very same request again would say nothing new.
-            self._sends(session, exchange, carried, links)
-            if len(session.targets) < _CACHE_MAX:
-                session.targets.add(request.target)
+        session.send(exchange, carried, links, bare=not (bears or request.body))
         if exchange.response is not None:
             self._supply(session, planned, exchange.response)
             while self._held > _HELD_MAX and len(self._sessions) > 1:
                 self._forget()
         return tuple(links)
-
-    def _sends(
-        self, session: _Session, exchange: Exchange, carried: Iterable[tuple[Place, str]], links: Sequence[Link]
-    ) -> None:
-        """Remember what the client has said itself; what it made of a value that it was given is not its own."""
-        given = {(link.place.kind, link.place.path): link.value for link in links if link.place.inner}
-        for place, value in carried:
-            if len(session.sent) + len(session.sent_as) >= _VALUES_MAX:
-                break
-            inside = given.get((place.kind, place.path)) if given else None
-            if not is_strong(value):
-                words = words_of_request(exchange, place)
-                fresh = value not in session.sent_as
-                session.sent_as[value] = session.sent_as.get(value, words) | words
-            else:
-                fresh = value not in session.supplied and value not in session.sent
-                if fresh and inside is None:
-                    session.sent.add(value)
-            if fresh:
-                # A word that the client put into a longer value is its own as well: a region, the name of a table.
-                session.sent.update(
-                    word
-                    for word in _strong_inside(value)
-                    if word not in session.supplied and (inside is None or not (inside in word or word in inside))
-                )
 
     def _forget(self) -> None:
         """Forget the session that was used longest ago."""
@@ -220,7 +127,7 @@ class Binder:
         self._held -= len(session.supplied)
         self.forgotten += 1
 
-    def _may_link(self, session: _Session, place: Place, value: str) -> bool:
+    def _may_link(self, session: Said, place: Place, value: str) -> bool:
         """False where `_links` would find nothing: most values, which no response has given."""
         return (
             value in session.supplied
@@ -229,7 +136,7 @@ class Binder:
             or bool(self._rules.feeds)
         )
 
-    def _links(self, session: _Session, exchange: Exchange, place: Place, value: str) -> Iterator[Link]:
+    def _links(self, session: Said, exchange: Exchange, place: Place, value: str) -> Iterator[Link]:
         """The links of one value: as a whole where it has one, else of what is inside it."""
         link = self._link(session, exchange, place, value, "")
         if link is not None:
@@ -245,17 +152,25 @@ class Binder:
                     spans.append((inner[:-1], start, start + len(text)))
                     yield part
 
-    def _link(self, session: _Session, exchange: Exchange, place: Place, value: str, name: str) -> Link | None:
+    def _link(self, session: Said, exchange: Exchange, place: Place, value: str, name: str) -> Link | None:
         request, start = exchange.request, exchange.times.request_start
         fold = ""
-        found = self._fed(session, request, place, value, start) if self._rules.feeds else []
-        if not found and place.kind == "cookie" and not place.inner and str(place.path[0]) in session.cookies:
-            found = self._cookie(session, exchange, place, value, start)
+        found: list[Source] = []
+        if self._rules.feeds:
+            found = session.fed(self._rules.feeding(request.method, request.target, place), value, start)
+        if (
+            not found
+            and place.kind == "cookie"
+            and not place.inner
+            and (name_of := str(place.path[0])) in session.cookies
+        ):
+            by_name = f"request.cookie:{name_of}" in exchange.redacted
+            found = session.cookie(name_of, value, start, by_name=by_name)
         elif not found and value not in session.sent:
             found = self._named(session, exchange, place, value, name)
-            if not found and _FOLDS.match(value) and (other := session.folded.get(value.lower())) is not None:
-                fold = "lower" if value == value.lower() else "upper"
-                found = self._named(session, exchange, place, other, name)
+            if not found and (other := session.other_case(value)) is not None:
+                fold = other[1]
+                found = self._named(session, exchange, place, other[0], name)
         if self._rules.excluded(request.method, request.target, place):
             return None
         if found:
@@ -264,16 +179,7 @@ class Binder:
             return Link(place, value, ())
         return None
 
-    def _fed(self, session: _Session, request: Request, place: Place, value: str, start: int) -> list[Source]:
-        """What a rule says: the last response with that place, one with the same value before others."""
-        found: list[Source] = []
-        for number in self._rules.feeding(request.method, request.target, place):
-            ended = [source for source, end in session.feeds.get(number, ()) if end <= start]
-            latest = ended[::-1]
-            found += sorted(latest, key=lambda source: source.value != value)
-        return found
-
-    def _named(self, session: _Session, exchange: Exchange, place: Place, value: str, name: str) -> list[Source]:
+    def _named(self, session: Said, exchange: Exchange, place: Place, value: str, name: str) -> list[Source]:
         """Responses that supplied the value before; of a weak one only where it was called the same.
 
         And of the same thing, unless that is what the name says: the `version` of an order is none of a ticket.
@@ -296,15 +202,7 @@ class Binder:
             named = [entry for entry in ended if not entry[2].isdisjoint(proven)]
         return [entry[0] for entry in named]
 
-    def _cookie(self, session: _Session, exchange: Exchange, place: Place, value: str, start: int) -> list[Source]:
-        """As a cookie jar does it: the last Set-Cookie of that name, where it set this value."""
-        name = str(place.path[0])
-        same = _latest(session.cookie_values.get((name, value), ()), start)
-        if same or f"request.cookie:{name}" not in exchange.redacted:
-            return same
-        return _latest(session.cookies.get(name, ()), start)
-
-    def _supply(self, session: _Session, planned: Planned, response: Response) -> None:
+    def _supply(self, session: Said, planned: Planned, response: Response) -> None:
         exchange = planned.exchange
         whole = exchange.times.response_end is not None
         begun = exchange.times.response_end if whole else exchange.times.response_start
@@ -314,13 +212,11 @@ class Binder:
         answer = (response.body, response.headers)
         same = hash(answer)
         rules = bool(self._rules.feeds) and self._rules.supplies(exchange.request.method, exchange.request.target)
-        if same in session.seen and not session.cookies and not rules:
+        if not session.is_new(same) and not session.cookies and not rules:
             return  # the very same answer again: it says nothing that is not known, and of the same places
         wanted = self._wanted
         coded = not (exchange.notes and body_was_decoded(exchange, "response"))
         values = self._values(answer, response, coded) if not rules else supplied_values(response, coded)
-        if len(session.seen) < _CACHE_MAX:
-            session.seen.add(same)
         # Where values were left out, the builds' cookies may still be needed.
         self.supplying = bool(values) or bool(session.cookies) or (wanted is not None and bool(response.body))
         around = around_of(exchange.request.target)
@@ -333,41 +229,18 @@ class Binder:
             source = Source(planned.position, exchange.id, place, value, whole, 0 if whole else left)
             # A word or a number of what came later the client may as well have from elsewhere, while it is open.
             ended = begun if whole or source.sure or is_strong(value) else left
-            if place.kind == "cookie" and len(session.cookie_values) < _VALUES_MAX:
-                name = str(place.path[0])
-                for sets in (
-                    session.cookies.setdefault(name, []),
-                    session.cookie_values.setdefault((name, value), []),
-                ):
-                    sets.append((source, ended))
-                    del sets[:-_SOURCES_MAX]
+            if place.kind == "cookie":
+                session.set_cookie(source, ended)
             if rules:
                 for number in self._rules.supplying(exchange.request.method, exchange.request.target, place):
-                    feeds = session.feeds.setdefault(number, [])
-                    feeds.append((source, ended))
-                    del feeds[:-_FEEDS_MAX]
+                    session.feed(number, source, ended)
                 if not is_wanted:
                     continue
             near = around if place.kind != "multipart" else around_of(addressed(exchange.request, place)[1])
             words = words_of_supply(place, near, values)
             if learned and not is_strong(value) and (key := source_key(exchange, place)) in self._learned_sources:
                 words |= {key}
-            entries = session.supplied.get(value)
-            own = value in session.sent or not words.isdisjoint(session.sent_as.get(value, _NONE))
-            if own and all(words.isdisjoint(entry[2]) for entry in entries or ()):
-                continue  # the client said it first; a word or a short number, under this name
-            if entries is None:
-                if len(session.supplied) >= _VALUES_MAX:
-                    continue
-                entries = session.supplied[value] = []
-                self._held += 1
-                if _FOLDS.match(value):
-                    session.folded.setdefault(value.lower(), value)
-            if not entries or (
-                len(entries) < _ENTRIES_MAX
-                and sum(words == entry[2] and near == entry[3] for entry in entries) < _SOURCES_MAX
-            ):
-                entries.append((source, ended, words, near))
+            self._held += session.give(source, ended, words, near)
 
     def _values(
         self, key: tuple[bytes | None, tuple[tuple[str, str], ...]], response: Response, coded: bool
@@ -391,23 +264,13 @@ def _short_parts(value: str) -> tuple[tuple[tuple[Step, ...], str, str], ...]:
     return tuple(parts_inside(value))
 
 
-@lru_cache(maxsize=4096)
-def _strong_inside(value: str) -> tuple[str, ...]:
-    return tuple({text for _, text, _ in parts_inside(value) if is_strong(text)})
-
-
-def _is_of(things: frozenset[str], entry: _Entry) -> bool:
+def _is_of(things: frozenset[str], entry: Entry) -> bool:
     return not things.isdisjoint(things_of_supply(entry[0].place, entry[3]))
 
 
 def _may_repeat(source: Source, place: Place, start: int) -> bool:
     """True where an open stream may only repeat what was posted beside it, as the id of a JSON-RPC."""
     return start < source.open_until and place.kind in _IN_BODIES and not source.sure
-
-
-def _latest(sets: Sequence[tuple[Source, int]], start: int) -> list[Source]:
-    """The sources that had ended before, the last one first."""
-    return [source for source, ended in reversed(sets) if ended <= start]
 
 
 @lru_cache(maxsize=1 << 14)

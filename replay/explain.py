@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from capture.exchange import Exchange
-from replay.bind import Binder, Link
+from replay.bind import Binder
 from replay.learn import Learned
+from replay.link import Link
 from replay.plan import Planner
 
 __all__ = ["explain_bindings", "line_of", "printable"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from capture.exchange import Exchange, Headers
-from replay.bind import Link
+from replay.link import Link
 from replay.set_cookie import cookies_set
 
 __all__ = ["Jar"]

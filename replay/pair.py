@@ -6,7 +6,7 @@ import itertools
 import random
 
 from capture.exchange import Request
-from replay.bind import Link
+from replay.link import Link
 from replay.outcome import Binding, Outcome
 from replay.passwords import Login
 from replay.payload import Payload

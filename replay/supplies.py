@@ -6,9 +6,9 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 from capture.exchange import Exchange, Request, Response
-from replay.bind import Link
 from replay.carry import replace_values
 from replay.jar import Jar
+from replay.link import Link
 from replay.outcome import Binding, Outcome, Performance
 from replay.place import Place, shape_of
 from replay.supply import supplied_values, value_at

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from capture.exchange import Exchange, Request, Response, Times
-from replay.bind import Binder, Link
+from replay.bind import Binder
 from replay.learn import learn_links
+from replay.link import Link
 from replay.outcome import Outcome
 from replay.place import Place
 from replay.plan import Planner

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 import replay.carried
 from capture.exchange import Exchange, Response
-from replay.bind import Binder, Link
+from replay.bind import Binder
 from replay.carried import Carried, carried_by, gives_much
 from replay.learn import learn_links
+from replay.link import Link
 from replay.plan import Planner
 from tests.support.rude import exchange, get
 

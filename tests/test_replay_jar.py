@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from capture.exchange import Exchange, Headers
-from replay.bind import Link, Source
 from replay.jar import Jar
+from replay.link import Link, Source
 from replay.place import Place
 from tests.support.rude import exchange, get, json_response
 
