@@ -184,7 +184,7 @@ class Evidence:
             tally = self.paths[key]
             alone = tally.observe(
                 here, judged, self._renamings, session=session, weight=weight, position=position,
-                again=key.path in again,
+                again=key.path in again, first=tally_of_route.pairs == 1,
             )  # fmt: skip
             if alone:
                 apart.append(key)

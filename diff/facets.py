@@ -30,6 +30,8 @@ _SHIFTS_MAX = 200
 _SHIFTS_MIN = 20
 _REMEMBERED_MAX = 200_000
 _MIXED_MAX = 4096
+_BACK_MAX = 0.2
+"""How often a number may go the other way that still counts: what was under way, or began anew."""
 
 
 class Renamings:
@@ -61,7 +63,7 @@ class Facets:
 
     __slots__ = (
         "_ahead", "_behind", "_flips", "_form", "_forms", "_last", "_later", "_mixed", "_outer", "_recent", "_shifts",
-        "_spreads", "_steps", "change", "positions", "repeats",
+        "_spreads", "_steps", "_ways", "change", "positions", "repeats",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -76,6 +78,8 @@ class Facets:
         self._forms = Odd()
         self._form = ("", "")
         self._steps = Odd()
+        # Of the current build, from one to the next: how often its number was greater, and how often less.
+        self._ways = [0, 0]
         self._last: tuple[int, int, int] | None = None
         self._ahead = Odd()
         self._behind = Odd()
@@ -133,6 +137,7 @@ class Facets:
         self._forms.merge_apart(other._forms)
         self._form = self._form if any(self._form) else other._form
         self._steps.merge_apart(other._steps)
+        self._ways = [mine + theirs for mine, theirs in zip(self._ways, other._ways, strict=True)]
         for session, counts in itertools.islice(other._outer.items(), _SESSIONS_MAX - len(self._outer)):
             self._outer[session] = counts
         self._ahead.merge_apart(other._ahead)
@@ -170,7 +175,7 @@ class Facets:
         if self._forms.seen:
             before, after = (f"{name}, {form}" if form else name for form in self._form)
             yield "form", Change("value", before, after), self._forms
-        if self._steps.seen:
+        if self._steps.seen and min(self._ways) <= _BACK_MAX * max(self._ways):
             yield "step", Change("value", f"{name}, counting", f"{name}, counting otherwise"), self._steps
         if self._crossing():
             direction = self._shifted()
@@ -224,6 +229,8 @@ class Facets:
         if self._last is not None:
             mine, theirs, ours = (value - before for value, before in zip(now, self._last, strict=True))
             which = _odd_one(mine, theirs, ours)
+            if ours:
+                self._ways[ours < 0] += 1
             if which is not None and (ours if which != 2 else mine) != 0:
                 self._steps.add(which, session)
                 if which == 0:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from diff.facets import Facets, Renamings, lasting_mark
+from diff.facets import Facets, Renamings
+from diff.given import Given
 from diff.odd import Change, Odd, Seen
 from diff.orders import Orders
 
@@ -20,6 +21,7 @@ __all__ = ["ChangeTally", "PathTally"]
 
 _POSITIONS_MAX = 512
 _GROUPS_A_PATH_MAX = 64
+_GIVEN_A_PAIR_MAX = 16
 
 
 class ChangeTally:
@@ -49,13 +51,14 @@ class PathTally:
     places in the plan where the candidate alone stood apart. recorded: how often production had said what the current
     build said; looked up for the first pairs of a route alone.
     orders: the lists that only the candidate has in another order.
-    held: the same as odd for numbers, where each value on which two of the three agreed counts once: a process holds on
-    to its gauges (memory in use, load) for a while, and then two processes agree by chance many times in a row.
+    given: the same as odd for numbers and names that a build gives out, of which many answers may show one and the
+    same: two builds gave two orders their numbers the other way round, or both held on to a gauge for a while.
+    from_first: the candidate alone differs in the first pair of a route.
     """
 
     __slots__ = (
-        "agreed_differ", "changes", "count", "facets", "held", "odd", "orders", "overflowed", "positions", "recorded",
-        "stood", "untested", "weight", "weight_squared", "witnessed",
+        "agreed_differ", "changes", "count", "facets", "from_first", "given", "odd", "orders", "overflowed",
+        "positions", "recorded", "stood", "untested", "weight", "weight_squared", "witnessed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -63,7 +66,8 @@ class PathTally:
         self.weight = 0.0
         self.weight_squared = 0.0
         self.odd = Odd()
-        self.held = Odd()
+        self.given = Given()
+        self.from_first = False
         self.facets = Facets()
         self.changes: dict[Change, ChangeTally] = {}
         self.agreed_differ = 0
@@ -85,13 +89,14 @@ class PathTally:
         weight: float,
         position: int,
         again: bool = False,
+        first: bool = False,
     ) -> bool:
         """Count one request.
 
         candidate: what differs here between current and candidate, [] for nothing. witness: between current and
         witness; None where there is no witness for this request. again: what the candidate alone shows here was counted
-        before and has only stood since (`diff.standing`). Returns True where the candidate alone stands apart,
-        or might (no witness).
+        before and has only stood since (`diff.standing`). first: it is the first pair of its route. Returns True where
+        the candidate alone stands apart, or might (no witness).
         """
         if candidate:
             self.count += 1
@@ -114,6 +119,7 @@ class PathTally:
             return False
         alone = self._observe_path(candidate, witness, session, position, renamings)
         self._observe_changes(candidate, witness, session)
+        self.from_first = self.from_first or (first and alone)
         if alone and len(self.positions) < _POSITIONS_MAX:
             self.positions.append(position)
         return alone
@@ -124,7 +130,8 @@ class PathTally:
         self.weight += other.weight
         self.weight_squared += other.weight_squared
         self.odd.merge_apart(other.odd)
-        self.held.merge(other.held)
+        self.given.merge(other.given)
+        self.from_first = self.from_first or other.from_first
         self.facets.merge(other.facets)
         self.agreed_differ += other.agreed_differ
         self.untested += other.untested
@@ -149,25 +156,28 @@ class PathTally:
                 self.agreed_differ += 1
                 return False
             self.odd.add(0, session)
-            self._hold(0, candidate[0].difference.left)
+            self._give(0, candidate)
             self._note_order(candidate)
             return True
         self.witnessed += 1
         if not candidate:
             if not _momentary(witness):
                 self.odd.add(1, session)
-                self._hold(1, witness[0].difference.left)
+                self._give(1, witness)
         elif _rights(candidate) == _rights(witness):
             self.odd.add(2, session)
-            self._hold(2, candidate[0].difference.right)
+            self._give(2, candidate)
         else:
             self.agreed_differ += 1
+            self.given.follow(candidate[0].difference.left)
             self.facets.observe(candidate, witness, session, position, renamings)
         return False
 
-    def _hold(self, which: int, agreed: Any) -> None:
-        if isinstance(agreed, int | float) and not isinstance(agreed, bool):
-            self.held.add(which, lasting_mark(agreed))
+    def _give(self, which: int, seen: Sequence[Seen]) -> None:
+        self.given.follow(seen[0].difference.left)
+        for one in seen[:_GIVEN_A_PAIR_MAX]:
+            left, right = one.difference.left, one.difference.right
+            self.given.add(which, *((right, left) if which == 2 else (left, right)))
 
     def _observe_changes(self, candidate: Sequence[Seen], witness: Sequence[Seen], session: int) -> None:
         ours = {seen.change: seen for seen in candidate}

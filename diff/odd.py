@@ -10,13 +10,24 @@ from diff.difference import Difference, general_path
 from diff.statistics import binomial_tail
 from diff.values import are_one_moment, class_of, is_clock_reading
 
-__all__ = ["Change", "GroupKey", "Odd", "Seen", "Witness", "redacted_paths", "seen_of"]
+__all__ = [
+    "SESSIONS_FOR_CLUSTERS",
+    "Change",
+    "GroupKey",
+    "Odd",
+    "Seen",
+    "Witness",
+    "p_of_units",
+    "redacted_paths",
+    "seen_of",
+]
 
 Witness = Literal["reference", "recorded"]
 
 _INDEX = re.compile(r"\[\d+\]")
 _SESSIONS_MAX = 256
-_SESSIONS_FOR_CLUSTERS = 20
+SESSIONS_FOR_CLUSTERS = 20
+"""With so many sessions on a route a session counts once; with fewer, requests are the units."""
 _REVERSED = {"missing": "extra", "extra": "missing"}
 
 
@@ -51,7 +62,8 @@ class Seen(NamedTuple):
     momentary: bool = False
 
 
-def _p_value(units: tuple[int, int, int], three_way: bool) -> tuple[float, float]:
+def p_of_units(units: tuple[int, int, int], *, three_way: bool) -> tuple[float, float]:
+    """`Odd.p_value` of how often candidate, witness and current stood apart, whatever was counted as one."""
     x, y, z = units
     trials, chance = (x + y + z, 1 / 3) if three_way else (x + y, 0.5)
     return binomial_tail(x, trials, chance), chance**trials
@@ -162,17 +174,13 @@ class Odd:
         three_way: the current build's own deviations are counted exactly, so each of three is the odd one with
         probability 1/3; else candidate against witness alone, with probability 1/2.
         """
-        return _p_value(self._units(sessions), three_way)
-
-    def p_value_of_units(self, *, three_way: bool) -> tuple[float, float]:
-        """As `p_value`, with each session (or what was counted as one) as one unit, however few there are."""
-        return _p_value(self._clusters(), three_way)
+        return p_of_units(self._units(sessions), three_way=three_way)
 
     def _counts(self) -> tuple[int, int, int]:
         return self.candidate, self.witness, self.current
 
     def _units(self, sessions: int) -> tuple[int, int, int]:
-        return self._counts() if sessions < _SESSIONS_FOR_CLUSTERS else self._clusters()
+        return self._counts() if sessions < SESSIONS_FOR_CLUSTERS else self._clusters()
 
     def _clusters(self) -> tuple[int, int, int]:
         x, y, z = (

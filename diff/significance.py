@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
+from diff.coincidence import Coincidence
 from diff.difference import KINDS
 from diff.evidence import OTHER_PATHS, Evidence, Shown
 from diff.noise import PathTally
@@ -27,6 +28,9 @@ _ELEMENTS_MIN = 3
 _STOOD_MIN = 3
 _STOOD_SHARE = 0.05
 _STOOD_IN_LISTS = 4
+_SURE_BY_COUNT = 1e-4
+_EVENTS_SHARE = 0.2
+_EVENTS_TIMES = 4
 _BY_LENGTH = frozenset({"header:content-encoding", "header:vary"})
 _NUMBERS = frozenset({"int", "float", "text:int", "text:float"})
 _FACETS_OF_CHANCE = frozenset({"form", "spread", "step"})
@@ -73,12 +77,15 @@ class _Test:
     least: float
     count: int
     level: str
+    # Without what chance alone may have made of few events.
+    bare: float = 1.0
 
 
 def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
     """All places of a candidate: those that differ for sure, and those where nothing can be claimed."""
-    tests = [test for key, tally in sorted(evidence.paths.items()) for test in _tests(key, tally, evidence)]
-    tests += _pooled(evidence)
+    chance = Coincidence(evidence.paths)
+    tests = [test for key, tally in sorted(evidence.paths.items()) for test in _tests(key, tally, evidence, chance)]
+    tests += _pooled(evidence, chance)
     found = _found(tests, fdr)
     decided: dict[GroupKey, Decided] = {}
     by_key: dict[GroupKey, list[_Test]] = {}
@@ -95,8 +102,9 @@ def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
     for pooled in by_key.items():
         if pooled[0].route == EVERY_ROUTE:
             _spread(pooled[0], pooled[1], evidence, decided)
+    few = {test.key for test in tests if test.bare <= _SURE_BY_COUNT < test.p and not chance.is_in_turn(test.key)}
     doubts = [
-        _doubt(key, tally, evidence)
+        _doubt(key, tally, evidence, key in few)
         for key, tally in sorted(evidence.paths.items())
         if tally.count and key not in decided
     ]
@@ -115,18 +123,17 @@ def _found(tests: list[_Test], fdr: float) -> list[_Test]:
     return found
 
 
-def _tests(key: GroupKey, tally: PathTally, evidence: Evidence) -> list[_Test]:
+def _tests(key: GroupKey, tally: PathTally, evidence: Evidence, chance: Coincidence) -> list[_Test]:
     route = evidence.routes.get(key.route)
     sessions = len(route.sessions) if route is not None else 0
     tests = []
-    by_chance, held = _order_floor(tally), _held_floor(tally)
     if tally.odd.seen:
-        tests.append(_test(key, None, tally.odd, sessions, tally.count, "place", max(by_chance, held)))
+        floor = chance.of(key, tally, None, sessions)
+        tests.append(_test(key, None, tally.odd, sessions, tally.count, "place", floor))
     for change, counts in sorted(tally.changes.items()):
         odd = counts.odd
         if odd.seen and (odd.candidate, odd.witness) != (tally.odd.candidate, tally.odd.witness):
-            same_class = change.kind == "value" and change.from_class == change.to_class
-            floor = by_chance if change.kind == "order" else held if same_class else 0.0
+            floor = chance.of(key, tally, change, sessions)
             tests.append(_test(key, change, odd, sessions, counts.count, "change", floor))
     for name, change, odd in tally.facets.tests():
         tests.append(_facet_test(key, name, change, odd, sessions))
@@ -141,7 +148,7 @@ def _test(key: GroupKey, change: Change | None, odd: Odd, sessions: int, count: 
         # Where there is noise at all, the test that relies on candidate and reference alone must agree, and more
         # evidence is asked for: most places are noisy or not for good, so chance hits are nearly all at noisy ones.
         p = min(1.0, _NOISY_WEIGHT * max(p, odd.p_value(sessions, three_way=False)[0]))
-    return _Test(key, change, max(p, floor), max(least, floor), count, level)
+    return _Test(key, change, max(p, floor), max(least, floor), count, level, p)
 
 
 def _facet_test(key: GroupKey, name: str, change: Change, odd: Odd, sessions: int) -> _Test:
@@ -156,20 +163,6 @@ def _facet_test(key: GroupKey, name: str, change: Change, odd: Odd, sessions: in
     return dataclasses.replace(test, p=min(1.0, weight * test.p), least=min(1.0, weight * test.least))
 
 
-def _order_floor(tally: PathTally) -> float:
-    """How likely two processes agree on the order of these lists by chance, where order is all that differs."""
-    if not tally.changes or any(change.kind != "order" for change in tally.changes):
-        return 0.0
-    return tally.orders.chance
-
-
-def _held_floor(tally: PathTally) -> float:
-    """How likely chance agrees on so many different numbers, at a place where all three mostly disagree."""
-    if not tally.held.seen or tally.agreed_differ < tally.odd.candidate:
-        return 0.0
-    return tally.held.p_value_of_units(three_way=True)[0]
-
-
 def _one_way(key: GroupKey, tally: PathTally) -> Iterable[_Test]:
     """Without any witness: were both builds the same, a change and its reverse would be equally frequent."""
     for change, counts in sorted(tally.changes.items()):
@@ -180,7 +173,7 @@ def _one_way(key: GroupKey, tally: PathTally) -> Iterable[_Test]:
         yield _Test(key, change, binomial_tail(counts.untested, trials, 0.5), 0.5**trials, counts.count, "one way")
 
 
-def _pooled(evidence: Evidence) -> list[_Test]:
+def _pooled(evidence: Evidence, chance: Coincidence) -> list[_Test]:
     """One test for each place that shows on several routes, over all of them."""
     odds: dict[tuple[str, Change], list[tuple[GroupKey, Odd]]] = {}
     for key, tally in sorted(evidence.paths.items()):
@@ -197,7 +190,8 @@ def _pooled(evidence: Evidence) -> list[_Test]:
         total = Odd()
         for _, odd in members:
             total.merge(odd)
-        tests.append(_test(GroupKey(EVERY_ROUTE, path), change, total, sessions, total.candidate, "pooled", 0.0))
+        floor = chance.of_all(path, sessions) if change.kind == "value" else 0.0
+        tests.append(_test(GroupKey(EVERY_ROUTE, path), change, total, sessions, total.candidate, "pooled", floor))
     return tests
 
 
@@ -259,13 +253,15 @@ def _spread(pooled: GroupKey, tests: list[_Test], evidence: Evidence, decided: d
                 decided[key] = Decided(key, counts.count, (test.change,), test.p, shown, pooled=True, positions=places)
 
 
-def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence) -> Doubt:
+def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence, few_events: bool) -> Doubt:
     change = _frequent(tally, tally.changes)[0] if tally.changes else Change("value", "", "")
     route = evidence.routes[key.route]
     odd = tally.odd
     if tally.witnessed == 0 and odd.candidate == 0 and tally.untested:
         return _without_witness(key, tally, change)
     excluded = clopper_pearson(min(odd.candidate, route.pairs), route.pairs)[1]
+    if few_events and (grave := _of_few_events(key, tally, change, route.pairs)):
+        return Doubt(key, change.kind, tally.count, grave, f"{key.route} {key.path}: {grave}")
     if tally.witnessed:
         return Doubt(key, change.kind, tally.count, _noise(tally, route.pairs))
     stood = f" (and {tally.stood} more that show the same again)" if tally.stood else ""
@@ -286,6 +282,17 @@ def _noise(tally: PathTally, pairs: int) -> str:
     return (
         f"{why}; the candidate alone in {odd.candidate}, the witness alone in {odd.witness}; "
         f"a change in more than {min(1.0, excess / pairs):.1%} of pairs is excluded"
+    )
+
+
+def _of_few_events(key: GroupKey, tally: PathTally, change: Change, pairs: int) -> str | None:
+    """Why what few events may have made forbids to promote: hardly anything but the candidate's own was seen there."""
+    odd = tally.odd
+    if odd.candidate < _EVENTS_SHARE * pairs or odd.candidate < _EVENTS_TIMES * (odd.witness + odd.current):
+        return None
+    return (
+        f"{change.kind} {change.from_class} -> {change.to_class} in {odd.candidate} of {pairs} pairs, on the candidate "
+        "alone: one or two requests under way at the same time may have made all of them; replay it again"
     )
 
 
