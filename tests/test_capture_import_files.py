@@ -106,15 +106,18 @@ def test_a_har_is_read_in_every_coding_that_a_shell_writes(tmp_path: Path, codin
     assert (taken[0].request.target, len(taken), skipped) == ("/%C3%A9", 2, [])
 
 
-def test_bytes_that_are_no_utf_8_do_not_stop_a_har_and_nesting_without_end_is_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_no_utf_8_do_not_stop_a_har_and_nesting_without_end_costs_its_entry_alone(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "x.har"
     text = json.dumps({"log": {"entries": [entry(request__method="G\u00c9T"), entry()]}}, ensure_ascii=False)
     path.write_bytes(text.encode("latin-1"))
     taken, skipped = parts(har.read(path))
     assert (len(taken), [item.place for item in skipped]) == (1, ["entry 0"])
-    path.write_text('{"log":{"entries":[' + "[" * 100_000 + "]" * 100_000 + "]}}")
-    with pytest.raises(BadInput, match="nested too deeply"):
-        parts(har.read(path))
+    path.write_text('{"log":{"entries":[' + "[" * 100_000 + "]" * 100_000 + f",{json.dumps(entry())}]}}}}")
+    taken, skipped = parts(har.read(path))
+    assert (len(taken), [item.place for item in skipped]) == (1, ["entry 0"])
+    assert "nested too deeply" in skipped[0].why
 
 
 def test_broken_entries_are_skipped_with_their_place_and_the_others_are_taken(tmp_path: Path) -> None:
@@ -590,14 +593,16 @@ def test_a_short_file_whose_gzip_breaks_off_is_still_recognised(tmp_path: Path) 
         found.extend(gor.read(path))
 
 
-def test_a_har_in_a_gzip_that_breaks_off_is_refused_in_one_line(
+def test_of_a_har_in_a_gzip_that_breaks_off_the_whole_entries_are_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = json.dumps({"log": {"entries": [entry()] * 50}})
+    text = json.dumps({"log": {"entries": [entry(f"http://a/{number}") for number in range(50)]}})
     (tmp_path / "x.har.gz").write_bytes(gzip.compress(text.encode())[:-20])
     code, out, err = run(capsys, tmp_path / "x.har.gz", "--log", tmp_path / "log")
-    assert (code, out) == (2, "")
-    assert "its gzip is damaged or cut" in err.splitlines()[-1]
+    counts = assert_conserved(out.splitlines()[-1])
+    assert (code, counts.kept + 1, dict(counts.shed)) == (0, counts.seen, {"bad_record": 1})
+    assert 40 < counts.kept < 50
+    assert f"behind record {counts.kept}: its gzip is damaged or cut" in err.splitlines()[-1]
 
 
 def test_a_line_beyond_all_bounds_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

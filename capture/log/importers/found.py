@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from capture.errors import BadInput
 from capture.exchange import Exchange
@@ -25,6 +26,7 @@ __all__ = [
     "head_of",
     "lines_of",
     "opened",
+    "text_of",
     "whole",
 ]
 
@@ -32,7 +34,7 @@ HEAD_BYTES = 8192
 """How much of a file (after gzip) recognition sees."""
 LINE_BYTES_MAX = 96 << 20
 WHOLE_BYTES_MAX = 512 << 20
-"""A file of a format that can only be read whole (HAR, Envoy's JSON) may be this long after gzip."""
+"""A file of a format that can only be read whole (Envoy's JSON) may be this long after gzip."""
 
 
 _UTF16 = ((b"\xff\xfe", b"{\0", "utf-16-le"), (b"\xfe\xff", b"\0{", "utf-16-be"))
@@ -133,6 +135,26 @@ def whole(path: Path) -> bytes:
     if len(data) > WHOLE_BYTES_MAX:
         raise BadInput(f"{path}: longer than {WHOLE_BYTES_MAX >> 20} MiB; split it first")
     return data
+
+
+def text_of(stream: IO[bytes]) -> Callable[[int], str]:
+    """Reads a JSON text in UTF-8 or UTF-16 about so many characters further at each call, and "" at its end."""
+    head = stream.read(4)
+    coding = "utf-8-sig"
+    for mark, begins, name in _UTF16:
+        if head.startswith((mark, begins)):
+            coding = "utf-16" if head.startswith(mark) else name
+    decode = codecs.getincrementaldecoder(coding)("replace").decode
+
+    def read(length: int) -> str:
+        nonlocal head
+        while True:
+            data, head = head + stream.read(length), b""
+            text = decode(data, not data)
+            if text or not data:
+                return text
+
+    return read
 
 
 def as_utf8(data: bytes) -> bytes:

@@ -1,28 +1,27 @@
 """HAR 1.1 and 1.2 in the dialects of Chrome, Firefox, Safari, Insomnia, Firebug, mitmproxy and their like.
 
 HAR keeps bodies after content decoding and as text. So Content-Encoding is taken out of the response (with a note), and
-text goes back to bytes by the charset of its type. An answer that the browser stopped, and a stream of events that no
-server ended, were left by the client when the entry ends. What no network saw is left out with its reason: data: URLs
-and hits of the browser's cache. An entry with status 0 is a request that got no response.
+text goes back to bytes by the charset of its type; bodies in files of their own (har_files.py) are bytes. An answer
+that the browser stopped, and a stream of events that no server ended, were left by the client when the entry ends. What
+no network saw is left out with its reason: data: URLs and hits of the browser's cache. An entry with status 0 is a
+request that got no response.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-import msgspec
-
 from capture.clock import parse_rfc3339
-from capture.errors import BadInput
 from capture.exchange import Exchange, Headers, Request, Response, Times, header
-from capture.log.importers.found import Found, Skipped, as_utf8, whole
+from capture.log.importers.found import Found, Skipped, Torn, as_utf8, text_of
+from capture.log.importers.har_files import ZIP_BEGINNING, BesideFile, InZip, Kept, opened_archive
+from capture.log.importers.json_array import BrokenText, items_at
 from capture.log.importers.wire import address_of, bytes_of, version_of, wire_text, with_host, without
 
 __all__ = ["exchange_of_entry", "read", "recognise"]
@@ -30,33 +29,29 @@ __all__ = ["exchange_of_entry", "read", "recognise"]
 _BEGINNING = re.compile(rb'\s*\{\s*"log"\s*:')
 _INSIDE = re.compile(rb'"log"\s*:\s*\{.*"(entries|creator|pages|browser)"\s*:', re.DOTALL)
 _BODY_BYTES_MAX = 24 << 20
+_Bodies = BesideFile | InZip
+_MISSING = Kept(b"", -1)
 _LEFT = re.compile(r"abort|cancel|left by the client", re.IGNORECASE)
 """How a browser says that it was not the server who broke off: net::ERR_ABORTED, NS_BINDING_ABORTED, cancelled."""
 
 
-class _Outer(msgspec.Struct):
-    log: _Log
-
-
-class _Log(msgspec.Struct):
-    entries: list[msgspec.Raw]
-
-
-_OUTER = msgspec.json.Decoder(_Outer)
-
-
 def recognise(head: bytes) -> bool:
-    """True for a JSON object with a `log` in it, in UTF-8 or UTF-16, with or without a byte order mark."""
+    """True for a JSON object with a `log` in it, in UTF-8 or UTF-16, with a byte order mark or not, and for a zip."""
+    if head.startswith(ZIP_BEGINNING):
+        return True
     text = as_utf8(head).lstrip()
     return text.startswith(b"{") and (_BEGINNING.match(text) is not None or _INSIDE.search(text) is not None)
 
 
 def read(path: Path) -> Iterator[Found | Skipped]:
-    """Every entry that is an exchange, in the order of the file. Raises BadInput where it is no HAR."""
-    for number, entry in enumerate(_entries(path)):
+    """Every entry that is an exchange, in the order of the file.
+
+    Raises BadInput where it is no HAR, and Torn behind the last whole entry of one that breaks off.
+    """
+    for number, (entry, kept) in enumerate(_entries(path)):
         place = f"entry {number}"
         try:
-            made = exchange_of_entry(entry)
+            made = exchange_of_entry(entry, kept)
         except _NotNetwork as reason:
             yield Skipped(place, reason.code, str(reason))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
@@ -65,42 +60,17 @@ def read(path: Path) -> Iterator[Found | Skipped]:
             yield Found(made, client=path.name.replace(":", "_"))
 
 
-def _entries(path: Path) -> Iterator[Any]:
-    data = as_utf8(whole(path))
-    try:
-        raws = _OUTER.decode(data).log.entries
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        yield from _by_the_standard_library(path, data)
-        return
-    del data
-    for raw in raws:
+def _entries(path: Path) -> Iterator[tuple[Any, _Bodies]]:
+    """Every entry, or the error in its place, and where the bodies are that it only names."""
+    broken = None
+    with opened_archive(path) as (stream, kept):
         try:
-            yield msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            yield _lenient(bytes(raw))
-
-
-def _lenient(raw: bytes) -> Any:
-    """One entry with what msgspec refuses and browsers write: lone surrogates, bytes that are no UTF-8."""
-    try:
-        return json.loads(raw.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        return error
-
-
-def _by_the_standard_library(path: Path, data: bytes) -> Iterator[Any]:
-    try:
-        outer = json.loads(data.decode("utf-8", "replace"))
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno} column {error.colno}"
-        raise BadInput(f"{path}: the HAR is cut or broken: {error.msg} at {where}; export it again") from None
-    except RecursionError:
-        raise BadInput(f"{path}: the HAR is nested too deeply to be one") from None
-    log = outer.get("log") if isinstance(outer, dict) else None
-    entries = log.get("entries") if isinstance(log, dict) else None
-    if not isinstance(entries, list):
-        raise BadInput(f"{path}: not a HAR: no list of entries at log.entries")
-    yield from entries
+            for entry in items_at(("log", "entries"), text_of(stream)):
+                yield entry, kept
+        except BrokenText as error:
+            broken = error
+    if broken is not None:  # where the gzip is torn, that is what was said
+        raise Torn(f"{path}: the HAR is cut or broken: {broken} at character {broken.at}; export it again")
 
 
 class _NotNetwork(Exception):
@@ -111,8 +81,11 @@ class _NotNetwork(Exception):
         self.code = code
 
 
-def exchange_of_entry(entry: Any) -> Exchange:
-    """One entry as an exchange; raises _NotNetwork, or any of the errors of a dict that is not what it should be."""
+def exchange_of_entry(entry: Any, kept: _Bodies | None = None) -> Exchange:
+    """One entry as an exchange; raises _NotNetwork, or any of the errors of a dict that is not what it should be.
+
+    kept: where bodies are that the entry only names; None where there are none.
+    """
     if isinstance(entry, Exception):
         raise ValueError(str(entry))
     if not isinstance(entry, dict) or not isinstance(entry.get("request"), dict):
@@ -131,7 +104,7 @@ def exchange_of_entry(entry: Any) -> Exchange:
     start_ns = _started(entry)
     request_headers, authority = _headers(sent.get("headers"))
     request_headers = with_host(request_headers, authority or address.authority)
-    body, body_bytes = _sent_body(sent, request_headers, notes)
+    body, body_bytes = _sent_body(sent, request_headers, kept, notes)
     request = Request(
         _method(sent.get("method")),
         address.target,
@@ -139,6 +112,7 @@ def exchange_of_entry(entry: Any) -> Exchange:
         request_headers,
         body,
         body_bytes,
+        body is not None and body_bytes > len(body),
     )
     response = None
     reason = None
@@ -146,7 +120,7 @@ def exchange_of_entry(entry: Any) -> Exchange:
     if failure:
         notes.append(f"har: {failure[:100]}")
     if isinstance(status, int | float) and not isinstance(status, bool) and 100 <= int(status) <= 999:
-        response = _response(int(status), answer, notes)
+        response = _response(int(status), answer, kept, notes)
         if failure or _is_endless(entry, response):
             reason = "response_cut"
     connection = str(entry.get("connection") or "")
@@ -213,7 +187,18 @@ def _headers(listed: Any) -> tuple[Headers, str]:
     return tuple(fields), authority
 
 
-def _sent_body(sent: Any, headers: Headers, notes: list[str]) -> tuple[bytes | None, int]:
+def _kept_body(owner: Any, kept: _Bodies | None, notes: list[str]) -> Kept | None:
+    """The body that stands in a file beside the archive; _MISSING where it names one that is not there."""
+    name = owner.get("_file")
+    if kept is None or not isinstance(name, str) or owner.get("text"):
+        return None
+    found = kept.body(name, _BODY_BYTES_MAX)
+    if found is None:
+        notes.append(f"har: the body is in a file of its own, which is not there: {name[:100]!r}")
+    return found or _MISSING
+
+
+def _sent_body(sent: Any, headers: Headers, kept: _Bodies | None, notes: list[str]) -> tuple[bytes | None, int]:
     """(body, length); None for a body that was sent and is not in the export."""
     data = sent.get("postData")
     data = data if isinstance(data, dict) else {}
@@ -221,6 +206,9 @@ def _sent_body(sent: Any, headers: Headers, notes: list[str]) -> tuple[bytes | N
     content_type = header(headers, "content-type") or (kind if isinstance(kind, str) else None)
     length = _declared(headers)
     exported = _size(sent.get("bodySize"))
+    beside = _kept_body(data, kept, notes)
+    if beside is not None:
+        return (None, length or exported or 0) if beside is _MISSING else (beside.data, beside.size)
     if isinstance(text, str) and text:
         if data.get("encoding") == "base64" or data.get("_encoding") == "base64":
             body = _unbase64(text)
@@ -262,7 +250,7 @@ def _unbase64(text: str) -> bytes:
         raise ValueError(f"a body is not the base64 that it says it is: {error}") from None
 
 
-def _response(status: int, answer: Any, notes: list[str]) -> Response:
+def _response(status: int, answer: Any, kept: _Bodies | None, notes: list[str]) -> Response:
     headers, _ = _headers(answer.get("headers"))
     content = answer.get("content")
     content = content if isinstance(content, dict) else {}
@@ -270,7 +258,10 @@ def _response(status: int, answer: Any, notes: list[str]) -> Response:
     text = content.get("text")
     coding = header(headers, "content-encoding")
     body: bytes | None = None
-    if isinstance(text, str):
+    beside = _kept_body(content, kept, notes)
+    if beside is not None:
+        body = None if beside is _MISSING else beside.data
+    elif isinstance(text, str):
         if content.get("encoding") == "base64":
             body = _unbase64(text)
         else:
@@ -282,11 +273,11 @@ def _response(status: int, answer: Any, notes: list[str]) -> Response:
     if body is not None and status == 304 and body:
         notes.append("har: the body of a 304 is what the browser had in its cache")
     if body is not None:
-        size = len(body)
+        size = len(body) if beside is None else beside.size
     else:
         declared = [answer.get("bodySize"), content.get("size")]
         size = next((int(value) for value in declared if isinstance(value, int | float) and value > 0), 0)
-    truncated = body is not None and len(body) > _BODY_BYTES_MAX
+    truncated = body is not None and size > _BODY_BYTES_MAX
     reason = answer.get("statusText")
     return Response(
         status,
