@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from capture.redact.detect import may_hold
 from capture.redact.found import Found
+from capture.redact.graphql import secret_variables
 from capture.redact.markup import redact_markup
 from capture.redact.names import LABELS, VALUES
 from capture.redact.pairs import redact_pairs
@@ -56,13 +57,18 @@ def redact_json(
     the line's index. nested: how many strings this text is inside of. search: False where it is known that no detector
     finds anything, so that only names count.
     """
-    return "".join(_Scanner(found, kind, lines, nested, search).pieces(text))
+    scanner = _Scanner(found, kind, lines, nested, search)
+    scanner.variables = secret_variables(text, found.rules.names.field)
+    return "".join(scanner.pieces(text))
 
 
 class _Scanner:
-    """Walks the tokens of one text and keeps the path to where it is."""
+    """Walks the tokens of one text and keeps the path to where it is.
 
-    __slots__ = ("_found", "_kind", "_lines", "_nested", "_search", "_stack", "_top")
+    variables: those of a GraphQL request that are secret by what its document does with them.
+    """
+
+    __slots__ = ("_found", "_kind", "_lines", "_nested", "_search", "_stack", "_top", "variables")
 
     def __init__(self, found: Found, kind: str, lines: bool, nested: int, search: bool) -> None:
         self._search = search
@@ -72,11 +78,13 @@ class _Scanner:
         self._nested = nested
         self._stack: list[_Frame] = []
         self._top = 0
+        self.variables: frozenset[str] = frozenset()
 
     def pieces(self, text: str) -> Iterator[str]:
         """The whole text, piece by piece, secrets replaced."""
         rules = self._found.rules
-        quick = not (self._search or rules.strict or rules.json_keep or rules.json_secret or _LABELLED.search(text))
+        paths = rules.json_keep or rules.json_secret or self.variables
+        quick = not (self._search or rules.strict or paths or _LABELLED.search(text))
         if not quick:
             yield from self._walk(text)
             return
@@ -179,6 +187,8 @@ class _Scanner:
             return True
         if frame is None or not isinstance(frame.step, str):
             return False
+        if frame.step in self.variables and frame.key == "variables":
+            return True
         return rules.names.field(frame.step, frame.key) or (frame.label and frame.step in VALUES)
 
     def _value(self, token: str) -> str:

@@ -6,6 +6,7 @@ import re
 
 from capture.redact.detect import may_hold
 from capture.redact.found import Found
+from capture.redact.graphql import is_document
 
 __all__ = ["redact_pairs", "redact_text"]
 
@@ -33,8 +34,15 @@ def redact_pairs(text: str, found: Found, place: str = "text") -> str:
     lower = text.lower()
     if not found.rules.names.extended and not any(stem in lower for stem in _STEMS):
         return text
+    if is_document(text):
+        return _LINE_PAIR.sub(lambda match: match.group() if _is_name(match) else _pair(match, found, place), text)
     text = _LINE_PAIR.sub(lambda match: _pair(match, found, place), text)
     return _FLAG.sub(lambda match: _pair(match, found, place), text) if "--" in text else text
+
+
+def _is_name(match: re.Match[str]) -> bool:
+    """Whether what stands behind a colon of a GraphQL document is a variable, a type or a field, and no value."""
+    return ":" in match.group(3) and (match.group(4)[0] in "$[_" or match.group(4)[0].isalpha())
 
 
 def _pair(match: re.Match[str], found: Found, place: str) -> str:
