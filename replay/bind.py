@@ -143,13 +143,22 @@ class Binder:
             yield link
         elif session.supplied and len(value) >= 8 and value not in session.sent:
             spans: list[tuple[tuple[Step, ...], int, int]] = []
+            named: list[str] = []  # what is linked by where it stands in a structure
             for inner, text, name in _parts(value):
                 start = int(inner[-1]) if inner[-2:-1] == ("at",) else -1
-                if any(way == inner[:-1] and begin <= start and start + len(text) <= end for way, begin, end in spans):
-                    continue  # a wider part, which came first, is linked
+                if start >= 0:
+                    end = start + len(text)
+                    if any(way == inner[:-1] and begin <= start and end <= upto for way, begin, upto in spans):
+                        continue  # a wider part, which came first, is linked
+                    known = sum(other.count(text) for other in named)
+                    if known and value.count(text) <= known:
+                        continue
                 part = self._link(session, exchange, place._replace(inner=inner), text, name)
                 if part is not None:
-                    spans.append((inner[:-1], start, start + len(text)))
+                    if start >= 0:
+                        spans.append((inner[:-1], start, start + len(text)))
+                    else:
+                        named.append(text)
                     yield part
 
     def _link(self, session: Said, exchange: Exchange, place: Place, value: str, name: str) -> Link | None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 from replay.json_leaves import is_row, json_leaves
 from replay.json_splice import splice_json, splice_row
 from replay.place import Step
-from replay.supply import unpacked
+from replay.supply import challenge_parameters, unpacked
 
 __all__ = ["parts_inside", "put_inside"]
 
@@ -34,9 +34,10 @@ _JWT = re.compile(r"(e[A-Za-z0-9_-]{3,})\.([A-Za-z0-9_-]{4,})\.([A-Za-z0-9_-]*)\
 def parts_inside(value: str) -> Iterator[tuple[tuple[Step, ...], str, str]]:
     """(inner, text, name) of what stands inside a value; name: what it is called there, "" where that is not said.
 
-    inner begins with "basic" (user and password of RFC 7617), "jwt" or "signed" (claims of a token without or with a
-    signature), "base64" (of JSON or of text), "json" (JSON inside a string) or "at" (a word, or a part of an address,
-    from that character on). The same text may come several times by different ways; the widest first.
+    inner begins with "basic" (user and password of RFC 7617), "param" (what a server of RFC 7616 wants back), "jwt" or
+    "signed" (claims of a token without or with a signature), "base64" (of JSON or of text), "json" (JSON inside a
+    string) or "at" (a word, or a part of an address, from that character on). The same text may come several times by
+    different ways; the widest first.
     """
     if not 8 <= len(value) <= _VALUE_MAX:
         return
@@ -46,6 +47,10 @@ def parts_inside(value: str) -> Iterator[tuple[tuple[Step, ...], str, str]]:
             user, _, password = text.partition(":")
             yield ("basic", 0), user, "user"
             yield ("basic", 1), password, "password"
+        return
+    if value[:7].lower() == "digest ":
+        for name, start, end in challenge_parameters(value):
+            yield ("param", name), value[start:end], name
         return
     if value[:1] == "e" and (match := _JWT.match(value)) is not None:
         head, claims = _decoded(match[1]), _decoded(match[2])
@@ -111,7 +116,8 @@ def put_inside(value: str, changes: list[tuple[tuple[Step, ...], str, str]]) -> 
     by_way: dict[str, list[tuple[tuple[Step, ...], str, str]]] = {}
     for inner, old, new in changes:
         by_way.setdefault(str(inner[0]), []).append((inner[1:], old, new))
-    for way, items in by_way.items():
+    # What is said to stand at a character stands there as long as nothing else has changed.
+    for way, items in sorted(by_way.items(), key=lambda item: item[0] != "at"):
         changed = _WAYS[way](value, items)
         if changed is None:
             return None
@@ -141,6 +147,14 @@ def _basic(value: str, items: list[tuple[tuple[Step, ...], str, str]]) -> str | 
         parts[int(index)] = new
     encoded = base64.b64encode(":".join(parts).encode("utf-8", "surrogateescape")).decode()
     return value[:6] + encoded
+
+
+def _param(value: str, items: list[tuple[tuple[Step, ...], str, str]]) -> str | None:
+    changes = {str(name): (old, new) for (name, *_), old, new in items}
+    for name, start, end in reversed(list(challenge_parameters(value))):
+        if name in changes and value[start:end] == changes[name][0]:
+            value = value[:start] + changes[name][1].replace('"', "") + value[end:]
+    return value
 
 
 def _json(value: str, items: list[tuple[tuple[Step, ...], str, str]]) -> str | None:
@@ -184,4 +198,4 @@ def _signed(_value: str, _items: list[tuple[tuple[Step, ...], str, str]]) -> str
     return None
 
 
-_WAYS = {"at": _at, "basic": _basic, "json": _json, "base64": _base64, "jwt": _jwt, "signed": _signed}
+_WAYS = {"at": _at, "basic": _basic, "param": _param, "json": _json, "base64": _base64, "jwt": _jwt, "signed": _signed}

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from capture.exchange import Exchange, Request
 from replay.carry import carried_values, replace_values
+from replay.digest import answer_in, answered, user_in
 from replay.inside import parts_inside
 from replay.outcome import Binding
-from replay.place import Place
+from replay.place import Place, Step
 from replay.rewrite import body_was_decoded
 
 __all__ = ["ANYBODY", "Login", "logins_in", "with_passwords"]
@@ -24,6 +25,9 @@ _SECRET = re.compile(r"(?i)^client[_-]?secret$")
 _CLIENT = re.compile(r"(?i)^client[_-]?id$")
 _BODIES = ("form", "json", "part")
 _SIDE = "request."
+_DIGEST: tuple[Step, ...] = ("digest",)
+_FOLLOWS: tuple[Step, ...] = ("digest", "uri")
+"""Inside the credentials: an answer to a challenge of Digest, and one that names the target of its request."""
 
 
 class Login(NamedTuple):
@@ -38,11 +42,15 @@ def logins_in(exchange: Exchange) -> tuple[Login, ...]:
     """The passwords that redaction took away from a request: of Basic, and in forms, multipart and JSON by name.
 
     A user stands beside the password, in the same object; `client_id` is the user of a `client_secret`. Of a request
-    in which nothing was redacted there are none: it says itself what it needs.
+    in which nothing was redacted there are none: it says itself what it needs, but for the answer to a challenge of
+    Digest, which holds for one nonce.
     """
-    if not any(place.startswith(_SIDE) for place in exchange.redacted):
-        return ()
     found: list[Login] = []
+    if (answer := answer_in(exchange.request)) is not None:
+        inner = _FOLLOWS if answer.follows else _DIGEST
+        found.append(Login(Place("header", ("authorization", 0), inner), _name_of(answer.user), answer.response))
+    if not any(place.startswith(_SIDE) for place in exchange.redacted):
+        return tuple(found)
     values = carried_values(exchange.request, not body_was_decoded(exchange, "request"))
     for place, value in values:
         if place.kind == "header" and place.path[0] == "authorization":
@@ -58,6 +66,14 @@ def logins_in(exchange: Exchange) -> tuple[Login, ...]:
                 user = next((v for p, v in values if _around(p) == around and beside.match(_name(p))), "")
                 found.append(Login(place, user, value))
     return tuple(found)
+
+
+def _name_of(user: bytes) -> str:
+    """As it stands in a table of passwords: UTF-8, or what older clients send."""
+    try:
+        return user.decode("utf-8")
+    except UnicodeDecodeError:
+        return user.decode("latin-1")
 
 
 def _name(place: Place) -> str:
@@ -82,7 +98,15 @@ def with_passwords(
     bindings = []
     for login in logins:
         name = login.user if login.user in passwords else ANYBODY
-        if name in passwords:
+        if name in passwords and login.place.inner[:1] != _DIGEST:
             changes[login.place] = (login.password, passwords[name])
             bindings.append(Binding(login.place.text(), f"injected:{name}"))
-    return (replace_values(request, changes) if changes else request), tuple(bindings)
+    request = replace_values(request, changes) if changes else request
+    for login in logins:
+        # Last of all, since the answer may be one to the whole body.
+        if login.place.inner[:1] == _DIGEST and (user := user_in(request, passwords)) is not None:
+            name = _name_of(user) if _name_of(user) in passwords else ANYBODY
+            if name in passwords:
+                request = answered(request, user, passwords[name], login.place.inner == _FOLLOWS)
+                bindings.append(Binding(login.place.text(), f"injected:{name}"))
+    return request, tuple(bindings)

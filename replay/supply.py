@@ -24,7 +24,7 @@ from replay.set_cookie import cookies_set
 from replay.wanted import Wanted
 from replay.xml_leaves import looks_like_xml, xml_leaves
 
-__all__ = ["LEAVES_MAX", "jwt_claims", "supplied_values", "unpacked", "value_at"]
+__all__ = ["LEAVES_MAX", "challenge_parameters", "jwt_claims", "supplied_values", "unpacked", "value_at"]
 
 LEAVES_MAX = 5000
 """Values looked at in one response; what lies beyond is not bound."""
@@ -45,6 +45,8 @@ _PLAIN_HEADERS = frozenset(_PLAIN.split())
 _WORD = re.compile(r"[A-Za-z0-9_-]{8,}")
 _WORDS_IN_MAX = 512
 _ETAG = re.compile(r'(?:W/)?"([^"]+)"\Z')
+_CHALLENGES = frozenset(("www-authenticate", "authentication-info"))
+_PARAMETER = re.compile(r'(?<![\w-])(realm|nonce|nextnonce|opaque)\s*=\s*"([^"]*)"', re.IGNORECASE)
 _JWT = re.compile(r"[A-Za-z0-9_-]{4,}\.([A-Za-z0-9_-]{4,})\.[A-Za-z0-9_-]*\Z")
 _STANDARD = str.maketrans("-_", "+/")
 """From the alphabet for URLs (RFC 4648 section 5) to the usual one."""
@@ -189,7 +191,10 @@ def _may_hold(value: str, wanted: Wanted) -> bool:
 def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
     """The value, and what is inside it where it is a URL, a JWT, base64, quoted, or several words."""
     yield place, value
-    if _is_address(value):
+    if place.kind == "header" and place.path[0] in _CHALLENGES:
+        for name, start, end in challenge_parameters(value):
+            yield _within(place, "param", name), value[start:end]
+    elif _is_address(value):
         yield from _url(place, value)
     elif value[:1] == "<" and ">" in value and place.kind == "header":
         yield from _url(place, value[1 : value.index(">")])  # Link: </items?cursor=x>; rel="next" (RFC 8288)
@@ -214,6 +219,15 @@ def _expand(place: Place, value: str) -> Iterator[tuple[Place, str]]:
         words = [word for word in _WORD.findall(value) if word != value and any(c.isdigit() for c in word)]
         for index, word in enumerate(words):
             yield _within(place, "word", index), word
+
+
+def challenge_parameters(value: str) -> Iterator[tuple[str, int, int]]:
+    """Name, start and end of what a server of RFC 7616 hands out and wants back: realm, nonce and opaque.
+
+    A `nextnonce` is called a nonce. Only what is quoted, as the RFC has it.
+    """
+    for match in _PARAMETER.finditer(value):
+        yield match[1].lower().removeprefix("next"), match.start(2), match.end(2)
 
 
 def _within(place: Place, *steps: Step) -> Place:

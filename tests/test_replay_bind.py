@@ -10,6 +10,7 @@ import pytest
 
 from capture.exchange import Exchange, Request, Response, Times
 from replay.bind import Binder
+from replay.carry import replace_values
 from replay.learn import learn_links
 from replay.link import Link
 from replay.outcome import Outcome
@@ -643,3 +644,38 @@ def test_what_more_has_come_of_an_answer_takes_the_place_of_what_had_come_before
         supplies.keep_response(stream, 0, 0, 0, of_type("text/event-stream", body))
         found = supplies.value(links[0], "s", 0, 0)
         assert (found and found[0]) == expected
+
+
+def test_two_values_inside_one_are_both_linked_by_where_they_stand_in_it() -> None:
+    given = json_response(b'{"a": "tokenAAAA1111", "b": "tokenBBBB2222"}')
+    inside = get("/x", ("X-State", '{"v": {"x": "tokenAAAA1111", "y": "tokenBBBB2222"}}'))
+    links = links_of(exchange(0, get("/login"), given), exchange(1, inside))[1]
+    assert shown(links) == [
+        ("header:x-state/json/v/x", "log-0 $['a']"),
+        ("header:x-state/json/v/y", "log-0 $['b']"),
+    ]
+    changes = {link.place: (link.value, f"{link.value}-longer") for link in links}
+    changed = replace_values(inside, changes).headers[-1][1]
+    assert changed == '{"v": {"x": "tokenAAAA1111-longer", "y": "tokenBBBB2222-longer"}}'
+
+
+def test_what_a_server_of_digest_hands_out_is_linked_by_the_name_of_its_parameter() -> None:
+    challenge = 'Digest realm="shop", qop="auth", nonce="n1+/n1n1n1n1==", opaque="0p4qu3"'
+    credentials = 'Digest username="a", realm="shop", nonce="{}", uri="/x", opaque="0p4qu3", response="r"'
+    links = links_of(
+        exchange(0, get("/x"), json_response(b"", ("WWW-Authenticate", challenge), status=401)),
+        exchange(
+            1,
+            get("/x", ("Authorization", credentials.format("n1+/n1n1n1n1=="))),
+            json_response(b"{}", ("Authentication-Info", 'nextnonce="n2+/n2n2n2n2==", rspauth="f00"')),
+        ),
+        exchange(2, get("/x", ("Authorization", credentials.format("n2+/n2n2n2n2==")))),
+    )
+    asked = [
+        ("header:authorization/param/realm", "log-0 header:www-authenticate/param/realm"),
+        ("header:authorization/param/nonce", "log-0 header:www-authenticate/param/nonce"),
+        ("header:authorization/param/opaque", "log-0 header:www-authenticate/param/opaque"),
+    ]
+    assert shown(links[1]) == asked
+    renewed = ("header:authorization/param/nonce", "log-1 header:authentication-info/param/nonce")
+    assert shown(links[2]) == [asked[0], renewed, asked[2]]

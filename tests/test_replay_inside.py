@@ -99,3 +99,9 @@ def test_putting_back_what_is_there_changes_nothing_that_counts(value: str) -> N
         assert again is not None or inner[0] == "signed"
         if again is not None and inner[0] == "at":
             assert again == value
+
+
+def test_what_stands_at_a_character_is_found_there_whatever_else_changes_its_length() -> None:
+    value = '{"x": "short", "y": "of tokenBBBB2222"}'
+    changes = [(("json", "x"), "short", "much longer than before"), (("at", 24), "tokenBBBB2222", "other")]
+    assert put_inside(value, changes) == '{"x": "much longer than before", "y": "of other"}'

@@ -132,7 +132,9 @@ class Found:
         if scheme.lower() == "basic":
             return scheme + space + self.basic(rest, place)
         if "=" in rest.rstrip("=") and ("," in rest or '"' in rest):
-            return scheme + space + self._parameters(rest, place)
+            # What a server hands out to be sent back is no secret, and readable in its challenge.
+            handed = ("nonce", "opaque") if scheme.lower() == "digest" else ()
+            return scheme + space + self._parameters(rest, place, handed)
         user, _, key = rest.partition(":")
         if scheme.lower() == "apikey" and key and self._names_user(user, key):
             # The key by itself, so that it is the same secret as where an answer gave it.
@@ -165,12 +167,25 @@ class Found:
             return None
         return _coded(f"{self.scrub(user, place)}:{self.replace(password, place)}", value)
 
-    def _parameters(self, rest: str, place: str) -> str:
-        """Digest and signature schemes: every parameter's value but those that name a method (RFC 7616)."""
+    def _parameters(self, rest: str, place: str, handed: tuple[str, ...]) -> str:
+        """Digest and signature schemes: every parameter's value but those that name a method (RFC 7616).
+
+        handed: parameters that stay as well.
+        """
 
         def part(match: re.Match[str]) -> str:
             name, equals, quoted, bare = match.groups()
-            if name.lower() in ("realm", "qop", "algorithm", "nc", "uri", "userhash", "signedheaders", "headers"):
+            if name.lower() in (
+                "realm",
+                "qop",
+                "algorithm",
+                "nc",
+                "uri",
+                "userhash",
+                "signedheaders",
+                "headers",
+                *handed,
+            ):
                 return match.group()
             if quoted is not None:
                 is_user = name.lower() == "username"

@@ -47,11 +47,13 @@ async def perform_on(
     rates: Mapping[str, float] | None = None,
     record: Callable[[Performance], None] | None = None,
     clear: Callable[[], bool] = lambda: True,
+    passwords: Mapping[str, Mapping[str, str]] | None = None,
     **options: Any,
 ) -> list[Performance]:
     """Perform on servers by build name; a name that begins with "cand" is a candidate. Ledger checked.
 
-    rates: requests a second at most, by build name. record, clear: instead of those that keep all and are never behind.
+    rates: requests a second at most, by build name. passwords: of each user, by build name. record, clear: instead of
+    those that keep all and are never behind.
     """
     clock = Clock()
     stages = []
@@ -61,7 +63,10 @@ async def perform_on(
         if rates is not None and name in rates:
             client = Throttle(client, rates[name], (limits or Limits()).connections_max, clock)
         await client.open()
-        stages.append(Stage(name, role, client, server.endpoint.authority, address=server.endpoint.address))
+        given = (passwords or {}).get(name)
+        stages.append(
+            Stage(name, role, client, server.endpoint.authority, address=server.endpoint.address, passwords=given)
+        )
     recorded: list[Performance] = []
     performer = Performer(
         stages,
