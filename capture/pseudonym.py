@@ -194,10 +194,12 @@ class Pseudonyms:
         """`shape` with each character replaced by one of its class; differs from `shape` where any class has two."""
         if not shape:
             return shape
-        plain = sum(char.isalnum() for char in shape)
-        kept = _KEPT if plain * 2 >= len(shape) else _KEPT_DENSE
-        known = _ALPHABETS if kept is _KEPT else _ALPHABETS_DENSE
-        alphabets = [known[ord(char)] for char in shape] if shape.isascii() else None
+        if shape.isalnum():
+            kept, known = _KEPT, _ALPHABETS
+        else:
+            few = sum(map(str.isalnum, shape)) * 2 < len(shape)
+            kept, known = (_KEPT_DENSE, _ALPHABETS_DENSE) if few else (_KEPT, _ALPHABETS)
+        alphabets = [known[code] for code in shape.encode()] if shape.isascii() else None
         for attempt in range(8):
             stream = self._stream(f"{kind}{attempt or ''}", seed, len(shape) * 2)
             chances = unpack(f">{len(shape)}H", stream)

@@ -331,6 +331,10 @@ CASES: dict[str, Case] = {
     ),
     "json in xml": (S, asked("/", ("Content-Type", "text/xml"), body=f'<a>{{"token":"{S}"}}</a>'), None),
     "json patch": (S, asked("/", JSON, body={"op": "replace", "path": "/password", "value": S}), None),
+    "pair in a query value": (S, asked(f"/find?page=2&q=password={S}"), None),
+    "pair in a path": (S, asked(f"/find/password={S}/2"), None),
+    "pair in a form value": (S, asked("/", FORM, body=f"page=2&q=password={S}"), None),
+    "reset link in capitals": ("a1b2c3d4e5f6g7h8", asked("/", JSON, body={"go": "/RESET/a1b2c3d4e5f6g7h8"}), None),
     "password is": (S, asked(), answered(TEXT, body=f"Your password is: {S}")),
     "smtp pass": (S, asked("/", JSON, body={"smtp_pass": S}), None),
     "html attribute": (S, asked(), answered(("Content-Type", "text/html"), body=f'<div data-token="{S}">')),
@@ -705,7 +709,8 @@ def test_the_caches_are_bounded() -> None:
     for n in range(3000):
         request = asked(f"/{n}", (f"X-Header-{n}", f"value {n}"), ("X-Id", str(n)), JSON, body=f'{{"k{n}": {n}}}')
         redactor.redact(Exchange("", "", "relay", 1.0, request, None, Times(n)))
-    assert len(redactor._clean) <= 8192
+    assert len(redactor._headers) <= 8192
+    assert len(redactor._headers._rows) <= 512
     assert len(redactor._clean_bodies) <= 512
 
 

@@ -14,13 +14,14 @@ from capture.packed.media import format_of
 from capture.redact.detect import may_hold
 from capture.redact.fields import redact_form, shown
 from capture.redact.found import Found
+from capture.redact.json_named import redact_named
 from capture.redact.json_text import redact_json
 from capture.redact.markup import redact_markup
 from capture.redact.packed import redact_packed
 from capture.redact.pairs import redact_text
 from capture.redact.text import redact_csv, redact_events
 
-__all__ = ["BodyKind", "kind_of", "redact_body", "seek_body"]
+__all__ = ["BodyKind", "is_plain_json", "kind_of", "redact_body", "seek_body"]
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
 _BOUNDARY = re.compile(r"boundary\s*=\s*(?:\"([^\"]{1,200})\"|([^\s;\"]{1,200}))", re.IGNORECASE)
@@ -87,6 +88,13 @@ def _declared(content_type: str) -> _Declared:
     return _Declared(media, kind, "utf-8" if match is None else _codec(match.group(1)))
 
 
+@lru_cache(maxsize=256)
+def is_plain_json(content_type: str) -> bool:
+    """True for a media type whose bodies are read as JSON in UTF-8, whatever they are."""
+    declared = _declared(content_type)
+    return declared.kind == "json" and declared.encoding == "utf-8" and format_of(declared.media) is None
+
+
 def _is_utf8(body: bytes) -> bool:
     """True where the first KiB is UTF-8 text, but for a character cut at its end."""
     try:
@@ -116,11 +124,11 @@ def redact_body(body: bytes, content_type: str, found: Found, depth: int = 0) ->
         if kind in ("text", "html", "binary", "events", "csv"):
             return body if media in found.rules.keep["body"] else None
     elif plain and kind == "json":
-        clean = found.rules.clean
-        searched = clean.searched(body)
+        searched = None if found.rules.clean is None else found.rules.clean.searched(body)
         search = searched is None
-        if searched is not None and not found.rules.json_secret and clean.named(searched):
-            return body
+        made_here = None if searched is None else redact_named(body, searched, found, encoding)
+        if made_here is not None:
+            return made_here
     elif plain and kind == "binary" and not may_hold(body):
         return body
     try:

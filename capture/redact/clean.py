@@ -24,6 +24,7 @@ _VALIDATE = msgspec.json.Decoder(msgspec.Raw).decode
 _LABELS = frozenset(name.encode() for name in LABELS)
 _VALUES = frozenset(name.encode() for name in VALUES)
 _LABEL = re.compile(rb'"(?:' + b"|".join(sorted(_LABELS)) + rb')"\s*:\s*"([^"]*)"')
+_NONE: frozenset[str] = frozenset()
 _TAIL_BYTES = 80
 """More than any name that `redact_pairs` and the detectors read, with what may stand behind it."""
 _WORD_BYTES = bytes(n for n in range(256) if n > 127 or chr(n).isalnum() or chr(n) in "_.[]-")
@@ -48,30 +49,46 @@ class CleanJson:
         self._pairs: set[bytes] = set()
         self._pairs_clean: dict[frozenset[bytes], bool] = {}
 
-    def searched(self, body: bytes) -> bytes | None:
+    def searched(self, body: bytes, formless: bool = False) -> bytes | None:
         """The body ready for `named`, where no detector finds anything in it and no string has markup, or a secret's
-        name before a `:` or `=`; None where some may, or its escapes hide what is there."""
+        name before a `:` or `=`; None where some may, or its escapes hide what is there. formless: it was searched."""
         text = _unescaped(body)
-        if text is None or b"</" in text or may_hold(text, pairs=False) or not self._marks_clean(text):
+        if text is None or (b"<" in text and b"</" in text):
             return None
-        return text
+        return text if (formless or not may_hold(text, pairs=False)) and self._marks_clean(text) else None
 
-    def named(self, text: bytes) -> bool:
-        """True for JSON, as `searched` gave it, in which no name is a secret's."""
+    def named(self, text: bytes) -> frozenset[str] | None:
+        """Which names in JSON, as `searched` gave it, are a secret's wherever they stand; None where that cannot be
+        said: it is no JSON, or a name may be one by what it stands in or beside."""
         shape = self._shapes.of(text)
         if shape is not None:
-            return not _labelled(shape.names, LABELS, VALUES) or self._labels_clean(text)
+            if _labelled(shape.names, LABELS, VALUES) and not self._labels_clean(text):
+                return None
+            return _present(shape.secrets, text) if shape.secrets else _NONE
         names = json_names(text)
-        if names is None or not self.covers(names):
-            return False
+        secrets = None if names is None else self._secrets(names)
+        if names is None or secrets is None:
+            return None
         try:
             _VALIDATE(text)  # names without quotes are no JSON, and would have been missed
-        except msgspec.DecodeError:
-            return False
+        except (msgspec.DecodeError, RecursionError):
+            return None
         if _labelled(names, _LABELS, _VALUES) and not self._labels_clean(text):
-            return False
-        self._shapes.learn(text)
-        return True
+            return None
+        self._shapes.learn(text, secrets)
+        return _present(secrets, text) if secrets else _NONE
+
+    def _secrets(self, names: set[bytes]) -> frozenset[str] | None:
+        """Those of the names (UTF-8) that are a secret's wherever they stand; None where others may be, too."""
+        if names <= self._clean:
+            return _NONE
+        unknown = names - self._clean
+        secret = {
+            name
+            for name in unknown
+            if len(name) <= _NAME_BYTES_MAX and self._names.field(name.decode("utf-8", "replace"))
+        }
+        return frozenset([name.decode("utf-8", "replace") for name in secret]) if self.covers(names - secret) else None
 
     def covers(self, names: set[bytes]) -> bool:
         """True where none of the names (UTF-8) is a secret's, alone or inside an object named by another of them."""
@@ -107,7 +124,7 @@ class CleanJson:
 
     def _marks_clean(self, text: bytes) -> bool:
         """True where no word before a `:` inside a string, or before a `=`, is the name of a secret."""
-        if b"--" in text and _FLAG.search(text):
+        if _FLAG.search(text):
             return False
         colons = _COLON.search(text) is not None
         if not colons and b"=" not in text:
@@ -144,6 +161,11 @@ def json_names(body: bytes) -> set[bytes] | None:
 def _labelled(names: set[_N], labels: frozenset[_N], values: frozenset[_N]) -> bool:
     """True where an object may say by one member what another one is: {"name": "password", "value": ...}."""
     return not (names.isdisjoint(labels) or names.isdisjoint(values))
+
+
+def _present(names: frozenset[str], text: bytes) -> frozenset[str]:
+    """Those of the names that stand in quotes in the text."""
+    return frozenset([name for name in names if f'"{name}"'.encode("utf-8", "surrogatepass") in text])
 
 
 def _word_before(piece: bytes) -> bytes:

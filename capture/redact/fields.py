@@ -11,7 +11,15 @@ from capture.redact.found import Found
 from capture.redact.json_text import redact_json
 from capture.redact.names import LOCATION_HEADERS, PLAIN_HEADERS, STRICT_HEADERS
 
-__all__ = ["HARMLESS_VALUE", "is_ordinary", "redact_form", "redact_header", "redact_headers", "redact_target"]
+__all__ = [
+    "HARMLESS_VALUE",
+    "is_coded",
+    "is_ordinary",
+    "redact_form",
+    "redact_header",
+    "redact_headers",
+    "redact_target",
+]
 
 _OPEN_COOKIE = re.compile(
     r"[0-9]{1,2}|true|false|yes|no|on|off|null|none|all|dark|light|auto|accepted|denied|granted|asc|desc|grid|list|"
@@ -143,6 +151,11 @@ def shown(name: str, found: Found) -> str:
     return found.scrub(name, "name") if may_hold(name.encode("utf-8", "surrogatepass")) else name
 
 
+def is_coded(target: str) -> bool:
+    """True for a target with coded parts, or with parameters or pairs in its path."""
+    return ";" in target or _CODED.search(target) is not None or "=" in target.partition("?")[0]
+
+
 def redact_target(target: str, found: Found) -> str:
     """The request target (RFC 9112 section 3.2): query fields by name and form, path segments by form."""
     path, mark, query = target.partition("?")
@@ -150,7 +163,7 @@ def redact_target(target: str, found: Found) -> str:
         target = found.path_tokens(target, "path")
     if not found.rules.strict and _SHORT_PARTS.fullmatch(target) is not None:
         return path + mark + redact_form(query, found, "query", search=False) if query else target
-    plain = not found.rules.strict and ";" not in path and not _CODED.search(target)
+    plain = not found.rules.strict and ";" not in path and "=" not in path and not _CODED.search(target)
     if plain and not may_hold(target.encode("utf-8", "surrogatepass"), pairs=False):
         return path + mark + redact_form(query, found, "query", search=False) if mark else target
     if ";" in path:
@@ -206,7 +219,7 @@ def redact_form(text: str, found: Found, kind: str, place: str = "", search: boo
             head = pair[: len(pair) - len(value) - 1]
             head = found.scrub(head, f"{kind}:") if search else head
             parts[n] = f"{head}={made.replace('%20', '+') if '+' in value else made}"
-        elif search:
+        elif search or "=" in value:  # a pair inside a value, as `q=password=...` has one
             parts[n] = _searched(pair, value, place or f"{kind}:{shown(name, found)}", found)
     return "&".join(parts)
 

@@ -18,7 +18,7 @@ from capture.redact.names import LABELS, VALUES
 from capture.redact.pairs import redact_pairs
 from capture.redact.rules import json_place
 
-__all__ = ["redact_json"]
+__all__ = ["redact_json", "redact_json_value"]
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 _LABELLED = re.compile(r'"(?:value|val|values|content|text)"\s*:')
@@ -60,6 +60,11 @@ def redact_json(
     scanner = _Scanner(found, kind, lines, nested, search)
     scanner.variables = secret_variables(text, found.rules.names.field)
     return "".join(scanner.pieces(text))
+
+
+def redact_json_value(token: str, path: tuple[str | int, ...], found: Found) -> str:
+    """A scalar that stands at `path` of a text, without its secret where its name, or a rule, says that it is one."""
+    return _Scanner(found, "json", lines=False, nested=0, search=False).value_at(path, token)
 
 
 class _Scanner:
@@ -107,6 +112,14 @@ class _Scanner:
             else:
                 yield from self._walk(match.group())
         yield text[end:]
+
+    def value_at(self, path: tuple[str | int, ...], token: str) -> str:
+        """What is written for one scalar, as if the walk had come to `path`."""
+        for step in path:
+            self._open(isinstance(step, str))
+            self._stack[-1].step = step
+            self._stack[-1].expects_key = False
+        return self._value(token)
 
     def _walk(self, text: str) -> Iterator[str]:
         end = 0

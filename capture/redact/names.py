@@ -128,7 +128,7 @@ def words_of(name: str) -> list[str]:
 class Names:
     """Answers whether a field or a header has the name of a secret; remembers what it was asked, bounded."""
 
-    __slots__ = ("_extra", "_extra_headers", "_fields", "_headers", "_queries")
+    __slots__ = ("_extra", "_extra_headers", "_fields", "_harmless", "_headers", "_queries")
 
     def __init__(self, fields: frozenset[str] = frozenset(), headers: frozenset[str] = frozenset()) -> None:
         """fields, headers: further names, any case; fields are compared without separators."""
@@ -136,6 +136,7 @@ class Names:
         self._extra_headers = frozenset(name.lower() for name in headers)
         self._fields: dict[tuple[str, str], bool] = {}
         self._queries: dict[str, bool] = {}
+        self._harmless: set[str] = set()
         self._headers: dict[str, bool] = {}
 
     @property
@@ -172,6 +173,22 @@ class Names:
             found = joined in _QUERY_ONLY or joined in _QUERY_SIGNED or self._field(name, "")
             _remember(self._queries, name, found)
         return found
+
+    def harmless_query(self, query: str) -> bool:
+        """True where no name of `name=value&name=value`, as it stands, is that of a secret query field, and no value
+        has a pair in it."""
+        pairs = [pair.partition("=") for pair in query.split("&")]
+        if any("=" in value for _, _, value in pairs):
+            return False
+        names = {name for name, _, _ in pairs}
+        if self._harmless.issuperset(names):
+            return True
+        if any(map(self.query, names)):
+            return False
+        if len(self._harmless) + len(names) > _CACHE_MAX:
+            self._harmless.clear()
+        self._harmless |= names
+        return True
 
     def header(self, name: str) -> bool:
         """True for a header, in lower case, whose whole value is a secret."""

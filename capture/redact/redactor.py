@@ -10,15 +10,16 @@ from urllib.parse import unquote
 
 import msgspec
 
-from capture.exchange import Exchange, Headers, Request, Response
+from capture.exchange import Exchange, Request, Response
 from capture.pseudonym import Pseudonyms
 from capture.redact.body import redact_body, seek_body
 from capture.redact.coding import codings_of, decode
-from capture.redact.detect import may_hold
-from capture.redact.fields import HARMLESS_VALUE, is_ordinary, redact_header, redact_target
+from capture.redact.fields import is_coded, redact_target
 from capture.redact.found import Found, TooMuchWork
+from capture.redact.header_memory import HeaderMemory
+from capture.redact.json_named import redact_named
 from capture.redact.json_text import redact_json
-from capture.redact.names import LOCATION_HEADERS, PLAIN_HEADERS, PLAIN_SPELLINGS
+from capture.redact.look import Side, look
 from capture.redact.rules import Rules
 from capture.settings import RedactConfig
 
@@ -30,17 +31,10 @@ _WORK_MAX = 100_000
 _WORK_LEFT = 20_000
 """What headers and the other body may still take where one body has spent the budget."""
 _GZIP_MAGIC = b"\x1f\x8b\x08"
-_CLEAN_MAX = 8192
 _CLEAN_TARGETS_MAX = 2048
+_CLEAN_LENGTH_MAX = 512
 _CLEAN_BODIES_MAX = 512
 _CLEAN_BODY_MAX = 4096
-_CLEAN_PER_NAME_MAX = 256
-_CLEAN_FIRST = 16
-"""After so many values of a header that were kept, the name alone is known to be ordinary."""
-_PLAIN, _SEARCHED = 0, 1
-"""What becomes of the values of an ordinary header: nothing, or only a search for forms."""
-_CLEAN_LENGTH_MAX = 512
-_CLEAN_NAME_MAX = 64
 _KNOWN_MAX = 16384
 _KNOWN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w.~+/=-]{16,256}", re.ASCII)
 _LONG_PART = re.compile(r"[\w.~+%-]{16,}", re.ASCII)
@@ -56,32 +50,29 @@ class Redactor:
 
     __slots__ = (
         "_bytes_max",
-        "_clean",
         "_clean_bodies",
-        "_clean_counts",
         "_clean_targets",
-        "_kinds",
+        "_headers",
         "_known",
-        "_plain_names",
         "_pseudonyms",
+        "_quick",
         "_rules",
         "_spare",
         "_work_max",
     )
 
-    def __init__(self, config: RedactConfig, pseudonyms: Pseudonyms) -> None:
-        """Raises UsageError for a rule that is not understood."""
-        self._rules = Rules(config)
+    def __init__(self, config: RedactConfig, pseudonyms: Pseudonyms, *, thorough: bool = False) -> None:
+        """thorough: read all by its own scanner, without a first look at the whole; slow, and what comes out is the
+        same. Raises UsageError for a rule that is not understood."""
+        self._rules = Rules(config, thorough=thorough)
+        self._quick = not (thorough or self._rules.strict)
         self._pseudonyms = pseudonyms
         self._bytes_max = config.decoded_bytes_max
         self._work_max = _WORK_MAX if config.work_max is None else config.work_max
-        self._clean: set[tuple[str, str]] = set()
-        self._kinds: dict[str, int] = {}
-        self._plain_names: set[str] = set()
+        self._headers = HeaderMemory(self._rules, remembers=not thorough)
         self._clean_targets: set[str] = set()
         self._spare: Found | None = None
         self._clean_bodies: set[tuple[str, bytes]] = set()
-        self._clean_counts: dict[str, int] = {}
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def redact(self, exchange: Exchange) -> Exchange:
@@ -90,23 +81,26 @@ class Redactor:
             return exchange
         found = self._found()
         notes: list[str] = []
-        request = exchange.request
-        target = self._target(request.target, found)
-        made = self._message(request, found, notes)
+        request, response = exchange.request, exchange.response
+        asked = Side(request, self._headers, self._clean_bodies)
+        answered = None if response is None else Side(response, self._headers, self._clean_bodies)
+        formless = self._quick and self._look(request.target, asked, answered)
+        target = self._target(request.target, found, formless)
+        made = self._message(request, asked, found, notes)
         if target is not request.target:
             made = msgspec.structs.replace(made, target=target)
         if len(request.method) > 12:
             made = msgspec.structs.replace(made, method=found.scrub(request.method, "method"))
-        response = exchange.response
-        if response is not None:
+        if response is not None and answered is not None:
             found.side = "response"
-            made_response: Response | None = self._message(response, found, notes)
+            made_response: Response | None = self._message(response, answered, found, notes)
             if made_response is not None and len(response.reason) > 12:
                 made_response = msgspec.structs.replace(made_response, reason=found.scrub(response.reason, "reason"))
         else:
             made_response = None
         if found.sought:
-            made, made_response = self._seek(made, made_response, found, notes)
+            coded = asked.row.coded or (answered is not None and answered.row.coded)
+            made, made_response = self._seek(made, made_response, coded, found, notes)
             self._remember(found)
         if made is request and made_response is response and not notes:
             if found.untouched:
@@ -131,21 +125,34 @@ class Redactor:
             found.work = self._work_max
         return found
 
-    def _target(self, target: str, found: Found) -> str:
+    def _look(self, target: str, asked: Side, answered: Side | None) -> bool:
+        sought = "" if target in self._clean_targets else target
+        return look(sought, asked) if answered is None else look(sought, asked, answered)
+
+    def _target(self, target: str, found: Found, formless: bool) -> str:
         if self._known and (part := _LONG_PART.search(target)) is not None:
             target = self._known_parts(target, found, part.start())
             made = redact_target(target, found)
             return target if made == target else made
         if target in self._clean_targets:
             return target
-        made = redact_target(target, found)
-        if made != target:
-            return made
-        if len(target) <= _CLEAN_LENGTH_MAX and not (self._rules.keep["query"] or self._rules.keep["path"]):
+        if not (formless and self._is_plain_target(target)):
+            made = redact_target(target, found)
+            if made != target:
+                return made
+        keep = self._rules.keep
+        if self._quick and len(target) <= _CLEAN_LENGTH_MAX and not (keep["query"] or keep["path"]):
             if len(self._clean_targets) >= _CLEAN_TARGETS_MAX:
                 self._clean_targets.clear()
             self._clean_targets.add(target)
         return target
+
+    def _is_plain_target(self, target: str) -> bool:
+        """True for a target without coded parts and parameters none of whose query fields is a secret's."""
+        if len(target) > _CLEAN_LENGTH_MAX or is_coded(target):
+            return False
+        query = target.partition("?")[2]
+        return not query or (not self._rules.keep["query"] and self._rules.names.harmless_query(query))
 
     def _known_parts(self, target: str, found: Found, start: int) -> str:
         """A secret of an earlier exchange that stands as a path segment or a query value of this target."""
@@ -167,80 +174,40 @@ class Redactor:
         while len(known) > _KNOWN_MAX:
             known.popitem(last=False)
 
-    def _message(self, message: _M, found: Found, notes: list[str]) -> _M:
-        headers = self._headers(message.headers, found)
-        trailers = self._headers(message.trailers, found) if message.trailers else message.trailers
-        body = self._body(message, found, notes) if message.body else message.body
+    def _message(self, message: _M, side: Side, found: Found, notes: list[str]) -> _M:
+        headers = message.headers
+        if not (side.formless and side.headers_known):
+            headers = self._headers.redact(headers, side.row, found, side.formless)
+        trailers = message.trailers
+        if trailers:
+            trailers = self._headers.redact(trailers, self._headers.row(trailers), found)
+        body = message.body
+        if body and not side.body_known:
+            made = self._formless_body(body, side.content_type, found) if side.body_formless else None
+            body = self._body(message, side, found, notes) if made is None else made
         if headers is message.headers and body is message.body and trailers is message.trailers:
             return message
         return msgspec.structs.replace(message, headers=headers, body=body, trailers=trailers)
 
-    def _headers(self, headers: Headers, found: Found) -> Headers:
-        clean = self._clean
-        if clean.issuperset(headers):
-            return headers
-        kinds, places, values = self._kinds, [], []
-        for place, field in enumerate(headers):
-            if field not in clean:
-                kind = kinds.get(field[0])
-                if kind is None:
-                    places.append(place)
-                elif kind is _SEARCHED and HARMLESS_VALUE.fullmatch(field[1]) is None:
-                    values.append(field[1])
-        # Values that are only searched are searched together; where there may be something, each by itself.
-        if values and may_hold("\n".join(values).encode("utf-8", "surrogatepass")):
-            places = [place for place, field in enumerate(headers) if field not in clean]
-        return self._fields(headers, places, found) if places else headers
-
-    def _fields(self, headers: Headers, places: list[int], found: Found) -> Headers:
-        """The headers, those at these places redacted."""
-        made: list[tuple[str, str]] | None = None
-        counts = self._clean_counts
-        for place in places:
-            field = name, value = headers[place]
-            new = value if name in PLAIN_SPELLINGS else redact_header(name, value, found)
-            plain = name if name in counts or name in self._plain_names else self._header_name(name, found)
-            if new != value or plain != name:
-                if made is None:
-                    made = list(headers)
-                made[place] = (plain, new)
-            else:
-                self._remember_clean(field, found)
-        return headers if made is None else tuple(made)
-
-    def _header_name(self, name: str, found: Found) -> str:
-        """The name of a header, which may hold a secret as anything may; that most hold none is remembered."""
-        made = found.scrub(name, "header name")
-        if made == name and len(name) <= _CLEAN_NAME_MAX:
-            if len(self._plain_names) >= _CLEAN_TARGETS_MAX:
-                self._plain_names.clear()
-            self._plain_names.add(name)
+    def _formless_body(self, body: bytes, content_type: str, found: Found) -> bytes | None:
+        """The body without the values of secret names; None where that cannot be told without reading all of it."""
+        clean = self._rules.clean
+        searched = None if clean is None else clean.searched(body, formless=True)
+        if searched is None:
+            return None
+        try:
+            made = redact_named(body, searched, found)
+        except TooMuchWork:
+            return None  # which `_body` finds, too, and says
+        if made is body:
+            self._remember_body(content_type, body)
         return made
 
-    def _remember_clean(self, field: tuple[str, str], found: Found) -> None:
-        """Header fields come again and again; of names whose values are new each time only the first few are kept."""
-        name, value = field
-        lower = name.lower()
-        count = self._clean_counts.get(name, 0)
-        if count >= _CLEAN_PER_NAME_MAX or len(value) > _CLEAN_LENGTH_MAX or lower in self._rules.keep["header"]:
-            return
-        if len(self._clean) >= _CLEAN_MAX:
-            self._clean.clear()
-            self._clean_counts.clear()
-            self._kinds.clear()
-            count = 0
-        self._clean.add(field)
-        self._clean_counts[name] = count + 1
-        if count >= _CLEAN_FIRST and lower not in LOCATION_HEADERS and is_ordinary(lower, found):
-            self._kinds[name] = _PLAIN if lower in PLAIN_HEADERS else _SEARCHED
-
-    def _body(self, message: _M, found: Found, notes: list[str]) -> bytes | None:
+    def _body(self, message: _M, side: Side, found: Found, notes: list[str]) -> bytes | None:
         body = message.body
         assert body is not None
-        content_type, codings = _content(message.headers)
-        alike = (content_type, body)
-        if not codings and alike in self._clean_bodies:
-            return body
+        content_type = side.content_type
+        codings = codings_of(message.headers) if side.row.coded else ()
         plain = body
         packed = not codings and body[:3] == _GZIP_MAGIC
         if codings or packed:
@@ -262,10 +229,8 @@ class Redactor:
             found.note("body")
             return None
         if made is plain or made == plain:
-            if not codings and len(body) <= _CLEAN_BODY_MAX and not self._rules.json_keep:
-                if len(self._clean_bodies) >= _CLEAN_BODIES_MAX:
-                    self._clean_bodies.clear()
-                self._clean_bodies.add(alike)
+            if self._quick and not codings:
+                self._remember_body(content_type, body)
             return body
         if packed:
             return gzip.compress(made, mtime=0)  # no header says that it is coded, so coded it must stay
@@ -273,11 +238,21 @@ class Redactor:
             notes.append(f"{found.side} body decoded: {', '.join(codings)}")
         return made
 
+    def _remember_body(self, content_type: str, body: bytes) -> None:
+        """Some answers come again and again as they are."""
+        if len(body) <= _CLEAN_BODY_MAX and not self._rules.json_keep:
+            if len(self._clean_bodies) >= _CLEAN_BODIES_MAX:
+                self._clean_bodies.clear()
+            self._clean_bodies.add((content_type, body))
+
     def _seek(
-        self, request: Request, response: Response | None, found: Found, notes: list[str]
+        self, request: Request, response: Response | None, coded: bool, found: Found, notes: list[str]
     ) -> tuple[Request, Response | None]:
-        """What the secrets of this exchange left elsewhere in it: echoed in a page, in a path, in a header."""
-        spellings = found.spellings(*self._texts(request, response))
+        """What the secrets of this exchange left elsewhere in it: echoed in a page, in a path, in a header.
+
+        coded: one of the bodies has, or had, a content coding.
+        """
+        spellings = found.spellings(*self._texts(request, response, coded))
         if not spellings:
             return request, response
         found.side = "request"
@@ -290,21 +265,20 @@ class Redactor:
             response = self._sought(response, found, notes, spellings)
         return request, response
 
-    def _texts(self, request: Request, response: Response | None) -> tuple[str, bytes]:
+    def _texts(self, request: Request, response: Response | None, coded: bool) -> tuple[str, bytes]:
         """All that a secret may stand in again: the target and the fields, and the bodies."""
-        texts = [request.target, *[value for _, value in request.headers]]
-        bodies = self._plain_body(request)
-        if response is not None:
-            texts += [value for _, value in response.headers]
-            body = self._plain_body(response)
-            bodies = b"\n".join((bodies, body)) if bodies else body
-        return "\n".join(texts), bodies
+        texts = [request.target]
+        bodies = []
+        for message in (request, response):
+            if message is not None:
+                texts += [value for _, value in message.headers]
+                if message.body:
+                    bodies.append(self._plain_body(message) if coded else message.body)
+        return "\n".join(texts), b"\n".join(bodies)
 
     def _plain_body(self, message: Request | Response) -> bytes:
-        body = message.body
-        if not body:
-            return b""
-        codings = _content(message.headers)[1]
+        body = message.body or b""
+        codings = codings_of(message.headers)
         # Where something was replaced in a coded body, it is kept decoded, and does not decode again.
         plain = decode(body, codings, self._bytes_max).body if codings else None
         return body if plain is None else plain
@@ -322,7 +296,7 @@ class Redactor:
             )
         body = message.body
         if body:
-            codings = _content(message.headers)[1]
+            codings = codings_of(message.headers)
             was_decoded = any(note.startswith(f"{found.side} body decoded") for note in notes)
             plain: bytes | None = body
             if codings and not was_decoded:
@@ -336,15 +310,3 @@ class Redactor:
         if headers == message.headers and body is message.body:
             return message
         return msgspec.structs.replace(message, headers=headers, body=body)
-
-
-def _content(headers: Headers) -> tuple[str, tuple[str, ...]]:
-    """Media type ("" where none is given) and content codings of a message."""
-    content_type = ""
-    coded = False
-    for name, value in headers:
-        if len(name) == 12 and name.lower() == "content-type":
-            content_type = content_type or value
-        elif len(name) == 16 and name.lower() == "content-encoding":
-            coded = True
-    return content_type, codings_of(headers) if coded else ()

@@ -95,12 +95,13 @@ def _quoted(name: str) -> str:
 
 
 class Rules:
-    """The checked rules of one configuration."""
+    """The checked rules of one configuration. clean: passes over JSON bodies that hold nothing, None where none is to
+    be passed over."""
 
     __slots__ = ("clean", "json_keep", "json_secret", "keep", "mode", "names", "strict")
 
-    def __init__(self, config: RedactConfig) -> None:
-        """Raises UsageError for a rule that is not understood."""
+    def __init__(self, config: RedactConfig, *, thorough: bool = False) -> None:
+        """thorough: every body is read by its own scanner. Raises UsageError for a rule that is not understood."""
         self.mode = config.mode
         self.strict = config.mode == "strict"
         self.keep: dict[str, set[str]] = {kind: set() for kind in _KINDS}
@@ -123,7 +124,7 @@ class Rules:
         self.json_keep = tuple(json_keep)
         self.json_secret = tuple(json_secret)
         self.names = Names(frozenset(fields), frozenset(config.headers))
-        self.clean = CleanJson(self.names)
+        self.clean = None if thorough else CleanJson(self.names)
 
     def detects(self, detector: str) -> bool:
         """True where that detector is on."""

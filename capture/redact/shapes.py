@@ -1,4 +1,4 @@
-"""Structures of JSON bodies whose names are nobody's secret, learned from bodies that were read name by name.
+"""Structures of JSON bodies whose names are known, learned from bodies that were read name by name.
 
 A service answers with the same few structures over and over. msgspec decodes a body into the learned one and refuses
 any name that is not in it, in a fraction of the time that it takes to collect the names.
@@ -37,15 +37,17 @@ class _TooLarge(Exception):
 
 
 class Shape:
-    """One learned structure. names: all that are in it. decoder: None until it was learned."""
+    """One learned structure. names: all that are in it; secrets: those of them that are a secret's wherever they
+    stand. decoder: None until it was learned."""
 
-    __slots__ = ("decoder", "missed", "names", "root", "size")
+    __slots__ = ("decoder", "missed", "names", "root", "secrets", "size")
 
     def __init__(self) -> None:
         self.root = _Part()
         self.size = 1
         self.missed = 0
         self.names: set[str] = set()
+        self.secrets: frozenset[str] = frozenset()
         self.decoder: msgspec.json.Decoder[Any] | None = None
 
     def widen(self, body: bytes) -> None:
@@ -103,12 +105,12 @@ class Shapes:
             return None
         try:
             shape.decoder.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None
         return shape
 
-    def learn(self, body: bytes) -> None:
-        """This body is JSON and none of its names is a secret's; learned once enough like it have come."""
+    def learn(self, body: bytes, secrets: frozenset[str] = frozenset()) -> None:
+        """This body is JSON, and of its names these are a secret's; learned once enough like it have come."""
         key = _key(body)
         shape = self._shapes.get(key)
         if shape is None:
@@ -119,6 +121,7 @@ class Shapes:
         if shape.missed in _LEARNED_AT and shape.size <= _PARTS_MAX:
             try:
                 shape.widen(body)
+                shape.secrets |= secrets
             except (_TooLarge, ValueError, RecursionError):
                 shape.size = _PARTS_MAX + 1  # what was learned so far stays
 
