@@ -28,6 +28,8 @@ __all__ = [
 
 _STEPS_PER_ELEMENT: Final = 10
 _ALIKE_RENAMED_MIN: Final = 0.5
+_COMMON_BY_CHANCE: Final = 2
+"""A field that is not called like an identifier names nothing where lists have but one of its values in common."""
 
 
 class Alignment(msgspec.Struct, frozen=True, gc=False):
@@ -123,7 +125,8 @@ def find_name_field(left: Sequence[Any], right: Sequence[Any]) -> str | None:
     """The field that names the elements of two lists of objects, or None.
 
     It is a field of every element, a string or an integer, of another value in each element of a list, and at least
-    half of the shorter list's values are found in the other. Fields called like an identifier are preferred.
+    half of the shorter list's values are found in the other. Fields called like an identifier are preferred; of
+    any other two values must be found again, as two reviews of three stars are not one review.
     """
     first = left[0] if left else None
     if first.__class__ is not dict or right[0].__class__ is not dict:
@@ -140,7 +143,7 @@ def find_name_field(left: Sequence[Any], right: Sequence[Any]) -> str | None:
         if left_names is None or right_names is None:
             continue
         common = len(left_names & right_names)
-        if common * 2 < min(len(left), len(right)):
+        if common * 2 < min(len(left), len(right)) or (rank == 0 and common < _COMMON_BY_CHANCE):
             continue
         preference = _preference(field, common, first[field])
         if best is None or preference > best[0]:

@@ -160,3 +160,11 @@ def test_what_repeats_changes_everywhere_or_is_not_in_every_element_names_nothin
 def test_lists_in_step_are_paired_by_place_and_the_rest_is_missing_or_extra() -> None:
     assert in_step(2, 2) == Alignment(((0, 0), (1, 1)))
     assert in_step(3, 1) == mirrored(in_step(1, 3)) == Alignment(((0, 0),), (1, 2))
+
+
+def test_a_field_that_is_no_identifier_names_nothing_where_one_value_alone_is_found_again() -> None:
+    stars = ([{"by": "x", "stars": 5}, {"by": "y", "stars": 3}], [{"by": "p", "stars": 7}, {"by": "q", "stars": 3}])
+    assert find_name_field(*stars) is None
+    titles = ([{"title": "a"}, {"title": "b"}, {"title": "c"}], [{"title": "b"}, {"title": "d"}, {"title": "a"}])
+    assert find_name_field(*titles) == "title"
+    assert find_name_field([{"id": 1}, {"id": 2}], [{"id": 2}, {"id": 3}]) == "id"
