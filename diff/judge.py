@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import re
 from collections.abc import Callable, Sequence
 
 from capture.errors import Damaged
@@ -25,11 +26,13 @@ from diff.significance import decide
 from diff.subject import Subject
 from diff.timing import judge_timing
 from diff.verdict import Circumstances, judge_candidate, worst
+from replay.outcome import Performance
 
 __all__ = ["Observe", "PairFate", "Subject", "judge", "learn_routes"]
 
 Observe = Callable[[Task], list[Share]]
 
+_SEGMENT = re.compile(r"path\[(\d+)\]")
 _PAIRS_A_SHARE = 10_000
 _SHARES_MAX = 16
 
@@ -100,10 +103,22 @@ def learn_routes(
     for performance in subject.performances():
         planned += 1
         response = performance.exchange.response
-        learner.add(performance.exchange.request.target, None if response is None else response.status)
+        status = None if response is None else response.status
+        learner.add(performance.exchange.request.target, status, _given(performance))
         if lists is not None:
             lists.add(performance)
     return learner.finish(), planned
+
+
+def _given(performance: Performance) -> set[int]:
+    """Which segments of the path an earlier answer had given out, as a whole value or as the place of what it made."""
+    found = set()
+    for binding in performance.outcomes[0].bindings if performance.outcomes else ():
+        place = _SEGMENT.fullmatch(binding.place)
+        origin = binding.origin.partition(" ")[2]
+        if place and ("/path/" not in origin or origin.startswith("header:location")):
+            found.add(int(place[1]))
+    return found
 
 
 def _conclude(

@@ -8,10 +8,11 @@ few were seen. The order in which targets arrive does not matter. Pure, bounded.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal, TypeAlias
 from urllib.parse import unquote
 
+from diff.jumble import is_jumbled, is_like_ids, is_mixed, stem_of
 from diff.template import Templates, split_target
 
 __all__ = ["Origin", "RouteLearner", "Routes", "placeholder"]
@@ -35,6 +36,8 @@ _FEW_WORDS = 5
 _ANY = "{any}"
 _CODE = "{code}"
 _TAIL = "{tail}"
+_GIVEN = "{token}"
+_ALIKE_MIN = 3
 
 
 class Routes:
@@ -77,7 +80,7 @@ class Routes:
         for position, segment in enumerate(segments):
             if node.collapsed or position >= _DEPTH_MAX:
                 kept = placeholder(segment) or (_CODE if _is_short_code(segment) else None)
-                names.append(kept if kept is not None else _slug(segment))
+                names.append(kept if kept is not None else node.word or _slug(segment))
                 node = node.children.get(_ANY, _EMPTY)
                 continue
             name = placeholder(segment) or segment
@@ -99,15 +102,18 @@ _DEPTH_MAX = 16
 
 class _Node:
     """A place in the trie. found: some request that went through here was not answered 404. aliases: words that stand
-    for an identifier here, to the placeholder that they are counted under."""
+    for an identifier here, to the placeholder that they are counted under. given: builds gave out this segment, and
+    were sent it. word: what any word is called where the place is collapsed, None for a slug."""
 
-    __slots__ = ("aliases", "children", "collapsed", "found")
+    __slots__ = ("aliases", "children", "collapsed", "found", "given", "word")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.aliases: dict[str, str] = {}
         self.collapsed = False
         self.found = False
+        self.given = False
+        self.word: str | None = None
 
 
 _EMPTY = _Node()
@@ -141,8 +147,12 @@ class RouteLearner:
         self._nodes_max = nodes_max
         self.overflowed = 0
 
-    def add(self, target: str, status: int | None = None) -> None:
-        """Learn from one target; status: that of the recorded response, None where there is none."""
+    def add(self, target: str, status: int | None = None, given: Collection[int] = ()) -> None:
+        """Learn from one target.
+
+        status: that of the recorded response, None where there is none. given: the numbers of the path segments that an
+        earlier answer had given out as a whole value, an id of what was created.
+        """
         if target == "*":
             return
         node = self._root
@@ -164,6 +174,7 @@ class RouteLearner:
                     child = node.children[_ANY]
             node = child
             node.found = node.found or status != 404
+            node.given = node.given or position in given
 
     def finish(self) -> Routes:
         """The names; the learner can go on learning, but names already given out stay as they are."""
@@ -174,6 +185,8 @@ class RouteLearner:
         waiting = [root]
         while waiting:
             node = waiting.pop()
+            if not node.collapsed:
+                self._adopt_given(node)
             if _CODE in node.children and not node.collapsed:
                 self._adopt_short_codes(node)
             if not node.collapsed and self._is_open(node):
@@ -200,6 +213,35 @@ class RouteLearner:
             node.aliases[word] = _CODE
             self._merge(node.children[_CODE], node.children.pop(word))
 
+    def _adopt_given(self, node: _Node) -> None:
+        """Short ids of letters and digits, by what says that they are: one that is no word at all, one that a build
+        gave out, or three of one length. Then those of these lengths are ids, words that were given out among them."""
+        words = [name for name in node.children if "{" not in name]
+        mixed = [word for word in words if is_mixed(word)]
+        sure = {word for word in words if is_jumbled(word) or (node.children[word].given and _is_code_like(word))}
+        lengths = {len(word) for word in sure}
+        stems: dict[int, set[str]] = {}
+        for word in mixed:
+            stems.setdefault(len(word), set()).add(stem_of(word))
+        lengths |= {length for length, alike in stems.items() if len(alike) >= _ALIKE_MIN}
+        if not lengths:
+            return
+        # Beyond the bound all words would be taken for identifiers; so only those of these lengths are.
+        many = len(words) > self._cardinality_max and 2 * sum(len(word) in lengths for word in words) > len(words)
+        alike = [
+            word
+            for word in words
+            if word in sure or (len(word) in lengths and (many or is_like_ids(word) or node.children[word].given))
+        ]
+        # An id with a hyphen looks like one with a prefix; prefixes are few.
+        prefixed = [name for name in node.children if name.endswith("-{id}")]
+        if len(alike) >= _ALIKE_MIN and len(prefixed) >= _ALIKE_MIN:
+            alike += prefixed
+        home = node.children.setdefault(_GIVEN, _Node())
+        for name in alike:
+            node.aliases[name] = _GIVEN
+            self._merge(home, node.children.pop(name))
+
     def _adopt_strangers(self, node: _Node) -> None:
         """A word that was never found, among identifiers, is an identifier of nothing: /products/none is no route."""
         known = [name for name in node.children if name.startswith("{")]
@@ -211,6 +253,9 @@ class RouteLearner:
             self._merge(node.children[home], node.children.pop(word))
 
     def _collapse(self, node: _Node) -> None:
+        words = [name for name in node.children if "{" not in name]
+        if 2 * sum(map(is_mixed, words)) > len(words):
+            node.word = _GIVEN
         merged = _Node()
         for child in node.children.values():
             self._merge(merged, child)
@@ -223,6 +268,8 @@ class RouteLearner:
             target, source = pairs.pop()
             target.found = target.found or source.found
             target.collapsed = target.collapsed or source.collapsed
+            target.given = target.given or source.given
+            target.word = target.word or source.word
             for name, child in source.children.items():
                 if name in target.children:
                     pairs.append((target.children[name], child))
@@ -260,6 +307,12 @@ def placeholder(segment: str) -> str | None:
 def _is_short_code(segment: str) -> bool:
     """True for letters and one digit, which among longer codes are one of them, and elsewhere may be a word."""
     return bool(_SHORT_CODE.match(segment)) and not _VERSION.match(segment)
+
+
+def _is_code_like(segment: str) -> bool:
+    """True for letters and digits both, but for a version and a letter with one digit."""
+    both = any(map(str.isdigit, segment)) and any(map(str.isalpha, segment))
+    return both and len(segment) > 3 and not _VERSION.match(segment)
 
 
 def _slug(segment: str) -> str:

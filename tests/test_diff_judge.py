@@ -9,9 +9,12 @@ import msgspec
 import pytest
 
 from capture.exchange import Response
+from diff.judge import learn_routes
 from diff.report.html import as_html
 from diff.report.json import as_json, as_plain
 from diff.report.model import Report
+from diff.settings import DiffConfig
+from diff.subject import Subject
 from replay.outcome import Binding, Failure, Performance
 from tests.support.defects import DEFECTS, Planted, header, on, put, status
 from tests.support.judging import judged
@@ -540,3 +543,17 @@ def test_a_change_in_the_events_of_a_stream_that_was_left_holds() -> None:
     assert report.verdict == "hold"
     assert {path for _, path, _ in told(report)} <= {"$[*]['data']['price']", "$[*]['data']['prize']"}
     assert told(report) != []
+
+
+def test_a_segment_that_was_bound_to_an_earlier_answer_is_an_identifier_in_the_names_of_routes() -> None:
+    performances = []
+    for performance in run(20, requests=20):
+        exchange = performance.exchange
+        request = msgspec.structs.replace(exchange.request, target="/b/abcd5")
+        bound = (Binding("path[1]", "x-0 $['id']"),) if performance.position % 2 else ()
+        outcomes = tuple(msgspec.structs.replace(one, bindings=bound) for one in performance.outcomes)
+        exchange = msgspec.structs.replace(exchange, request=request)
+        performances.append(msgspec.structs.replace(performance, exchange=exchange, outcomes=outcomes))
+    subject = Subject(lambda: performances, current="current", candidates=["candidate"], reference="reference")
+    routes, _ = learn_routes(subject, DiffConfig())
+    assert routes.of("GET", "/b/abcd5") == "GET /b/{token}"

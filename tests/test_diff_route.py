@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import string
 import uuid
 
 import pytest
@@ -8,6 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diff.route import RouteLearner, placeholder
+
+WORDS_OF_APIS = (
+    "export", "oauth2", "productsV2", "topicsV2", "S3Outposts", "s3Buckets", "things-v2", "settings", "archived",
+    "ipv4Addresses", "toDoList", "findings", "v1beta1", "search", "base64url", "download", "pageSize", "policies", "me",
+)  # fmt: skip
 
 
 def names(targets: list[str], *templates: str, ask: list[str] | None = None) -> list[str]:
@@ -42,6 +48,61 @@ def test_a_code_of_one_digit_among_longer_ones_is_one_of_them() -> None:
     assert set(names([f"/buckets/b{n}/records" for n in range(12)])) == {"GET /buckets/{code}/records"}
     assert set(names([f"/buckets/b{n}/records" for n in range(500)])) == {"GET /buckets/{code}/records"}
     assert names(["/b1", "/b2", "/v1/x10", "/v1/x1"]) == ["GET /b1", "GET /b2", "GET /v1/{code}", "GET /v1/{code}"]
+
+
+def test_one_short_id_of_chance_is_a_placeholder_and_a_word_beside_it_is_not() -> None:
+    targets = ["/v1/buckets/7ty4JiXI", "/v1/buckets/export", "/v1/buckets/7ty4JiXI/records"]
+    assert names(targets) == [
+        "GET /v1/buckets/{token}",
+        "GET /v1/buckets/export",
+        "GET /v1/buckets/{token}/records",
+    ]
+
+
+def test_three_segments_of_one_length_with_digits_among_letters_are_ids_unless_their_numbers_alone_differ() -> None:
+    assert set(names(["/go/a3bcd", "/go/xy7zw", "/go/q4rst"])) == {"GET /go/{token}"}
+    assert len(set(names(["/net/ipv4addr", "/net/ipv6addr", "/net/ipv8addr"]))) == 3
+
+
+def given_names(targets: dict[str, set[int]]) -> list[str]:
+    learner = RouteLearner()
+    for target, bound in targets.items():
+        learner.add(target, 200, bound)
+    routes = learner.finish()
+    return [routes.of("GET", target) for target in targets]
+
+
+def test_what_a_build_gave_out_is_an_id_where_it_has_a_digit_or_stands_among_ids_of_its_length() -> None:
+    assert given_names({"/b/abcd5": {1}, "/b/abcde": {1}, "/b/tools": set(), "/b/exported": {1}}) == [
+        "GET /b/{token}",
+        "GET /b/{token}",
+        "GET /b/tools",
+        "GET /b/exported",
+    ]
+    assert given_names({"/users/me": {1}, "/v2/users": {0}}) == ["GET /users/me", "GET /v2/users"]
+
+
+@given(
+    st.lists(st.sampled_from(WORDS_OF_APIS), min_size=1, max_size=5, unique=True),
+    st.integers(0, 2**32),
+    st.integers(0, 30),
+)
+def test_words_of_apis_stay_words_beside_ids_of_any_number(words: list[str], seed: int, count: int) -> None:
+    chance = random.Random(seed)
+    ids = ["".join(chance.choices(string.ascii_letters + string.digits, k=8)) for _ in range(count)]
+    targets = [f"/v1/buckets/{word}" for word in words]
+    assert names([*targets, *(f"/v1/buckets/{one}" for one in ids)], ask=targets) == [f"GET {one}" for one in targets]
+
+
+def test_many_short_ids_are_few_routes_and_the_words_among_them_stay() -> None:
+    chance = random.Random(5)
+    for count in (10, 60, 400):
+        ids = ["".join(chance.choices(string.ascii_letters + string.digits, k=8)) for _ in range(count)]
+        found = names([f"/buckets/{one}" for one in ids])
+        assert found.count("GET /buckets/{token}") >= 0.9 * count
+    words = [f"/buckets/{word}" for word in ("export", "archived", "mine")]
+    ids = [f"/buckets/{''.join(chance.choices(string.ascii_letters + string.digits, k=10))}" for _ in range(60)]
+    assert names([*words, *ids], ask=words) == [f"GET {word}" for word in words]
 
 
 def test_many_different_words_at_one_place_are_a_placeholder() -> None:
