@@ -2,7 +2,8 @@
 
 What is kept: the length, the class of each character (digit, lower and upper case letter, other), and the outer form of
 a UUID, a JWT, a card number (still valid by Luhn), an IBAN (still valid by ISO 7064), an e-mail address, hexadecimal
-digits, and text inside base64 or percent-encoding. What is lost: everything else. There is no way back without trying
+digits, and text inside base64 or percent-encoding. What is lost: everything else. Of PKCE it is kept that verifier and
+challenge fit, and not the length of the verifier. There is no way back without trying
 every possible secret under the key, so the key must be random and must not lie beside the log.
 """
 
@@ -15,7 +16,7 @@ import re
 from struct import unpack
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["Pseudonyms", "identifiers_in_jwt", "key_id", "luhn_valid"]
+__all__ = ["Pseudonyms", "identifiers_in_jwt", "key_id", "luhn_valid", "s256"]
 
 _CACHE_MAX = 4096
 _CACHED_LENGTH_MAX = 4096
@@ -74,6 +75,15 @@ def identifiers_in_jwt(token: str) -> list[str]:
         elif inner and name not in _NOBODYS_CLAIMS:
             strings.append(inner)
     return [value for value in strings[:_CLAIMS_MAX] if _IDENTIFIER.fullmatch(value)]
+
+
+def s256(verifier: str) -> str:
+    """The challenge of a PKCE verifier (RFC 7636 section 4.2)."""
+    return _base64url(hashlib.sha256(verifier.encode("utf-8", "surrogatepass")).digest())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def luhn_valid(digits: str) -> bool:
@@ -135,6 +145,19 @@ class Pseudonyms:
             chars[last] = str(int(chars[last]) % 9 + 1)
             made = "".join(chars)
         return made + text[len(mantissa) : len(mantissa) + len(mark)] + exponent
+
+    def pkce_verifier(self, challenge: str) -> str:
+        """The pseudonym of a PKCE verifier, from its challenge by S256 (RFC 7636 section 4.2): 43 characters.
+
+        `pkce_challenge` of the same challenge is the challenge of this verifier: the two fit, though each is made
+        without knowing the other.
+        """
+        name = f"pkce\0{challenge}".encode("utf-8", "surrogatepass")
+        return _base64url(hashlib.blake2b(name, key=self._key, digest_size=32).digest())
+
+    def pkce_challenge(self, challenge: str) -> str:
+        """The pseudonym of a PKCE challenge by S256."""
+        return s256(self.pkce_verifier(challenge))
 
     def token(self, kind: str, value: str, length: int = 16) -> str:
         """`length` hexadecimal digits (at most 128) that stand for `value` among values of that kind."""

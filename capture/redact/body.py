@@ -233,7 +233,7 @@ def _part(head: bytes, content: bytes, found: Found, depth: int) -> bytes | None
     content_type = typed.group(1).decode("latin-1") if typed else "text/plain"
     if name and (found.rules.names.query(name) or (found.rules.strict and not typed)):
         text = content.decode("utf-8", "surrogateescape")
-        return found.replace(text, f"form:{shown(name, found)}").encode("utf-8", "surrogateescape")
+        return found.named(name, text, f"form:{shown(name, found)}").encode("utf-8", "surrogateescape")
     return redact_body(content, content_type, found, depth + 1)
 
 

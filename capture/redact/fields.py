@@ -215,7 +215,7 @@ def redact_form(text: str, found: Found, kind: str, place: str = "", search: boo
             found.keep(value)
             found.keep(unquote(value))
         elif value and (rules.strict or names.query(name)):
-            made = found.scoped(value.replace("+", "%20"), place or f"{kind}:{shown(name, found)}")
+            made = found.named(name, value.replace("+", "%20"), place or f"{kind}:{shown(name, found)}")
             head = pair[: len(pair) - len(value) - 1]
             head = found.scrub(head, f"{kind}:") if search else head
             parts[n] = f"{head}={made.replace('%20', '+') if '+' in value else made}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import quote, unquote
 
-from capture.pseudonym import Pseudonyms, identifiers_in_jwt
+from capture.pseudonym import Pseudonyms, identifiers_in_jwt, s256
 from capture.redact.detect import decoded_basic, path_tokens, scan
 from capture.redact.rules import Rules
 from capture.redact.user import is_user_name
@@ -24,6 +24,9 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _UNRESERVED = re.compile(r"[\w.~-]*", re.ASCII)
 _SCOPE = re.compile(r"(.+?)((?:(?:/|%2F)[\w-]+){3}(?:/|%2F)\w+4_request)", re.IGNORECASE)
 _CODED = re.compile(r"[A-Za-z0-9+/_-]{8,512}={0,2}")
+_NAME_BEFORE = re.compile(r"(code[_-]?(?:challenge|verifier))\W{1,3}\Z", re.IGNORECASE)
+_S256 = re.compile(r"[A-Za-z0-9_-]{43}")
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
 
 
@@ -77,12 +80,31 @@ class Found:
         """The places, for the record."""
         return (*self.places, f"and {self._more} more") if self._more else tuple(self.places)
 
-    def replace(self, value: str, place: str) -> str:
-        """The pseudonym of a secret that stands at `place`; remembers both. A pseudonym made here stays what it is."""
+    def named(self, name: str, value: str, place: str) -> str:
+        """As `scoped`, of a secret that is called so: verifier and challenge of PKCE (RFC 7636) still fit afterwards.
+
+        Where a rule keeps verifiers, challenges are kept, too.
+        """
+        called = name.lower().replace("_", "").replace("-", "")
+        if called == "codechallenge":
+            if self.rules.keeps_verifiers:
+                self.keep(value)
+                return value
+            if _S256.fullmatch(value):
+                return self.replace(value, place, self.pseudonyms.pkce_challenge(value))
+        elif called == "codeverifier" and _VERIFIER.fullmatch(value):
+            return self.replace(value, place, self.pseudonyms.pkce_verifier(s256(value)))
+        return self.scoped(value, place)
+
+    def replace(self, value: str, place: str, made: str | None = None) -> str:
+        """The pseudonym of a secret that stands at `place`; remembers both. A pseudonym made here stays what it is.
+
+        made: the pseudonym, where it is another than that of the value alone.
+        """
         if value in self._made or ("%" in value and unquote(value) in self._made):
             return value
         self.spend(8 + (len(value) >> 1))
-        made = self._coded_pair(value, place) or self.pseudonyms.of(value)
+        made = made or self._coded_pair(value, place) or self.pseudonyms.of(value)
         self._made.add(made)
         if made != value:
             self.note(place)
@@ -210,6 +232,8 @@ class Found:
                 value = self.basic(value, where)
             elif hit.kind == "base64_json":
                 value = self._coded_json(value, where)
+            elif hit.kind == "query" and (name := _NAME_BEFORE.search(text, max(hit.start - 24, 0), hit.start)):
+                value = self.named(name[1], value, where)
             else:
                 value = self.replace(value, where)
             parts.append(value)

@@ -230,7 +230,7 @@ class _Scanner:
             made = (
                 found.credentials(value, self._place())
                 if scheme in ("bearer", "basic", "digest")
-                else found.replace(value, self._place())
+                else found.named(self._called(), value, self._place())
             )
             return _encoded(made, token)
         if _NUMBER.fullmatch(token):
@@ -239,10 +239,13 @@ class _Scanner:
             return found.number(token, self._place())
         return found.replace(token, self._place())
 
+    def _called(self) -> str:
+        step = self._stack[-1].step if self._stack else ""
+        return step if isinstance(step, str) else ""
+
     def _counts_tokens(self) -> bool:
         """`"total_tokens": 150` counts something; a number under `token` is a code."""
-        step = self._stack[-1].step if self._stack else ""
-        return isinstance(step, str) and step.lower().endswith("tokens")
+        return self._called().lower().endswith("tokens")
 
     def _text(self, token: str) -> str:
         """A string that is not secret by name: searched, and read as JSON where it holds some."""

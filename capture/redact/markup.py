@@ -89,7 +89,7 @@ def _tag(token: str, open_names: list[tuple[str, str]], found: Found, kind: str)
         if not raw or local in keep:
             return match.group()
         if lower in ("value", "content", "data-value") and label:
-            made = found.replace(html.unescape(raw), f"{kind}:{label}")
+            made = found.named(label, html.unescape(raw), f"{kind}:{label}")
         elif lower not in ("name", "id", "type", "for", "class") and found.rules.names.field(local):
             made = found.replace(html.unescape(raw), f"{kind}:{name}/@{local}")
         else:

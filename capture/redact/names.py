@@ -73,7 +73,7 @@ VALUES = frozenset(("value", "val", "values", "content", "text"))
 """Names of that value."""
 
 _EXACT = _listed("""
-    codeverifier driverlicense driverslicense passport accountkey sharedaccesskey sharedaccesssignature
+    codeverifier codechallenge driverlicense driverslicense passport accountkey sharedaccesskey sharedaccesssignature
     password passwd passwort pwd pass passphrase passcode passkey pin pincode cvv cvc cvv2 cvc2 csc ssn nino secret
     token tokens jwt bearer otp totp mfacode twofactorcode iban cardnumber cardno ccnumber ccnum creditcard
     debitcard cardpan accountnumber routingnumber sortcode authorization auth authkey apikey apitoken appkey

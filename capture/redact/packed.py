@@ -57,7 +57,7 @@ def _value(item: Item, found: Found) -> str:
         return found.scrub(item.value, place)
     if item.value.partition(" ")[0].lower() in _SCHEMES:
         return found.credentials(item.value, place)
-    return found.replace(item.value, place)
+    return found.named(str(item.path[-1]) if item.path else "", item.value, place)
 
 
 def _is_named(item: Item, found: Found) -> bool:

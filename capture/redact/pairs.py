@@ -54,7 +54,7 @@ def _pair(match: re.Match[str], found: Found, place: str) -> str:
     if value.lower() in ("true", "false", "null", "none", "bearer", "basic", "digest"):
         return match.group()
     if value[0] in "\"'" and value[-1] == value[0] and len(value) > 1:
-        value = value[0] + found.replace(value[1:-1], f"{place}:{name}") + value[0]
+        value = value[0] + found.named(name, value[1:-1], f"{place}:{name}") + value[0]
     else:
-        value = found.replace(value, f"{place}:{name}")
+        value = found.named(name, value, f"{place}:{name}")
     return f"{quote}{name}{quote}{mark}{value}"

@@ -98,7 +98,7 @@ class Rules:
     """The checked rules of one configuration. clean: passes over JSON bodies that hold nothing, None where none is to
     be passed over."""
 
-    __slots__ = ("clean", "json_keep", "json_secret", "keep", "mode", "names", "strict")
+    __slots__ = ("clean", "json_keep", "json_secret", "keep", "keeps_verifiers", "mode", "names", "strict")
 
     def __init__(self, config: RedactConfig, *, thorough: bool = False) -> None:
         """thorough: every body is read by its own scanner. Raises UsageError for a rule that is not understood."""
@@ -123,6 +123,10 @@ class Rules:
                 fields.add(rule)
         self.json_keep = tuple(json_keep)
         self.json_secret = tuple(json_secret)
+        verifiers = ("code_verifier", "codeVerifier")
+        self.keeps_verifiers = any(
+            name in self.keep["form"] or name in self.keep["query"] or self.keeps_json((name,)) for name in verifiers
+        )
         self.names = Names(frozenset(fields), frozenset(config.headers))
         self.clean = None if thorough else CleanJson(self.names)
 
