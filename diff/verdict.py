@@ -22,6 +22,8 @@ Verdict: TypeAlias = Literal["promote", "hold", "inconclusive"]
 EXIT_CODES: Final[dict[Verdict, int]] = {"promote": 0, "hold": 1, "inconclusive": 3}
 _GRAVITY: Final[dict[Verdict, int]] = {"promote": 0, "inconclusive": 1, "hold": 2}
 _TOLD_MAX = 5
+_REFUSED_TOLD = 0.01
+_WANTED = "credentials ([build.current.headers]), production's data, or --allow-writes"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def judge_candidate(
     """
     against = _against(name, circumstances, findings, timing, config)
     missing = _missing(name, circumstances, totals, doubts, coverage, config, limits, lost)
-    remarks = _remarks(circumstances, timing)
+    remarks = _remarks(circumstances, timing, config)
     if against:
         return "hold", against + missing + remarks
     if missing:
@@ -210,20 +212,29 @@ def _refused(refusals: Refusals, config: DiffConfig) -> str | None:
     refused = refusals.refused.total()
     if refused <= config.refused_max * refusals.well:
         return None
-    kinds = ", ".join(f"{was} -> {now} {n}" for (was, now), n in sorted(refusals.refused.items(), key=_most)[:3])
     return (
         f"the current build answered {refused} of {refusals.well} requests with an error that production had answered "
-        f"without ({kinds}), more than refused_max = {config.refused_max:.0%}: what users do was not seen; it may want "
-        "credentials ([build.current.headers]), production's data, or --allow-writes"
+        f"without ({_kinds(refusals)}), more than refused_max = {config.refused_max:.0%}: what users do was not seen; it "
+        f"may want {_WANTED}"
     )
+
+
+def _kinds(refusals: Refusals) -> str:
+    return ", ".join(f"{was} -> {now} {n}" for (was, now), n in sorted(refusals.refused.items(), key=_most)[:3])
 
 
 def _most(counted: tuple[tuple[int, int], int]) -> tuple[int, tuple[int, int]]:
     return -counted[1], counted[0]
 
 
-def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow]) -> list[str]:
+def _remarks(circumstances: Circumstances, timing: Sequence[TimingRow], config: DiffConfig) -> list[str]:
     remarks = []
+    refused, well = circumstances.refusals.refused.total(), circumstances.refusals.well
+    if _REFUSED_TOLD * well <= refused <= config.refused_max * well and refused:
+        remarks.append(
+            f"the current build answered {refused} of {well} requests with an error that production had answered "
+            f"without ({_kinds(circumstances.refusals)}): of these only the errors were compared; it may want {_WANTED}"
+        )
     if left := circumstances.ledger.left[circumstances.current]:
         remarks.append(
             f"{left} answers of {circumstances.current!r} were left before their end, as production's client had left "

@@ -153,6 +153,18 @@ def answers(*statuses: tuple[int, int, int]) -> Refusals:
     return counted
 
 
+def test_a_part_of_what_production_answered_that_the_builds_refuse_is_told() -> None:
+    verdict, reasons = judged(ledger(), refusals=answers((200, 401, 12), (200, 404, 1), (200, 200, 88)))
+    assert verdict == "promote"
+    told = (
+        "the current build answered 13 of 101 requests with an error that production had answered without "
+        "(200 -> 401 12, 200 -> 404 1): of these only the errors were compared"
+    )
+    assert told in reasons
+    for few in (answers((200, 404, 1), (200, 200, 500)), answers((404, 404, 9)), answers()):
+        assert "of these only" not in judged(ledger(), refusals=few)[1]
+
+
 def test_builds_that_refuse_alike_what_production_answered_are_inconclusive() -> None:
     verdict, reasons = judged(
         ledger(), refusals=answers((200, 401, 40), (201, 404, 11), (200, 200, 49), (404, 404, 500))
