@@ -214,8 +214,8 @@ def _refused(refusals: Refusals, config: DiffConfig) -> str | None:
         return None
     return (
         f"the current build answered {refused} of {refusals.well} requests with an error that production had answered "
-        f"without ({_kinds(refusals)}), more than refused_max = {config.refused_max:.0%}: what users do was not seen; it "
-        f"may want {_WANTED}"
+        f"without ({_kinds(refusals)}), more than refused_max = {config.refused_max:.0%}: what users do was not seen; "
+        f"it may want {_WANTED}"
     )
 
 
