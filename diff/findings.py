@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from diff.cause import CascadeLedger
 from diff.conjunction import conjunction
+from diff.crash import Failed, causes_of_failures
 from diff.evidence import Evidence, Shown
 from diff.examples import Example
 from diff.explain import Explanation, explain
@@ -98,8 +99,15 @@ def build_findings(
             places[member.key] = finding.id
     shown = {one: places[member.key] for cluster in clusters for member in cluster.members for one in member.shown}
     told = []
+    crashed = causes_of_failures(
+        {
+            identity: Failed(finding.to_class, [place for member in cluster.members for place in member.positions])
+            for identity, (finding, cluster) in findings.items()
+            if finding.path == "outcome" and finding.from_class == "answered"
+        }
+    )
     for finding, cluster in findings.values():
-        cause = _cause(finding, cluster, cascades, places)
+        cause = crashed.get(finding.id) or _cause(finding, cluster, cascades, places)
         told.append(dataclasses.replace(finding, caused_by=cause))
     told = _without_circles(told)
     told.sort(key=_order)

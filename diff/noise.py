@@ -25,18 +25,20 @@ _GIVEN_A_PAIR_MAX = 16
 
 
 class ChangeTally:
-    """The counts of one change at one path."""
+    """The counts of one change at one path. positions: of failures, the first places in the plan."""
 
-    __slots__ = ("count", "odd", "untested")
+    __slots__ = ("count", "odd", "positions", "untested")
 
     def __init__(self) -> None:
         self.count = 0
         self.untested = 0
         self.odd = Odd()
+        self.positions: list[int] = []
 
     def merge(self, other: ChangeTally) -> None:
         """Add what was counted in other sessions."""
         self.count += other.count
+        self.positions = sorted(self.positions + other.positions)[:_POSITIONS_MAX]
         self.untested += other.untested
         self.odd.merge_apart(other.odd)
 
@@ -99,12 +101,16 @@ class PathTally:
         the candidate alone stands apart, or might (no witness).
         """
         if candidate:
+            if candidate[0].difference.place == "outcome" and (failed := self._tally(candidate[0].change)) is not None:
+                failed.positions += (position,)[: _POSITIONS_MAX - len(failed.positions)]
             self.count += 1
             self.weight += weight
             self.weight_squared += weight * weight
         if witness is None:
             if candidate:
                 self.untested += 1
+                if len(self.positions) < _POSITIONS_MAX:
+                    self.positions.append(position)
                 for change in dict.fromkeys(seen.change for seen in candidate):
                     tally = self._tally(change)
                     if tally is not None:

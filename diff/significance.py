@@ -91,12 +91,10 @@ def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
     by_key: dict[GroupKey, list[_Test]] = {}
     for test in found:
         by_key.setdefault(test.key, []).append(test)
+    failed: list[Decided] = []
     for key, tally in sorted(evidence.paths.items()):
-        if key.path == "outcome" and tally.count:
-            # An answer against a failure needs no statistics.
-            changes = _frequent(tally, tally.changes)
-            shown = _shown(key, (*changes, None))
-            decided[key] = Decided(key, tally.count, changes, 0.0, shown, positions=tuple(tally.positions))
+        if key.path == "outcome":
+            failed += _failed(key, tally)
         elif key in by_key:
             decided[key] = _decided(key, tally, by_key[key], evidence)
     for pooled in by_key.items():
@@ -106,9 +104,20 @@ def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
     doubts = [
         _doubt(key, tally, evidence, key in few)
         for key, tally in sorted(evidence.paths.items())
-        if tally.count and key not in decided
+        if tally.count and key not in decided and key.path != "outcome"
     ]
-    return list(decided.values()), doubts
+    return [*failed, *decided.values()], doubts
+
+
+def _failed(key: GroupKey, tally: PathTally) -> Iterable[Decided]:
+    """An answer against a failure needs no statistics. Apart: refusals, which may be what another failure led to."""
+    for refused in (False, True):
+        changes = [change for change in tally.changes if (change.to_class == "refused") == refused]
+        if changes:
+            frequent = _frequent(tally, changes)
+            count = sum(tally.changes[change].count for change in changes)
+            places = sorted(place for change in changes for place in tally.changes[change].positions)
+            yield Decided(key, count, frequent, 0.0, _shown(key, (*frequent, None)), positions=tuple(places))
 
 
 def _found(tests: list[_Test], fdr: float) -> list[_Test]:
