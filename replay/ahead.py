@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import Final
 
 from replay.bind import Binder
 from replay.compose import Composer
@@ -16,9 +17,9 @@ from replay.stage import Options
 
 __all__ = ["Ahead"]
 
-_AHEAD_MAX = 64
-_AHEAD_BYTES_MAX = 1 << 20
-_FILL_NS = 300_000
+_AHEAD_MAX: Final = 64
+_AHEAD_BYTES_MAX: Final = 1 << 20
+_FILL_NS: Final = 300_000
 """Reading ahead must not make late what is due meanwhile."""
 
 
@@ -116,7 +117,8 @@ class Ahead:
         pair = Pair(planned, iteration, builds, order)
         if binder is not None:
             pair.links = links
-            pair.waits_for += binder.waits_for
+            if binder.waits_for:
+                pair.waits_for += binder.waits_for
             pair.supplying = binder.supplying
         if schedule is not None:
             pair.due_ns = pair.ready_ns = schedule.next_ns(iteration, planned)

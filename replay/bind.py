@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Final
 
 from capture.exchange import Exchange, Response
 from replay.bind_rules import BindRules
@@ -34,9 +35,9 @@ from replay.words import (
 
 __all__ = ["Binder"]
 
-_SOURCES_MAX = 4
+_SOURCES_MAX: Final = 4
 _HELD_MAX = 1_000_000
-_CACHE_MAX = 512
+_CACHE_MAX: Final = 512
 _PARTS_CACHED_MAX = 256
 
 _IN_BODIES = frozenset(("json", "form", "part", "xml", "protobuf", "multipart"))
@@ -94,17 +95,17 @@ class Binder:
             self._held = 0
         self.supplying = False
         self.waits_for = ()
-        exchange = planned.exchange
-        session = self._sessions.get(exchange.session)
+        exchange, sessions = planned.exchange, self._sessions
+        row, request, response, key = planned.row, exchange.request, exchange.response, exchange.session
+        session = sessions.get(key)
         if session is None:
-            if exchange.response is None:
+            if response is None:
                 return ()
-            session = self._sessions[exchange.session] = Said()
-            if len(self._sessions) > self._sessions_max:
+            session = sessions[key] = Said()
+            if len(sessions) > self._sessions_max:
                 self._forget()
         else:
-            self._sessions.move_to_end(exchange.session)
-        row, request = planned.row, exchange.request
+            sessions.move_to_end(key)
         bears = row is None or row.bears
         carried = carried_values(request, not (exchange.notes and body_was_decoded(exchange, "request")), bears)
         links: list[Link] = []
@@ -115,8 +116,8 @@ class Binder:
         if links:
             self.waits_for = tuple({s.position for link in links for s in link.sources if not s.whole})
         session.send(exchange, carried, links, bare=not (bears or request.body))
-        if exchange.response is not None:
-            self._supply(session, planned, exchange.response)
+        if response is not None:
+            self._supply(session, planned, response)
             while self._held > _HELD_MAX and len(self._sessions) > 1:
                 self._forget()
         return tuple(links)
@@ -213,16 +214,19 @@ class Binder:
 
     def _supply(self, session: Said, planned: Planned, response: Response) -> None:
         exchange = planned.exchange
-        whole = exchange.times.response_end is not None
-        begun = exchange.times.response_end if whole else exchange.times.response_start
+        times = exchange.times
+        begun = times.response_end
+        whole = begun is not None
+        if begun is None:
+            begun = times.response_start
         if begun is None:
             return
-        left = _NEVER if exchange.times.left is None else exchange.times.left
         answer = (response.body, response.headers)
         same = hash(answer)
         rules = bool(self._rules.feeds) and self._rules.supplies(exchange.request.method, exchange.request.target)
         if not session.is_new(same) and not session.cookies and not rules:
             return  # the very same answer again: it says nothing that is not known, and of the same places
+        left = _NEVER if times.left is None else times.left
         wanted = self._wanted
         coded = not (exchange.notes and body_was_decoded(exchange, "response"))
         values = self._values(answer, response, coded) if not rules else supplied_values(response, coded)

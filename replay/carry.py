@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
+from typing import Final
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from capture.exchange import Request, header
@@ -23,8 +24,8 @@ from replay.xml_leaves import looks_like_xml, splice_xml, xml_leaves
 __all__ = ["carried_values", "replace_values"]
 
 _BODY_MAX = 4 << 20
-_FIELDS_MAX = 2000
-_TARGET_CACHED_MAX = 512
+_FIELDS_MAX: Final = 2000
+_TARGET_CACHED_MAX: Final = 512
 _SCHEMED = re.compile(r"(?i)(bearer|token|jwt|apikey|dpop) +(\S+)\Z")
 _IN_BODIES = ("json", "form", "part", "xml", "protobuf", "multipart")
 

@@ -33,7 +33,7 @@ class Composer:
     def plan(self, pair: Pair) -> None:
         """Make what can be made before the request is due."""
         if self._any_passwords:
-            pair.logins = logins_in(pair.planned.exchange)
+            pair.logins = logins_in(pair.exchange)
         if self._any_plain and not pair.links and not pair.logins:
             planned = pair.planned
             pair.payload = payload_of(planned.exchange, planned.row, planned.values)
@@ -57,7 +57,7 @@ class Composer:
         stage = self._stages[index]
         payload = pair.payload
         if payload is not None and stage.plain:
-            exchange = pair.planned.exchange
+            exchange = pair.exchange
             traceparent = self._traces.new(payload.flags)
             data = payload.for_build(stage.authority, traceparent, f"{self._run_id}/{exchange.id}")
             return Job(exchange.request, done, data, (pair, index, order, (), traceparent))
@@ -67,7 +67,7 @@ class Composer:
 
     def _compose(self, pair: Pair, index: int) -> tuple[Request, tuple[Binding, ...], str]:
         """The request as one build gets it, what was bound in it, and its traceparent. Raises HookFailed."""
-        stage, exchange = self._stages[index], pair.planned.exchange
+        stage, exchange = self._stages[index], pair.exchange
         ready = pair.template
         if ready is None:
             ready = pair.template = template(exchange)

@@ -6,12 +6,13 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 __all__ = ["RELATIVE_ERROR", "Histogram"]
 
 _SUB_BITS = 5
 _UPPER = 1 if sys.byteorder == "little" else 0
-_PENDING_MAX = 4096
+_PENDING_MAX: Final = 4096
 RELATIVE_ERROR = 1 / (1 << (_SUB_BITS + 1)) + 2**-23
 """A reported quantile differs from the exact one by at most this share of it: half a bucket, and what a 32-bit float
 rounds, which can lift a value just below a bucket into it."""

@@ -44,6 +44,7 @@ class Pair:
         "composed",
         "dependents",
         "due_ns",
+        "exchange",
         "freed",
         "iteration",
         "key",
@@ -57,6 +58,7 @@ class Pair:
         "planned",
         "ready_ns",
         "slip_ns",
+        "stay",
         "supplying",
         "template",
         "waits_for",
@@ -66,6 +68,8 @@ class Pair:
         exchange = planned.exchange
         response = exchange.response
         self.planned = planned
+        self.exchange = exchange
+        self.stay = planned.stay
         self.waits_for = planned.waits_for
         self.iteration = iteration
         self.key = (iteration, planned.position)
@@ -95,8 +99,8 @@ class Pair:
 
     def is_before_leaving(self, other: Pair) -> bool:
         """True where production sent `other` before it left this stream, as far as is known when that was."""
-        left = self.planned.exchange.times.left
-        return left is None or other.planned.exchange.times.request_start < left
+        left = self.exchange.times.left
+        return left is None or other.exchange.times.request_start < left
 
     def is_open_on(self, index: int) -> bool:
         """True where this is a stream that has begun on that build."""

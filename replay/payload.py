@@ -7,6 +7,7 @@ most of them.
 from __future__ import annotations
 
 import random
+from typing import Final
 
 from capture.exchange import Exchange
 from replay.rewrite import body_was_decoded
@@ -15,8 +16,8 @@ from replay.row import Row, row_of
 __all__ = ["Payload", "Traces", "payload_of", "trace_flags"]
 
 _TRACES_AT_ONCE = 256
-_TRACE_BYTES = 24
-_KEPT_CONNECTIONS = frozenset(("keep-alive", "close", "Keep-Alive", "Close"))
+_TRACE_BYTES: Final = 24
+_KEPT_CONNECTIONS: Final = frozenset(("keep-alive", "close", "Keep-Alive", "Close"))
 
 
 class Payload:
@@ -55,7 +56,8 @@ def payload_of(exchange: Exchange, row: Row | None = None, values: tuple[str, ..
     request = exchange.request
     if row is None:
         row, values = row_of(request.headers)
-    if not row.plain or request.version not in ("HTTP/1.1", "HTTP/1.0"):
+    version = request.version
+    if not row.plain or (version != "HTTP/1.1" and version != "HTTP/1.0"):
         return None
     for at in row.connections:
         if values[at] not in _KEPT_CONNECTIONS:
@@ -69,9 +71,13 @@ def payload_of(exchange: Exchange, row: Row | None = None, values: tuple[str, ..
     if exchange.notes and body_was_decoded(exchange, "request"):
         return None
     pieces = row.pieces.copy()
-    pieces[1:6:2] = (request.method, request.target, request.version)
-    kept = row.kept(values)
-    pieces[7 : 7 + 2 * len(kept) : 2] = kept
+    pieces[1] = request.method
+    pieces[3] = request.target
+    pieces[5] = version
+    at = 7
+    for kept in row.kept(values):
+        pieces[at] = kept
+        at += 2
     return Payload(row, pieces, values[row.host], values[row.trace] if row.trace >= 0 else None, body)
 
 

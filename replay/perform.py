@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
+from typing import Final
 
 from capture.clock import Clock
 from capture.errors import RunFailed
@@ -34,9 +35,9 @@ from replay.waiting import Waiting
 
 __all__ = ["Performer"]
 
-_SLICE = 128
+_SLICE: Final = 128
 _TICK_S = 0.05
-_NEVER = 1 << 30
+_NEVER: Final = 1 << 30
 
 
 class Performer:
@@ -77,9 +78,10 @@ class Performer:
         self.stages = stages
         injected = [frozenset(name.lower() for name in stage.injected) for stage in stages]
         self.supplies = Supplies(len(stages), options.supplies_bytes_max, options.sessions_max, injected)
-        self._composer = Composer(stages, options.run_id, self.supplies, random.Random())
+        self._composer = Composer(stages, options.run_id, self.supplies, random.SystemRandom())
         self._pace = pace
         self._options = options
+        self._clock = clock
         self._now_ns = clock.now_ns
         self._record = record
         self._clear = clear
@@ -99,6 +101,7 @@ class Performer:
         self._twinned = any(twin >= 0 for twin in self._twins)
         self._broken = False
         self._landed: list[Job] = []
+        self._landing = self._land
         self._pumping = False
         self._alarm: Alarm | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -265,7 +268,7 @@ class Performer:
             self._ahead.end()
             return False
         self._ahead.pairs.popleft()
-        if self._streams.listening or pair.planned.stay is not None:
+        if self._streams.listening or pair.stay is not None:
             self._streams.admit(pair)
         if waiting.admit(pair):
             self._begin(pair)
@@ -290,7 +293,7 @@ class Performer:
             if self._hooked and not self._composer.sign_first(pair):
                 self._finish_skipped(pair, "hook_failed")
                 return
-            now = self._now_ns()
+            now = self._clock.now_ns()
             self._active += 1
             if self._in_flight_max is not None:
                 pair.due_ns = pair.ready_ns = now  # in a closed loop a request is due when there is room for it
@@ -330,11 +333,11 @@ class Performer:
         failure = stage.breaker
         if failure is None:
             try:
-                job = self._composer.job(pair, index, order, self._land)
+                job = self._composer.job(pair, index, order, self._landing)
             except HookFailed as error:
                 failure = Failure("malformed", "hook", f"not sent, as its hook failed: {error}")
             else:
-                if pair.planned.stay is not None:
+                if pair.stay is not None:
                     self._streams.send(pair, index, job)
                 stage.client.perform(job)
                 return
@@ -384,7 +387,7 @@ class Performer:
                 job.response, failure, order, job.reused, job.attempts, job.sent_bytes, job.received_bytes,
                 bindings, traceparent, job.left,
             )  # fmt: skip
-            if pair.planned.stay is not None:
+            if pair.stay is not None:
                 self._streams.land(pair, index)
             if sent_ns is not None:
                 late.append(sent_ns - due_ns)
@@ -416,7 +419,7 @@ class Performer:
     def _pass_on(self, pair: Pair, index: int, outcome: Outcome) -> None:
         """Keep what one build answered for later requests, and let go what waited for it."""
         if pair.supplying:
-            self.supplies.keep(pair.planned.exchange, pair.planned.position, pair.iteration, index, outcome)
+            self.supplies.keep(pair.exchange, pair.planned.position, pair.iteration, index, outcome)
         if pair.dependents is not None:
             self._waiting.release(pair, index, self._now_ns())
 
@@ -436,12 +439,12 @@ class Performer:
     def _finish(self, pair: Pair) -> None:
         self._active -= 1
         self._waiting.forget(pair)
-        if self._streams.listening or pair.planned.stay is not None:
+        if self._streams.listening or pair.stay is not None:
             self._streams.finish(pair)
         self.sent += 1
-        planned = pair.planned
         outcomes: tuple[Outcome, ...] = tuple(pair.outcomes)  # type: ignore[arg-type]  # none is missing: left is 0
-        self._record(Performance(planned.position, planned.exchange, outcomes, None, pair.iteration))
+        iteration, position = pair.key
+        self._record(Performance(position, pair.exchange, outcomes, None, iteration))
 
     def _finish_skipped(self, pair: Pair, reason: str) -> None:
         self._waiting.forget(pair)
@@ -460,7 +463,7 @@ class Performer:
         A candidate that lacks it is sent the recorded value: that it gave none is its own difference, and what follows
         shows as a consequence.
         """
-        session, blocked = pair.planned.exchange.session, pair.blocked
+        session, blocked = pair.exchange.session, pair.blocked
         return all(
             self.supplies.resolvable(pair.links, session, pair.iteration, index)
             for index, stage in enumerate(self.stages)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from capture.exchange import Exchange
+from capture.exchange import Exchange, Request, Times
 from replay.planned import Planned
 from replay.row import MARKER, TOKEN, Row, row_of
 from replay.stay import stay_of
 
 __all__ = ["MARKER", "SAFE_METHODS", "SKIP_REASONS", "Planned", "Planner", "skip_reason"]
 
-SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"))
+SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY"))
 """Methods that are defined to be read-only (RFC 9110 section 9.2.1, and QUERY)."""
 
 SKIP_REASONS = {
@@ -32,20 +33,21 @@ SKIP_REASONS = {
 """Every reason for which a planned request is not sent, and what it means."""
 
 _TARGET = re.compile(r"[^\x00-\x20\x7f\u0100-\U0010ffff]+\Z")
-_OVERLAP_MAX = 256
+_OVERLAP_MAX: Final = 256
 
 
 def skip_reason(exchange: Exchange, allow_writes: bool) -> str | None:
     """Why this exchange cannot or may not be sent again; None where it can. An incomplete response is no reason."""
-    return _reason(exchange, *row_of(exchange.request.headers), allow_writes)
+    request = exchange.request
+    return _reason(exchange, request, *row_of(request.headers), allow_writes)
 
 
-def _reason(exchange: Exchange, row: Row, values: tuple[str, ...], allow_writes: bool) -> str | None:
-    request, response = exchange.request, exchange.response
+def _reason(exchange: Exchange, request: Request, row: Row, values: tuple[str, ...], allow_writes: bool) -> str | None:
+    method, response = request.method, exchange.response
     if row.marked:
         return "captured_by_replay"
     if (
-        request.method == "CONNECT"
+        method == "CONNECT"
         or (row.upgrades and any("websocket" in values[at].lower() for at in row.upgrades))
         or (response is not None and response.status == 101)
     ):
@@ -58,24 +60,24 @@ def _reason(exchange: Exchange, row: Row, values: tuple[str, ...], allow_writes:
         return "incomplete_request"
     if not (row.valid and _can_be_sent(request.target, values)):
         return "invalid_request"
-    if request.method not in SAFE_METHODS:
-        if not TOKEN.match(request.method):
+    if method not in SAFE_METHODS:
+        if not TOKEN.match(method):
             return "invalid_request"
         if not allow_writes:
             return "unsafe_method"
     return None
 
 
-def _end_of(exchange: Exchange) -> int | None:
+def _end_of(exchange: Exchange, times: Times) -> int | None:
     """When what follows may have begun because of this answer; None where nothing waits for it.
 
     A client that left before the end had read as far as it wanted, and went on; from what it left without an answer
     nothing follows. Where it is not known when it left, what was changed for it was changed before its first byte; a
     stream that was only read may have no end, and nothing waits for one but what carries a value of it (bind.py).
     """
-    times = exchange.times
-    if times.response_end is not None:
-        return times.response_end
+    end = times.response_end
+    if end is not None:
+        return end
     if times.left is None and exchange.request.method not in SAFE_METHODS:
         return times.response_start
     return times.left if exchange.response is not None else None
@@ -112,32 +114,34 @@ class Planner:
         latest = 0
         allow_writes = self._allow_writes
         for position, exchange in enumerate(exchanges):
-            start = exchange.times.request_start
+            times, request = exchange.times, exchange.request
+            start = times.request_start
             if first_ns is None:
                 first_ns = start
             # Logs of several machines can step back by their clocks' difference; the schedule does not.
             if start - first_ns > latest:
                 latest = start - first_ns
-            row, values = row_of(exchange.request.headers)
-            reason = _reason(exchange, row, values, allow_writes)
-            waits_for = () if reason is not None else self._happens_before(exchange, position)
-            stay = stay_of(exchange) if exchange.times.response_end is None else None
+            row, values = row_of(request.headers)
+            reason = _reason(exchange, request, row, values, allow_writes)
+            waits_for = () if reason is not None else self._happens_before(exchange, times, position)
+            stay = stay_of(exchange) if times.response_end is None else None
             yield Planned(position, exchange, latest, waits_for, reason, row, values, stay)
 
-    def _happens_before(self, exchange: Exchange, position: int) -> tuple[int, ...]:
+    def _happens_before(self, exchange: Exchange, times: Times, position: int) -> tuple[int, ...]:
         """Positions that must be answered first, and remember this one for those that follow."""
-        start = exchange.times.request_start
-        end = _end_of(exchange)
-        earlier = self._open.get(exchange.session)
+        start, left, session = times.request_start, times.left, exchange.session
+        end = _end_of(exchange, times)
+        earlier = self._open.get(session)
         if earlier is None:
-            earlier = self._remember(exchange.session)
+            earlier = self._remember(session)
         else:
-            self._open.move_to_end(exchange.session)
-            if len(earlier) == 2 and end is not None and exchange.times.left is None:
+            self._open.move_to_end(session)
+            if len(earlier) == 2 and end is not None and left is None:
                 before, last = earlier
                 if before[2] <= last[1] and before[1] <= last[1] and last[2] <= start:
                     # One thing after the other, the usual case: what follows comes to the same.
-                    earlier[:] = (last, (position, start, end))
+                    earlier[0] = last
+                    earlier[1] = (position, start, end)
                     return (last[0],)
         ended = [entry for entry in earlier if entry[2] <= start]
         waits_for: tuple[int, ...] = ()
@@ -149,7 +153,7 @@ class Planner:
             if len(direct) < len(ended):
                 earlier[:] = [entry for entry in earlier if entry[2] > start or entry in direct]
         if end is not None:
-            opened, left = exchange.times.response_start, exchange.times.left
+            opened = times.response_start
             if left is not None and opened is not None and opened < left:
                 # Once for its beginning, which is waited for while it is open, and once for when it was left.
                 earlier.append((position, start, opened))

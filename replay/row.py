@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from operator import itemgetter
+from typing import Final
 
 from capture.exchange import Headers
 
@@ -107,7 +108,7 @@ def _picker(places: list[int]) -> Picker:
 
 
 _EMPTY = Row(())
-_rows: dict[tuple[str, ...], Row] = {}
+_rows: Final[dict[tuple[str, ...], Row]] = {}
 """Shared by all plans, bounded below."""
 
 
@@ -115,7 +116,8 @@ def row_of(headers: Headers) -> tuple[Row, tuple[str, ...]]:
     """The row of these headers, and their values in the same order."""
     if not headers:
         return _EMPTY, ()
-    names, values = zip(*headers, strict=True)
+    names = tuple([name for name, _ in headers])
+    values = tuple([value for _, value in headers])
     row = _rows.get(names)
     if row is None:
         if len(_rows) >= _ROWS_MAX:

@@ -101,7 +101,7 @@ class Streams:
 
     def admit(self, pair: Pair) -> None:
         """A pair begins its way, in plan order: the streams that production listened to meanwhile are held for it."""
-        stay, key = pair.planned.stay, (pair.iteration, pair.planned.exchange.session)
+        stay, key = pair.stay, (pair.iteration, pair.exchange.session)
         if stay is None or stay.answered:
             for stream in self._listened.get(key, ()):
                 if stream.beside is not None and stream.is_before_leaving(pair):
@@ -112,7 +112,7 @@ class Streams:
 
     def send(self, pair: Pair, index: int, job: Job) -> None:
         """A job of a pair that is not waited for to its end is about to be sent to the build of that index."""
-        stay = pair.planned.stay
+        stay = pair.stay
         assert stay is not None
         job.stays = stay.answered
         job.heard = self._hear
@@ -128,7 +128,7 @@ class Streams:
     def finish(self, pair: Pair) -> None:
         """A pair has all its outcomes, or is not sent."""
         self._apart.discard(pair)
-        key = (pair.iteration, pair.planned.exchange.session)
+        key = (pair.iteration, pair.exchange.session)
         streams = self._listened.get(key, [])
         for stream in streams:
             if stream.beside is not None:
@@ -215,7 +215,7 @@ class Streams:
     def _has_all(self, stream: Pair, pair: Pair, index: int) -> bool:
         """True where a build has given all that a request carries of a stream."""
         links = stream.links_of(pair)
-        return self._beside.supplies.resolvable(links, pair.planned.exchange.session, pair.iteration, index)
+        return self._beside.supplies.resolvable(links, pair.exchange.session, pair.iteration, index)
 
     # -- when to leave ----------------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Waiting:
         positions = pair.waits_for
         if not positions:
             return True
-        asked = dict.fromkeys(positions)
+        asked = positions if len(positions) == 1 else tuple(dict.fromkeys(positions))
         waits = [other for position in asked if (other := pairs.get((iteration, position))) is not None]
         if not waits:
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from capture.exchange import Headers, Response
 
@@ -112,7 +113,7 @@ def _parse_line(line: str) -> tuple[str, str]:
     return name.rstrip(" \t"), value.strip(" \t")
 
 
-_heads: dict[bytes, _Head] = {}
+_heads: Final[dict[bytes, _Head]] = {}
 """Heads that were read before; bounded below."""
 
 
@@ -133,10 +134,9 @@ def whole_answer(data: bytes, method: str, body_bytes_max: int, head_bytes_max: 
 
     None where it is anything else, also what is malformed: give it to an `AnswerReader`.
     """
-    end = data.find(b"\r\n\r\n")
-    if end < 0 or end > head_bytes_max or method == "HEAD" or method == "CONNECT":
+    raw, end, body = data.partition(b"\r\n\r\n")
+    if not end or len(raw) > head_bytes_max or method == "HEAD" or method == "CONNECT":
         return None
-    raw = data[:end]
     head = _heads.get(raw)
     if head is None:
         if b"\n\n" in raw or b"\n\r\n" in raw:
@@ -146,9 +146,9 @@ def whole_answer(data: bytes, method: str, body_bytes_max: int, head_bytes_max: 
         except MalformedAnswer:
             return None
     length = head.framing
-    if not head.plain or len(data) != end + 4 + length or length > body_bytes_max:
+    if not head.plain or len(body) != length or length > body_bytes_max:
         return None
-    return Response(head.status, head.reason, head.version, head.headers, data[end + 4 :], length)
+    return Response(head.status, head.reason, head.version, head.headers, body, length)
 
 
 class AnswerReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ssl
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
@@ -16,7 +16,7 @@ from replay.outcome import Failure, FailureKind
 
 __all__ = ["REPEATABLE", "Client", "Endpoint", "Job", "Limits", "endpoint_of", "so_far", "tls_context"]
 
-REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "DELETE"))
+REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "QUERY", "PUT", "DELETE"))
 """Methods that may be sent a second time where it is not known whether the first was done (RFC 9110 section 9.2.2)."""
 
 

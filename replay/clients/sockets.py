@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from typing import Protocol
+from typing import Final, Protocol
 
 __all__ = ["Link", "Receiver", "Sockets", "can_watch"]
 
-_READ_BYTES = 64 << 10
-_NOTHING = memoryview(b"")
+_READ_BYTES: Final = 64 << 10
+_NOTHING: Final = memoryview(b"")
 
 
 def can_watch() -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from capture.clock import Clock
 from capture.exchange import Request, Response
@@ -36,7 +36,7 @@ def encode_request(request: Request) -> bytes:
     return head + body if body else head
 
 
-_IDLE_NS = 1_000_000_000
+_IDLE_NS: Final = 1_000_000_000
 """A connection that was idle longer may be closed by the build at this very moment, so nothing that could not be sent
 again goes over it."""
 
@@ -76,7 +76,7 @@ class _Connection(asyncio.Protocol):
         self.reader = None
         payload = job.payload
         job.sent_bytes = len(payload)
-        job.sent_ns = client.now_ns()
+        job.sent_ns = client.clock.now_ns()
         assert self.transport is not None
         self.transport.write(payload)
 
@@ -87,7 +87,7 @@ class _Connection(asyncio.Protocol):
             self.client.discard(self)
             return
         client = self.client
-        now = client.now_ns()
+        now = client.clock.now_ns()
         reader = self.reader
         if reader is None:
             limits = client.limits
@@ -132,7 +132,7 @@ class _Connection(asyncio.Protocol):
         self.job = None
         self.client.discard(self)
         partial = reader.partial() if reader is not None else None
-        job.fail(kind, phase, detail, self.client.now_ns(), partial)
+        job.fail(kind, phase, detail, self.client.clock.now_ns(), partial)
 
     def leave(self, job: Job) -> None:
         """Listen no longer, and throw the connection away; the head of the answer has come."""
@@ -141,7 +141,7 @@ class _Connection(asyncio.Protocol):
         assert arrived is not None
         self.job = None
         self.client.discard(self)
-        job.leave(arrived, self.client.now_ns())
+        job.leave(arrived, self.client.clock.now_ns())
 
     def eof_received(self) -> bool:
         return False
@@ -152,7 +152,7 @@ class _Connection(asyncio.Protocol):
         self.client.discard(self)
         if job is None:
             return
-        now = self.client.now_ns()
+        now = self.client.clock.now_ns()
         kind: FailureKind = "tls" if isinstance(exc, ssl.SSLError) else "reset"
         if job.first_byte_ns is None:
             repeatable = job.request.method in REPEATABLE
@@ -193,7 +193,7 @@ class WireClient:
     def __init__(self, endpoint: Endpoint, limits: Limits, clock: Clock) -> None:
         self.endpoint = endpoint
         self.limits = limits
-        self.now_ns = clock.now_ns
+        self.clock = clock
         self._idle: list[_Connection] = []
         self._all: set[_Connection] = set()
         self._connecting: set[asyncio.Task[None]] = set()
@@ -211,14 +211,14 @@ class WireClient:
             self._context = tls_context(self.limits, self.endpoint)
         elif can_watch():
             self._sockets = Sockets()
-        self._sweep = Sweep(self.limits, self.now_ns, self._end_late)
+        self._sweep = Sweep(self.limits, self.clock.now_ns, self._end_late)
 
     def perform(self, job: Job) -> None:
         if not job.payload:
             job.payload = encode_request(job.request)
         if self._idle:
             connection = self._idle.pop()
-            if job.request.method in REPEATABLE or self.now_ns() - connection.idle_ns < _IDLE_NS:
+            if job.request.method in REPEATABLE or self.clock.now_ns() - connection.idle_ns < _IDLE_NS:
                 connection.start(job)
                 return
             self.discard(connection)
@@ -295,7 +295,7 @@ class WireClient:
             failure = NotConnected("reset", "send", "the connection was closed as soon as it was accepted")
         # Only one job fails for one connection that could not be made; the next one tries anew.
         if self._waiting:
-            self._waiting.popleft().fail(failure.kind, failure.phase, failure.detail, self.now_ns())
+            self._waiting.popleft().fail(failure.kind, failure.phase, failure.detail, self.clock.now_ns())
         if self._waiting:
             assert self._loop is not None
             self._loop.call_soon(self._connect)
@@ -315,7 +315,7 @@ class WireClient:
 
     def _end_late(self) -> None:
         """End what has run out of time."""
-        now = self.now_ns()
+        now = self.clock.now_ns()
         limits = self.limits
         for connection in list(self._all):
             job = connection.job
@@ -344,7 +344,7 @@ class WireClient:
                 connection.give_up(job, "cut", "body" if job.first_byte_ns else "first_byte", "the replay was ended")
             self.discard(connection)
         while self._waiting:
-            self._waiting.popleft().fail("refused", "connect", "the replay was ended", self.now_ns())
+            self._waiting.popleft().fail("refused", "connect", "the replay was ended", self.clock.now_ns())
         if self._sockets is not None:
             self._sockets.close()
         # One turn of the loop, so that aborted transports are gone before it is closed.
