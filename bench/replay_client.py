@@ -1,16 +1,18 @@
 """How many requests does the replay client send per CPU second, against hey, aiohttp and wrk, on nginx with 1 kB?
 
-Closed loop of 64 connections. All clients run in turn in processes of their own against one nginx worker, several
-rounds; the figure is requests per second of the client's own CPU time (user and system), which does not depend on what
-else the machine does; requests per second of wall time are printed beside it. `wire` is the bare client, `perform` the
-whole engine (plan, pairing on one build, outcomes, ledger), `replay` the command itself with log and run on disk. Where
-there is a C compiler, the last two are also run compiled, as `UNDERSTUDY_COMPILE=1 pip install .` would install them.
+Closed loop of 64 connections (or UNDERSTUDY_BENCH_CONNECTIONS). All clients run in turn in processes of their own
+against one nginx worker, several rounds; the figure is requests per second of the client's own CPU time (user and
+system), which does not depend on what else the machine does; requests per second of wall time are printed beside it.
+`wire` is the bare client, `perform` the whole engine (plan, pairing on one build, outcomes, ledger), `replay` the
+command itself with log and run on disk. Where there is a C compiler, the last two are also run compiled, as
+`UNDERSTUDY_COMPILE=1 pip install .` would install them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -47,7 +49,7 @@ from replay.stage import Options, Stage
 BODY = (b'{"items": [' + b", ".join(b'{"id": %d, "name": "thing"}' % n for n in range(1000, 1036)) + b"]}")[:1024]
 ROOT = Path(__file__).resolve().parents[1]
 COMPILED = " compiled"
-CONNECTIONS = 64
+CONNECTIONS = int(os.environ.get("UNDERSTUDY_BENCH_CONNECTIONS", "64"))
 REQUESTS = 20_000
 REPLAYED = 100_000
 ROUNDS = 3
@@ -126,7 +128,7 @@ async def perform(port: int, captured: list[Exchange]) -> int:
     await client.open()
     stage = Stage("current", "current", client, endpoint.authority)
     performer = Performer([stage], Closed(CONNECTIONS), Options("bench"), clock, lambda _: None, Binder())
-    await performer.perform((0, planned) for planned in Planner().plan(captured))
+    await performer.perform(zip(itertools.repeat(0), Planner().plan(captured)))
     await client.close()
     return stage.answered
 
