@@ -34,6 +34,8 @@ _TOGETHER = 0.95
 _COSMETIC_HEADERS = frozenset(
     {"server", "x-powered-by", "content-encoding", "via", "x-aspnet-version", "x-runtime", "vary", "accept-ranges"}
 )
+_OF_CODING = frozenset({"header:vary", "header:accept-ranges", "header:etag"})
+"""What servers say otherwise of an answer that they compress (RFC 9110, sections 8.4, 12.5.5 and 14.3)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ def _belongs(one: Decided, head_cluster: _Cluster, evidence: Evidence) -> bool:
         return True
     mine = set(one.positions)
     theirs = set(head.positions)
+    if head.key.path == "header:content-encoding" and one.key.path in _OF_CODING:
+        return len(mine & theirs) >= _TOGETHER * len(mine)
     pairs = evidence.routes[one.key.route].pairs
     if len(mine) < 5 or len(theirs) >= _ALWAYS * pairs:
         # Always there on this route: that two changes come together says nothing.

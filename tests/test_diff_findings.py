@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+
 import msgspec
 
 from diff.report.model import Report
@@ -60,6 +62,30 @@ def test_a_change_of_a_cookie_on_two_routes_is_one_finding_and_of_a_header_two()
     assert report.candidates["candidate"].findings[0].routes == ("GET /products", "GET /search")
     report = judged(run(5, requests=900, defect=on_two_routes("X-New", "1")), timing=False)
     assert sorted(found(report)) == [(f"GET /{of}", "header:x-new", "extra") for of in ("products", "search")]
+
+
+def test_what_servers_say_of_a_compressed_answer_goes_with_its_coding() -> None:
+    def compressed(one: Performance) -> Performance:
+        answers = []
+        for outcome in one.outcomes:
+            assert outcome.response is not None
+            body = gzip.compress(outcome.response.body or b"", mtime=0)
+            said = (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+            if outcome.build == "candidate":
+                body, said = outcome.response.body or b"", (("Accept-Ranges", "bytes"),)
+            response = msgspec.structs.replace(
+                outcome.response, headers=(*outcome.response.headers, *said), body=body, body_bytes=len(body)
+            )
+            answers.append(msgspec.structs.replace(outcome, response=response))
+        return msgspec.structs.replace(one, outcomes=tuple(answers))
+
+    (finding,) = (
+        judged([compressed(one) for one in run(5, requests=900)], timing=False).candidates["candidate"].findings
+    )
+    assert (finding.route, finding.path, finding.kind) == ("*", "header:content-encoding", "missing")
+    assert sorted(finding.parts) == ["header:accept-ranges", "header:vary"]
+    report = judged(run(5, requests=900, defect=header("*", "Vary", "Accept-Language")), timing=False)
+    assert found(report) == [("*", "header:vary", "extra")]
 
 
 def test_a_page_that_was_redesigned_is_one_finding_with_its_parts() -> None:
