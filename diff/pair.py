@@ -12,6 +12,7 @@ from diff.cause import primary
 from diff.compare import CompareOptions, Comparison
 from diff.difference import Difference
 from diff.explain import dimensions_of
+from diff.given import is_given
 from diff.odd import GroupKey, Seen, redacted_paths, seen_of
 from diff.process import ProcessFacts, is_number, is_numbered_name
 from diff.request_ids import ids_in
@@ -124,7 +125,7 @@ class Pair:
             return True
         if self._may_be_own(recorded):
             return True
-        return self.wrote and (recorded.difference.place == "body" or recorded.path in _PLACES_OF_WRITES)
+        return self.wrote and (recorded.difference.place == "body" or _is_told_of_writes(recorded))
 
     def _may_be_own(self, seen: Seen, *, surely: bool = False) -> bool:
         """Whether the current build says a number or a name of its process there, so far; surely: it grew."""
@@ -185,6 +186,14 @@ class Pair:
         ended = times.left if left else times.response_end
         end = start if ended is None else ended
         return Outcome(_RECORDED, "reference", start, start, first, end, response, left=left)
+
+
+def _is_told_of_writes(seen: Seen) -> bool:
+    """Where a header says what was written: the name of it, or in any header a number or a name that was given out."""
+    if seen.path in _PLACES_OF_WRITES:
+        return True
+    difference = seen.difference
+    return difference.place == "header" and is_given(difference.left) and is_given(difference.right)
 
 
 def _made_anew(seen: Seen) -> bool:

@@ -56,8 +56,11 @@ def test_a_numbered_name_that_is_of_the_data_is_judged_whatever_production_said(
 
 
 def answer(content: dict[str, Any]) -> Response:
-    body = json.dumps(content).encode()
-    return Response(200, "OK", "HTTP/1.1", (("Content-Type", "application/json"),), body, len(body))
+    """As JSON; what is called x-serial is a header."""
+    headers = [("Content-Type", "application/json")]
+    headers += [(name, value) for name, value in content.items() if name == "x-serial"]
+    body = json.dumps({name: value for name, value in content.items() if name != "x-serial"}).encode()
+    return Response(200, "OK", "HTTP/1.1", tuple(headers), body, len(body))
 
 
 Said = Callable[[int], dict[str, Any]]
@@ -176,3 +179,25 @@ def test_numbers_of_data_that_production_had_otherwise_are_judged() -> None:
     }
     report = judged("GET", said, recorded=lambda number: {"price": number * 41 % 103 + 500}, count=200)
     assert [finding.path for finding in report.findings] == ["$['price']"]
+
+
+def test_a_counter_of_writes_in_a_header_is_no_finding_where_it_was_written_twice() -> None:
+    said: dict[str, Said] = {
+        "current": lambda number: {"x-serial": str(1000 + 2 * number)},
+        "reference": lambda number: {"x-serial": str(1001 + 2 * number)},
+        "candidate": lambda number: {"x-serial": str(1000 + number)},
+    }
+    report = judged("POST", said, recorded=lambda number: {"x-serial": str(1000 + number)})
+    assert (report.verdict, report.findings) == ("promote", ())
+    same = {**said, "reference": said["current"]}
+    assert judged("POST", same, recorded=lambda number: {"x-serial": str(1000 + number)}).verdict == "promote"
+
+
+def test_a_header_of_words_is_judged_beside_what_was_written_twice() -> None:
+    said: dict[str, Said] = {
+        "current": lambda _: {"x-serial": "public"},
+        "reference": lambda _: {"x-serial": "public"},
+        "candidate": lambda _: {"x-serial": "private"},
+    }
+    report = judged("POST", said, recorded=lambda _: {"x-serial": "shared"})
+    assert [finding.path for finding in report.findings] == ["header:x-serial"]
