@@ -406,6 +406,35 @@ def test_envoys_buffered_trace_in_both_spellings(tmp_path: Path) -> None:
     assert (first.response.body, first.response.body_bytes, first.response.truncated) == (b"out", 50, True)
 
 
+def test_a_body_that_envoy_wrote_as_text_and_that_was_none_is_unknown(tmp_path: Path) -> None:
+    def message(name: str, value: str, length: int, **body: Any) -> dict[str, Any]:
+        pseudo = [{"key": ":method", "value": "POST"}, {"key": ":path", "value": "/"}] if name == "request" else []
+        headers = [*pseudo, {"key": ":status", "value": "200"}, {"key": "content-length", "value": str(length)}]
+        return {"headers": headers, "body": {"truncated": False, "as_string": value, **body}}
+
+    path = tmp_path / "tap.json"
+    for length, truncated in ((256, False), (4, False), (256, True)):
+        trace = {
+            "request": message("request", "abcd", length, truncated=truncated),
+            "response": message("response", "\x00\x01\x7f!", length, truncated=truncated),
+        }
+        path.write_text(json.dumps({"http_buffered_trace": trace}))
+        ((found,), skipped) = parts(envoy.read(path))
+        assert skipped == []
+        assert found.response is not None
+        lost = length == 256 and not truncated
+        for made, body in ((found.request, b"abcd"), (found.response, b"\x00\x01\x7f!")):
+            assert (made.body, made.body_bytes, made.truncated) == (None if lost else body, length, truncated)
+        assert [note for note in found.notes if "written as text" in note] == (
+            [
+                "envoy: the body of the request was written as text, which lost some of its 256 bytes",
+                "envoy: the body of the response was written as text, which lost some of its 256 bytes",
+            ]
+            if lost
+            else []
+        )
+
+
 def test_envoys_streamed_segments_are_put_together(tmp_path: Path) -> None:
     line = [{"key": ":method", "value": "GET"}, {"key": ":path", "value": "/"}]
     segments = [

@@ -116,9 +116,9 @@ def _fields(listed: Any) -> tuple[Headers, dict[str, str]]:
     return tuple(fields), pseudo
 
 
-def _body(message: Any) -> tuple[bytes, bool]:
-    """(body, whether Envoy cut it)."""
-    parts, truncated = [], False
+def _body(message: Any) -> tuple[bytes, bool, bool]:
+    """(body, whether Envoy cut it, whether it was written as text)."""
+    parts, truncated, as_text = [], False, False
     body = message.get("body")
     for chunk in message.get("chunks") or ([body] if isinstance(body, dict) else []):
         truncated = truncated or bool(chunk.get("truncated"))
@@ -128,13 +128,25 @@ def _body(message: Any) -> tuple[bytes, bool]:
             except (binascii.Error, ValueError) as error:
                 raise ValueError(f"a body is not base64: {error}") from None
         else:
+            as_text = True
             parts.append(str(chunk.get("as_string") or "").encode("utf-8", "surrogatepass"))
-    return b"".join(parts), truncated
+    return b"".join(parts), truncated, as_text
 
 
-def _length(headers: Headers, body: bytes, truncated: bool) -> int:
-    declared = next((value for name, value in headers if name.lower() == "content-length"), "")
-    return int(declared) if truncated and declared.isdecimal() and len(declared) < 18 else len(body)
+def _kept(message: Any, headers: Headers, what: str, notes: list[str]) -> tuple[bytes | None, int, bool]:
+    """(body, its full length, whether it was cut); None for one that is not what was sent.
+
+    As text (JSON_BODY_AS_STRING) Envoy drops the bytes that are no UTF-8, which the declared length gives away.
+    """
+    body, cut, as_text = _body(message)
+    text = next((value for name, value in headers if name.lower() == "content-length"), "")
+    declared = int(text) if text.isdecimal() and len(text) < 18 else None
+    if declared is None or declared == len(body):
+        return body, len(body), cut
+    if as_text and not cut:
+        notes.append(f"envoy: the body of the {what} was written as text, which lost some of its {declared} bytes")
+        return None, declared, False
+    return body, declared if cut else len(body), cut
 
 
 def _time(message: Any) -> int | None:
@@ -150,23 +162,24 @@ def _exchange(trace: Any, fallback_ns: int) -> Exchange:
         raise ValueError("it has no :method or no :path")
     authority = pseudo.get(":authority", "")
     headers = with_host(headers, authority) if authority else headers
-    body, cut = _body(sent)
+    notes: list[str] = []
+    body, size, cut = _kept(sent, headers, "request", notes)
     trailers, _ = _fields(sent.get("trailers"))
-    request = Request(method, target, "HTTP/1.1", headers, body, _length(headers, body, cut), cut, trailers)
+    request = Request(method, target, "HTTP/1.1", headers, body, size, cut, trailers)
     answered, pseudo_answer = _fields(answer.get("headers"))
     status = pseudo_answer.get(":status", "")
     response = None
     if status.isdecimal() and len(status) == 3:
-        content, content_cut = _body(answer)
+        content, size, cut = _kept(answer, answered, "response", notes)
         end_fields, _ = _fields(answer.get("trailers"))
-        size = _length(answered, content, content_cut)
-        response = Response(int(status), "", "HTTP/1.1", answered, content, size, content_cut, end_fields)
+        response = Response(int(status), "", "HTTP/1.1", answered, content, size, cut, end_fields)
     known_ns = _time(sent)
     start_ns = fallback_ns if known_ns is None else known_ns
     first_ns = _time(answer)
-    notes = () if known_ns is not None else ("envoy: the trace has no times, the file's is used",)
+    if known_ns is None:
+        notes.append("envoy: the trace has no times, the file's is used")
     server = authority if not authority or ":" in authority else f"{authority}:80"
     return Exchange(
         "", "", "envoy", 1.0, request, response, Times(start_ns, None, first_ns, None),
-        None if response is not None else "no_response", (), -1, server, pseudo.get(":scheme") or "http", notes,
+        None if response is not None else "no_response", (), -1, server, pseudo.get(":scheme") or "http", tuple(notes),
     )  # fmt: skip
