@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
@@ -69,6 +68,7 @@ _CREDENTIALS = re.compile(rb"b(?:earer|asic )")
 _GROUPS = re.compile(rb"(?<![0-9.])[2-6][0-9]{3}([ -])[0-9]{4,6}\1[0-9]{4}")
 _PAIR_SIGN = re.compile(rb"[\w.\[\]-]=[^&\s\"'<>#;\\]")
 
+_BASE64_LETTERS = re.compile(r"[A-Za-z0-9+/]*")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}(?:\.[\w-]*){1,4}", re.ASCII)
 _CODED_JSON = re.compile(r"(?<![\w+/-])eyJ[\w+/-]{8,}={0,2}", re.ASCII)
@@ -221,11 +221,14 @@ def _basics(text: str) -> Iterator[Hit]:
             yield Hit(match.start(1), match.end(1), "basic")
 
 
-def decoded_basic(text: str) -> str:
-    """The text inside base64 of either alphabet, "" where it is none."""
+def decoded_basic(text: str, holding: bytes = b"") -> str:
+    """The text inside base64 of either alphabet, "" where it is none or has no `holding` in it."""
     plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    if len(plain) % 4 == 1 or _BASE64_LETTERS.fullmatch(plain) is None:
+        return ""
     try:
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True).decode("utf-8")
+        octets = binascii.a2b_base64(plain + "=" * (-len(plain) % 4))
+        return octets.decode("utf-8") if holding in octets else ""
     except (binascii.Error, ValueError):
         return ""
 

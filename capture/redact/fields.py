@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
 
 from capture.exchange import Headers
@@ -25,6 +26,7 @@ _OPEN_COOKIE = re.compile(
     r"[0-9]{1,2}|true|false|yes|no|on|off|null|none|all|dark|light|auto|accepted|denied|granted|asc|desc|grid|list|"
     r"[a-z]{2}(?:[-_][A-Za-z]{2})?|[A-Z]{2,3}"
 )
+_OPEN_LENGTH_MAX = 8
 HARMLESS_VALUE = re.compile(
     r"[^@%=]{0,8}|(?:[0-9]{0,12}[a-f])*+[0-9]{0,12}"
     r"|[0-9a-f]{8}-(?!\d{4}-\d{4}-)[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\d{1,3}(?:\.\d{1,3}){3}",
@@ -139,7 +141,8 @@ def _cookie(name: str, text: str, found: Found) -> str:
     if name in rules.keep["cookie"]:
         found.keep(inner)
         return text
-    if not rules.strict and not rules.names.field(name) and _OPEN_COOKIE.fullmatch(inner):
+    short = len(inner) <= _OPEN_LENGTH_MAX and not rules.strict
+    if short and not rules.names.field(name) and _OPEN_COOKIE.fullmatch(inner):
         return text
     start = text.index(inner)
     return text[:start] + found.replace(inner, f"cookie:{shown(name, found)}") + text[start + len(inner) :]
@@ -148,7 +151,13 @@ def _cookie(name: str, text: str, found: Found) -> str:
 def shown(name: str, found: Found) -> str:
     """A name as it may be listed: without secrets that stand in it, and not too long."""
     name = name[:64]
-    return found.scrub(name, "name") if may_hold(name.encode("utf-8", "surrogatepass")) else name
+    return name if _is_plain_name(name) else found.scrub(name, "name")
+
+
+@lru_cache(maxsize=1024)
+def _is_plain_name(name: str) -> bool:
+    """False where a detector may find something in a name; most come again and again."""
+    return not may_hold(name.encode("utf-8", "surrogatepass"))
 
 
 def is_coded(target: str) -> bool:

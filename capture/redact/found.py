@@ -27,7 +27,8 @@ _CODED = re.compile(r"[A-Za-z0-9+/_-]{8,512}={0,2}")
 _NAME_BEFORE = re.compile(r"(code[_-]?(?:challenge|verifier))\W{1,3}\Z", re.IGNORECASE)
 _S256 = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
-_WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}|.{12,}", re.DOTALL)
+_WORDLIKE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z]).{6,}", re.DOTALL)
+"""A value of fewer than twelve characters that is sought elsewhere, too: a longer one always is."""
 
 
 class TooMuchWork(Exception):
@@ -108,7 +109,7 @@ class Found:
         self._made.add(made)
         if made != value:
             self.note(place)
-            if len(self.sought) < _SOUGHT_MAX and _WORDLIKE.fullmatch(value):
+            if len(self.sought) < _SOUGHT_MAX and (len(value) >= 12 or _WORDLIKE.fullmatch(value)):
                 self.sought[value] = made
                 if value.startswith("eyJ"):
                     self._seek_claims(value)
@@ -184,7 +185,7 @@ class Found:
         """Of base64 of a name and a secret, as headers of many services have it, only the secret; None for all else."""
         if _CODED.fullmatch(value) is None:
             return None
-        user, colon, password = decoded_basic(value).partition(":")
+        user, colon, password = decoded_basic(value, holding=b":").partition(":")
         if not colon or not password.isprintable() or not self._names_user(user, password):
             return None
         return _coded(f"{self.scrub(user, place)}:{self.replace(password, place)}", value)
@@ -262,6 +263,7 @@ class Found:
         """Every secret that was met and stands in this text or in these octets, as it is, percent-encoded, in base64
         and in JSON, each with its pseudonym so."""
         made: list[tuple[str, str]] = []
+        everywhere = b"\n".join((text.encode("utf-8", "surrogatepass"), octets))
         for value, pseudonym in self.sought.items():
             if value in self._kept:
                 continue
@@ -269,8 +271,11 @@ class Found:
                 # Percent-encoding and JSON leave it as it is, and with padding its base64 begins as without.
                 plain = value.encode()
                 coded = binascii.b2a_base64(plain, newline=False).rstrip(b"=")
-                spelt = (plain, coded) if coded.isalnum() else (plain, coded, coded.translate(_URL_SAFE))
-                if not any(one in octets or one.decode() in text for one in spelt):
+                if (
+                    plain not in everywhere
+                    and coded not in everywhere
+                    and (coded.isalnum() or coded.translate(_URL_SAFE) not in everywhere)
+                ):
                     continue
             made += _known_spellings(value, pseudonym) if len(value) <= _SPELT_MAX else _spellings(value, pseudonym)
         return made
