@@ -33,6 +33,11 @@ __all__ = ["EXCHANGE_KIND", "LogStats", "LogWriter", "spool_of"]
 EXCHANGE_KIND = "exchange"
 _HEAD_BYTES = 1500
 _BATCH = 256
+_BREATH = 16
+_BREATH_S = 0.0005
+_HURRY = 4 * _BATCH
+"""While fewer exchanges wait, the thread rests after every few of them: it shares the interpreter with the traffic, and
+what it would take for a whole batch in one go is the delay of every request that comes meanwhile."""
 _BACKOFF_MAX = 30
 _CLOSE_RETRIES = 3
 _SHIP_DRAIN_S = 30.0
@@ -287,7 +292,7 @@ class LogWriter:
         if not records.is_open:
             records.flush()  # before anything leaves the queue: a write that cannot begin a segment holds nothing
         while queue:
-            for _ in range(min(len(queue), _BATCH)):
+            for _ in range(min(len(queue), _BREATH)):
                 exchange, size = queue.popleft()
                 self._taken_bytes += size
                 try:
@@ -300,6 +305,8 @@ class LogWriter:
                     self.lost["unencodable"] += 1
             if time.monotonic() >= deadline:
                 return
+            if queue and len(queue) < _HURRY and not self._closing:
+                time.sleep(_BREATH_S)
 
     def _recover(self, error: OSError) -> bool:
         """Try again, ever more slowly, until the disk takes what is held; False where the log is being closed."""
