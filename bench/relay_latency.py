@@ -101,10 +101,9 @@ async def paced(port: int, requests: list[bytes], rate: float) -> list[int]:
     start_ns = time.monotonic_ns()
     for n, request in enumerate(requests):
         due_ns = start_ns + int(n * 1e9 / rate)
-        while (wait_s := (due_ns - time.monotonic_ns()) / 1e9) > LEAST_S:
-            await asyncio.sleep(wait_s)
+        wait_s = (due_ns - time.monotonic_ns()) / 1e9
+        await asyncio.sleep(wait_s if wait_s > LEAST_S else 0)
         min(lines, key=lambda line: line.waiting).send(request, due_ns)
-        await asyncio.sleep(0)
     for _ in range(200):
         if not any(line.waiting for line in lines):
             break
