@@ -63,11 +63,13 @@ class Facets:
 
     __slots__ = (
         "_ahead", "_behind", "_flips", "_form", "_forms", "_last", "_later", "_mixed", "_outer", "_recent", "_shifts",
-        "_spreads", "_steps", "_ways", "change", "positions", "repeats",
+        "_spreads", "_steps", "_ways", "beside", "change", "positions", "repeats",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.change: Change | None = None
+        # How often the candidate's number was one more than the witness's, and one less.
+        self.beside = [0, 0]
         self.repeats = Odd()
         # The values of the current build whose renaming was broken, with the side that first broke it and the session;
         # None beside another one of the same request. A value that is one for many sessions (memory in use, a version)
@@ -137,6 +139,7 @@ class Facets:
         self._forms.merge_apart(other._forms)
         self._form = self._form if any(self._form) else other._form
         self._steps.merge_apart(other._steps)
+        self.beside = [mine + theirs for mine, theirs in zip(self.beside, other.beside, strict=True)]
         self._ways = [mine + theirs for mine, theirs in zip(self._ways, other._ways, strict=True)]
         for session, counts in itertools.islice(other._outer.items(), _SESSIONS_MAX - len(self._outer)):
             self._outer[session] = counts
@@ -226,6 +229,8 @@ class Facets:
         if any(value.__class__ is not int for value in values):
             return
         now = (values[0], values[1], values[2])
+        if abs(now[0] - now[1]) == 1:
+            self.beside[now[0] < now[1]] += 1
         if self._last is not None:
             mine, theirs, ours = (value - before for value, before in zip(now, self._last, strict=True))
             which = _odd_one(mine, theirs, ours)

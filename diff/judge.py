@@ -125,7 +125,7 @@ def _conclude(
     candidate: CandidateShare, circumstances: Circumstances, coverage: Coverage, config: DiffConfig
 ) -> tuple[CandidateReport, list[str]]:
     evidence, sent = candidate.evidence, circumstances.ledger.sent
-    decided, doubts = decide(evidence, config.fdr)
+    decided, doubts = decide(evidence, config.fdr, one_process=circumstances.one_process)
     findings, shown = build_findings(evidence, decided, candidate.cascades)
     shown |= {alias: shown[known] for alias, known in evidence.aliases.items() if known in shown}
     rows = candidate.rules.rows()

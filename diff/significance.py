@@ -28,6 +28,7 @@ _ELEMENTS_MIN = 3
 _STOOD_MIN = 3
 _STOOD_SHARE = 0.05
 _STOOD_IN_LISTS = 4
+_BESIDE_MIN = 10
 _SURE_BY_COUNT = 1e-4
 _EVENTS_SHARE = 0.2
 _EVENTS_TIMES = 4
@@ -81,8 +82,11 @@ class _Test:
     bare: float = 1.0
 
 
-def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
-    """All places of a candidate: those that differ for sure, and those where nothing can be claimed."""
+def decide(evidence: Evidence, fdr: float, *, one_process: bool = False) -> tuple[list[Decided], list[Doubt]]:
+    """All places of a candidate: those that differ for sure, and those where nothing can be claimed.
+
+    one_process: the reference was the current build's own process, so what was written was written to it twice.
+    """
     chance = Coincidence(evidence.paths)
     tests = [test for key, tally in sorted(evidence.paths.items()) for test in _tests(key, tally, evidence, chance)]
     tests += _pooled(evidence, chance)
@@ -102,7 +106,7 @@ def decide(evidence: Evidence, fdr: float) -> tuple[list[Decided], list[Doubt]]:
             _spread(pooled[0], pooled[1], evidence, decided)
     few = {test.key for test in tests if test.bare <= _SURE_BY_COUNT < test.p and not chance.is_in_turn(test.key)}
     doubts = [
-        _doubt(key, tally, evidence, key in few)
+        _doubt(key, tally, evidence, key in few, one_process)
         for key, tally in sorted(evidence.paths.items())
         if tally.count and key not in decided and key.path != "outcome"
     ]
@@ -262,7 +266,7 @@ def _spread(pooled: GroupKey, tests: list[_Test], evidence: Evidence, decided: d
                 decided[key] = Decided(key, counts.count, (test.change,), test.p, shown, pooled=True, positions=places)
 
 
-def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence, few_events: bool) -> Doubt:
+def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence, few_events: bool, one_process: bool) -> Doubt:
     change = _frequent(tally, tally.changes)[0] if tally.changes else Change("value", "", "")
     route = evidence.routes[key.route]
     odd = tally.odd
@@ -271,6 +275,8 @@ def _doubt(key: GroupKey, tally: PathTally, evidence: Evidence, few_events: bool
     excluded = clopper_pearson(min(odd.candidate, route.pairs), route.pairs)[1]
     if few_events and (grave := _of_few_events(key, tally, change, route.pairs)):
         return Doubt(key, change.kind, tally.count, grave, f"{key.route} {key.path}: {grave}")
+    if one_process and (beside := _beside_production(key, tally, route.pairs)):
+        return Doubt(key, change.kind, tally.count, beside, f"{key.route} {key.path}: {beside}")
     if tally.witnessed:
         return Doubt(key, change.kind, tally.count, _noise(tally, route.pairs))
     stood = f" (and {tally.stood} more that show the same again)" if tally.stood else ""
@@ -291,6 +297,21 @@ def _noise(tally: PathTally, pairs: int) -> str:
     return (
         f"{why}; the candidate alone in {odd.candidate}, the witness alone in {odd.witness}; "
         f"a change in more than {min(1.0, excess / pairs):.1%} of pairs is excluded"
+    )
+
+
+def _beside_production(key: GroupKey, tally: PathTally, pairs: int) -> str | None:
+    """Why a number in a body that nearly always is one more, or one less, than production's forbids to promote.
+
+    Production's data may lie elsewhere altogether than that of the builds of a replay; by one it hardly does.
+    """
+    often = max(tally.facets.beside)
+    if not key.path.startswith("$") or often < _BESIDE_MIN or 2 * often < tally.agreed_differ + tally.odd.current:
+        return None
+    what = "more" if often == tally.facets.beside[0] else "less"
+    return (
+        f"one {what} than in production in {often} of {pairs} pairs, and the current build, which was written twice, "
+        "cannot tell what it should be: replay with --reference URL, another process of it"
     )
 
 

@@ -201,3 +201,25 @@ def test_a_header_of_words_is_judged_beside_what_was_written_twice() -> None:
     }
     report = judged("POST", said, recorded=lambda _: {"x-serial": "shared"})
     assert [finding.path for finding in report.findings] == ["header:x-serial"]
+
+
+@pytest.mark.parametrize("distance", [1, -1])
+def test_a_number_one_off_production_s_is_open_where_the_current_build_was_written_twice(distance: int) -> None:
+    said: dict[str, Said] = {
+        "current": lambda number: {"count": 2 * number},
+        "reference": lambda number: {"count": 2 * number},
+        "candidate": lambda number: {"count": number + distance},
+    }
+    report = judged("POST", said, recorded=lambda number: {"count": number})
+    assert (report.verdict, report.findings) == ("inconclusive", ())
+    assert any("written twice" in reason and "--reference URL" in reason for reason in report.reasons)
+
+
+def test_a_number_that_lags_now_and_then_or_lies_elsewhere_altogether_is_not_open() -> None:
+    said: dict[str, Said] = {
+        "current": lambda number: {"count": 2 * number, "rows": 900 + 2 * number},
+        "reference": lambda number: {"count": 2 * number, "rows": 900 + 2 * number},
+        "candidate": lambda number: {"count": number - (number % 5 == 0), "rows": 900 + number},
+    }
+    report = judged("POST", said, recorded=lambda number: {"count": number, "rows": 7000 + number})
+    assert (report.verdict, report.findings) == ("promote", ())
