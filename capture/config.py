@@ -22,6 +22,8 @@ __all__ = ["CONFIG_NAME", "Settings", "build", "check_known", "nearest", "read_s
 
 CONFIG_NAME = "understudy.toml"
 _PREFIX = "UNDERSTUDY_"
+_OF_THE_BUILD = "UNDERSTUDY_COMPILE"
+"""Says how to install; whoever exported it for that has it in the environment of every command."""
 _T = TypeVar("_T")
 _CALLED: dict[Any, str] = {
     bool: "true or false",
@@ -60,7 +62,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
     Raises BadInput where a file that was named is not there or any file is not TOML.
     """
-    wanted = {key: value for key, value in environ.items() if key.startswith(_PREFIX)}
+    wanted = {key: value for key, value in environ.items() if key.startswith(_PREFIX) and key != _OF_THE_BUILD}
     source = path if path is not None else Path(CONFIG_NAME)
     try:
         with source.open("rb") as file:
@@ -102,6 +104,8 @@ def check_known(settings: Settings, sections: Mapping[str, type | None]) -> None
         kind = sections.get(section)
         if section not in sections:
             raise UsageError(f"environment {variable}: unknown section {section!r}; {nearest(section, list(sections))}")
+        if not key:
+            raise UsageError(f"environment {variable}: names no key; write {_PREFIX}{section.upper()}_<KEY>")
         if kind is not None:
             _check_keys(f"environment {variable}", section, {key: None}, kind)
 

@@ -89,6 +89,8 @@ def test_unknown_sections_and_keys_are_refused_with_the_nearest_known() -> None:
         check_known(Settings("u.toml", {"sample": {"limits": 1}}), known)
     with pytest.raises(UsageError, match="environment UNDERSTUDY_SAMPEL_SHARE: unknown section 'sampel'"):
         check_known(Settings(environ={"UNDERSTUDY_SAMPEL_SHARE": "1"}), known)
+    with pytest.raises(UsageError, match="environment UNDERSTUDY_SAMPLE: names no key; write UNDERSTUDY_SAMPLE_<KEY>"):
+        check_known(Settings(environ={"UNDERSTUDY_SAMPLE": "1"}), known)
     with pytest.raises(UsageError, match="must be a table"):
         check_known(Settings("u.toml", {"sample": 3}), known)
 
@@ -115,3 +117,10 @@ def test_a_file_that_is_not_toml_is_bad_input(tmp_path: Path, content: bytes) ->
 
 def test_nearest_lists_what_is_known_where_nothing_is_near() -> None:
     assert nearest("zzz", ["log", "diff"]) == "known are: diff, log"
+
+
+def test_the_variable_that_compiles_at_installation_is_no_setting() -> None:
+    environ = {"UNDERSTUDY_COMPILE": "1", "UNDERSTUDY_SAMPLE_SHARE": "0.5", "HOME": "/"}
+    settings = read_settings(None, environ)
+    assert settings.environ == {"UNDERSTUDY_SAMPLE_SHARE": "0.5"}
+    check_known(settings, {"sample": Sample})
