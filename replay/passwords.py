@@ -21,6 +21,12 @@ ANYBODY = "*"
 
 _PASSWORD = re.compile(r"(?i)(?:^|[_-])(?:passw(?:or)?d|passwort|pass|passphrase|pwd)[12]?$|Password[12]?$")
 _USER = re.compile(r"(?i)^(?:user|username|user[_-]?id|login|login[_-]?name|name|e?mail|account|identifier)$")
+_ENDS_WITH_USER = re.compile(
+    r"(?i:(?:^|[^a-z])(?:user|username|user[_-]?id|user[_-]?name|login|login[_-]?name|e?mail))$"
+    r"|[a-z](?:User|Username|UserName|UserId|Login|LoginName|Email)$"
+)
+"""As frameworks call it: `j_username`, `auth-username`, `loginEmail`."""
+_WITHIN = re.compile(r"[\w-]*\Z")
 _SECRET = re.compile(r"(?i)^client[_-]?secret$")
 _CLIENT = re.compile(r"(?i)^client[_-]?id$")
 _BODIES = ("form", "json", "part")
@@ -63,8 +69,11 @@ def logins_in(exchange: Exchange) -> tuple[Login, ...]:
             beside = _USER if _PASSWORD.search(name) else _CLIENT if _SECRET.match(name) else None
             if beside is not None:
                 around = _around(place)
-                user = next((v for p, v in values if _around(p) == around and beside.match(_name(p))), "")
-                found.append(Login(place, user, value))
+                named = [(_name(p), v) for p, v in values if p != place and _around(p) == around]
+                user = next((v for name, v in named if beside.match(name)), None)
+                if user is None and beside is _USER:
+                    user = next((v for name, v in named if _ENDS_WITH_USER.search(name)), None)
+                found.append(Login(place, user or "", value))
     return tuple(found)
 
 
@@ -77,7 +86,12 @@ def _name_of(user: bytes) -> str:
 
 
 def _name(place: Place) -> str:
-    return str(place.path[-1] if place.kind == "json" else place.path[0]) if place.path else ""
+    """What a field is called: of `user[login]` and `form:login` only `login`, without underscores around it."""
+    if not place.path:
+        return ""
+    name = str(place.path[-1] if place.kind == "json" else place.path[0])
+    within = _WITHIN.search(name.rstrip("]"))
+    return (within[0] if within else name).strip("_-")
 
 
 def _around(place: Place) -> tuple[object, ...]:

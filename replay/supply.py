@@ -22,6 +22,7 @@ from replay.protobuf_leaves import looks_like_protobuf, protobuf_leaves
 from replay.script_leaves import script_leaves
 from replay.set_cookie import cookies_set
 from replay.wanted import Wanted
+from replay.words import numbered
 from replay.xml_leaves import looks_like_xml, xml_leaves
 
 __all__ = ["LEAVES_MAX", "challenge_parameters", "jwt_claims", "supplied_values", "unpacked", "value_at"]
@@ -256,7 +257,11 @@ def _url(place: Place, value: str) -> Iterator[tuple[Place, str]]:
         return
     for index, segment in enumerate(parts.path.removeprefix("/").split("/")):
         if segment:
-            yield _within(place, "path", index), unquote(segment)
+            segment = unquote(segment)
+            yield _within(place, "path", index), segment
+            # Not of JSON, of which only what requests carry is looked at, and whole words at least.
+            if place.kind != "json" and (word_and_number := numbered(segment)) is not None:
+                yield _within(place, "path", index, "number"), word_and_number[1]
     # A fragment with fields is how OAuth 2 hands a token to a script (RFC 6749 section 4.2.2).
     for way, fields in (("query", parts.query), ("fragment", parts.fragment if "=" in parts.fragment else "")):
         seen: dict[str, int] = {}

@@ -16,6 +16,7 @@ __all__ = [
     "around_of",
     "identifies",
     "is_unnamed",
+    "numbered",
     "things_of_request",
     "things_of_supply",
     "words_of",
@@ -56,6 +57,25 @@ _CONTAINERS = frozenset(
     )
 )  # fmt: skip
 """What the object is in that holds all others: that two documents have it says nothing."""
+
+
+_NUMBERED = re.compile(r"([A-Za-z]{2,40})[-_]?([0-9]{1,9})\Z")
+_ENDS_WITH_A_DIGIT = frozenset(
+    ("oauth", "api", "http", "html", "web", "ipv", "sha", "base", "utf", "mp", "css", "version", "ver", "rev", "level")
+)
+"""Words that are followed by a digit and then name no thing: `oauth2`, `base64`."""
+
+
+def numbered(segment: str) -> tuple[str, str] | None:
+    """Word and number of a segment of an address that is both, as `issue10` and `order-17`; None of all others."""
+    match = _NUMBERED.match(segment)
+    if match is None or not words_of(match[1]).isdisjoint(NOT_PASSED_ON | _ENDS_WITH_A_DIGIT):
+        return None
+    return match[1], match[2]
+
+
+def _words_of_numbered(segment: str) -> frozenset[str]:
+    return frozenset() if (parts := numbered(segment)) is None else words_of(parts[0]) - GENERIC
 
 
 def is_unnamed(place: Place) -> bool:
@@ -108,7 +128,9 @@ def words_of_supply(place: Place, around: frozenset[str], values: Mapping[Place,
     if place.inner[-2:-1] == ("path",) and isinstance(last := place.inner[-1], int):
         before = values.get(place._replace(inner=(*place.inner[:-1], last - 1)), "")
         static = frozenset() if any(c.isdigit() for c in before) else words_of(before) - GENERIC
-        return static or around
+        return (static or around) | _words_of_numbered(values.get(place, ""))
+    if place.inner[-1:] == ("number",) and place.inner[-3:-2] == ("path",):
+        return _words_of_numbered(values.get(place._replace(inner=place.inner[:-1]), ""))
     return _words_of_place(place, around)
 
 
@@ -175,7 +197,8 @@ def words_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
     if place.kind == "path":
         segments = target.partition("?")[0].split("/")[1:]
         index = int(place.path[0])
-        return words_of(segments[index - 1]) - GENERIC if 0 < index <= len(segments) else frozenset()
+        before = words_of(segments[index - 1]) - GENERIC if 0 < index <= len(segments) else frozenset()
+        return before | _words_of_numbered(segments[index]) if index < len(segments) else before
     names = place.names()
     if not names:
         return frozenset()

@@ -679,3 +679,25 @@ def test_what_a_server_of_digest_hands_out_is_linked_by_the_name_of_its_paramete
     assert shown(links[1]) == asked
     renewed = ("header:authorization/param/nonce", "log-1 header:authentication-info/param/nonce")
     assert shown(links[2]) == [asked[0], renewed, asked[2]]
+
+
+def test_a_thing_that_an_address_names_by_a_word_and_its_number_is_linked_with_either() -> None:
+    created = json_response(b"", ("Location", "http://h/issue10?@ok_message=msg%2020%20created"), status=302)
+    links = links_of(
+        exchange(0, get("/issue", method="POST"), created),
+        exchange(1, get("/issue10")),
+        exchange(2, get("/rest/data/issue/10/title")),
+        exchange(3, get("/x/10?count=10&page=10&id=10")),
+    )
+    assert shown(links[1]) == [("path[0]", "log-0 header:location/path/0")]
+    assert shown(links[2]) == [("path[3]", "log-0 header:location/path/0/number")]
+    assert shown(links[3]) == []
+    assert value_answered(json_response(b"", ("Location", "/issue777")), links[2][0].sources[0].place, "10") == "777"
+
+
+def test_a_word_that_always_ends_with_a_digit_names_no_thing() -> None:
+    page = html(b'<a href="/oauth2/start">go</a> <a href="/list/page2">next</a>')
+    links = links_of(
+        exchange(0, get("/"), page), exchange(1, get("/oauth2/other")), exchange(2, get("/pages/2?page=2"))
+    )
+    assert [shown(found) for found in links[1:]] == [[], []]

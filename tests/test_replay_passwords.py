@@ -92,3 +92,31 @@ def test_what_was_not_redacted_says_itself_what_it_needs() -> None:
     exchange = captured(basic(f"alice:{SECRET}"), FORM, body=b"username=alice&password=kept", mode="off")
     assert logins_in(exchange) == ()
     assert logins_in(captured(FORM, body=b"username=alice&page=2")) == ()
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [
+        ("__login_name", "__login_password"),  # Roundup
+        ("user[login]", "user[password]"),  # Rails
+        ("session[username_or_email]", "session[password]"),
+        ("j_username", "j_password"),  # Java
+        ("form:username", "form:password"),  # JSF
+        ("auth-username", "auth-password"),  # Wagtail, Django with a prefix
+        ("loginUserName", "loginPassword"),
+        ("user_login", "user_pass"),  # WordPress
+        ("data[User][username]", "data[User][password]"),  # CakePHP
+    ],
+)
+def test_a_user_is_found_however_a_framework_calls_the_field(user: str, password: str) -> None:
+    body = f"first_name=Carol&{user}=alice&{password}={SECRET}&x=1"
+    exchange = captured(FORM, body=body.encode())
+    request, bindings = sent(exchange, {"alice": "wonderland"})
+    assert [binding.origin for binding in bindings] == ["injected:alice"]
+    assert request.body == body.replace(SECRET, "wonderland").encode()
+
+
+def test_of_several_that_may_be_the_user_the_plainest_name_is_it() -> None:
+    body = f"contact_email=alice&username=bob&password={SECRET}"
+    request, _ = sent(captured(FORM, body=body.encode()), {"alice": "one", "bob": "two"})
+    assert request.body == b"contact_email=alice&username=bob&password=two"
