@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ _FILE_BYTES_MAX: Final = 1 << 30
 _SHOWN_CHARACTERS_MAX: Final = 200
 _MAKE_ONE: Final = "make one with protoc --include_imports --descriptor_set_out=FILE"
 _EXIT_CODES: Final = {"equal": 0, "different": 1, "inconclusive": 3}
+
+# RFC 2046, section 5.1.1, but for blanks, which nobody uses.
+_FIRST_BOUNDARY: Final = re.compile(rb"(?:\r?\n)?--([0-9A-Za-z'()+_,./:=?-]{1,70})[ \t]*\r?\n")
 
 _TYPES: Final = {
     ".json": "application/json",
@@ -73,11 +77,12 @@ def compare(
         raise _unknown_message(message, descriptor_set, schema)
     if message is not None and content_type is None:
         content_type = "application/x-protobuf"
+    mine, other = _read(left), _read(right)
     comparison = compare_bodies(
-        _read(left),
-        _read(right),
-        content_type or content_type_of(left),
-        content_type or content_type_of(right),
+        mine,
+        other,
+        _with_own_boundary(content_type or content_type_of(left), mine),
+        _with_own_boundary(content_type or content_type_of(right), other),
         CompareOptions(strict_numbers=strict_numbers, schema=schema, message_type=message),
     )
     for text in (*comparison.notes, *(f"limit: {limit}" for limit in comparison.limits)):
@@ -90,6 +95,14 @@ def compare(
 def content_type_of(path: Path) -> str | None:
     """The content type that a file's name stands for; None lets the content decide."""
     return _TYPES.get(path.suffix.lower())
+
+
+def _with_own_boundary(content_type: str | None, body: bytes) -> str | None:
+    """The type of a multipart body with the boundary that its first line has: two bodies hardly ever have the same."""
+    if content_type is None or not content_type.lower().startswith("multipart/"):
+        return content_type
+    first = _FIRST_BOUNDARY.match(body)
+    return content_type if first is None else f'{content_type.partition(";")[0]}; boundary="{first[1].decode()}"'
 
 
 def as_json(comparison: Comparison) -> str:

@@ -154,12 +154,12 @@ def jsonable(value: Any) -> Any:
     """`value` as something every JSON encoder writes; MISSING becomes None (the kind tells it from null).
 
     bytes become {"base64": ...}; NaN, the infinities and numbers beyond a double become their text; lone surrogates
-    become U+FFFD; keys that are not strings become their repr.
+    are spelt, as \\ud800; keys that are not strings become their repr.
     """
     if value is None or value is True or value is False or isinstance(value, int):
         return value
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):

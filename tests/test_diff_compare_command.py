@@ -38,7 +38,7 @@ def test_different_bodies_print_each_difference_and_exit_1(run: CliRunner) -> No
     assert json.loads(result.stdout) == [
         {"path": "$['a'][0]", "kind": "value", "left": 1, "right": 2},
         {"path": "$['b']", "kind": "missing", "left": None, "right": None},
-        {"path": "$['c']", "kind": "extra", "left": None, "right": "?"},
+        {"path": "$['c']", "kind": "extra", "left": None, "right": r"\ud800"},
     ]
 
 
@@ -112,3 +112,30 @@ def test_a_wrong_descriptor_set_is_said_in_two_lines(run: CliRunner, options: li
     assert result.exception.exit_code == 2
     assert said in str(result.exception)
     assert str(result.exception).count("\n") == 1
+
+
+def test_texts_that_no_encoding_has_can_be_told_apart(run: CliRunner) -> None:
+    for left, right, shown in (
+        (b'{"a":"\\ud800"}', b'{"a":"\\ud801"}', [r"\ud800", r"\ud801"]),
+        (b'{"a":"\xff"}', b'{"a":"\xfe"}', [r"\udcff", r"\udcfe"]),
+    ):
+        (row,) = json.loads(run.invoke(compare, [*two(left, right), "--json"]).stdout)
+        assert [row["left"], row["right"]] == shown
+        assert shown[0].strip('"') in run.invoke(compare, two(left, right)).stdout.replace("\\\\", "\\")
+
+
+def form(boundary: str, value: str) -> bytes:
+    return f'--{boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\n{value}\r\n--{boundary}--\r\n'.encode()
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=X"])
+def test_two_multipart_bodies_have_each_its_own_boundary(run: CliRunner, content_type: str) -> None:
+    result = run.invoke(compare, [*two(form("X", "1"), form("Y", "2")), "--json", "--type", content_type])
+    assert json.loads(result.stdout) == [{"path": "$['a']", "kind": "value", "left": "1", "right": "2"}]
+    assert run.invoke(compare, [*two(form("X", "1"), form("Y", "1")), "--type", content_type]).exit_code == 0
+
+
+def test_what_begins_with_no_boundary_has_the_one_that_was_said(run: CliRunner) -> None:
+    files = two(b"intro\r\n" + form("X", "1"), form("X", "2"))
+    result = run.invoke(compare, [*files, "--json", "--type", "multipart/form-data; boundary=X"])
+    assert [row["path"] for row in json.loads(result.stdout)] == ["$['a']"]
