@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from importlib import metadata
-from pathlib import Path
+from capture.interrupt import ends_the_process, while_importing
 
-import click
+with while_importing():
+    import os
+    import sys
+    from importlib import metadata
+    from pathlib import Path
 
-from capture.cli import LOADER, Group
-from capture.config import Settings, check_known, read_settings
-from capture.errors import UnderstudyError
+    import click
+
+    from capture.cli import LOADER, Group
+    from capture.config import Settings, check_known, read_settings
+    from capture.errors import UnderstudyError
 
 __all__ = ["cli", "main"]
 
@@ -84,7 +87,12 @@ def _told(error: click.ClickException) -> str:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and end the process with its exit code; errors are one or two lines on stderr."""
+    """Run the command line and end the process with its exit code; errors are one or two lines on stderr.
+
+    args: None for those of the process, which an interrupt then ends until the command is ready for one.
+    """
+    if args is None:
+        ends_the_process()
     try:
         result = cli.main(args, prog_name="understudy", standalone_mode=False)
         sys.stdout.flush()

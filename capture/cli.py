@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from capture.config import Settings
+from capture.interrupt import raises_again
 
 __all__ = ["LOADER", "Command", "Group", "is_url", "read_again", "readers_may_leave", "settings_of"]
 
@@ -39,6 +40,7 @@ class Command(click.Command):
     several: option names ("--candidate") to the test that tells the option's further words from what follows.
     optional: option names whose value may be left out, with the same kind of test; the flag value must be set on the
     option with `is_flag=False, flag_value=...`.
+    drains: the command hears SIGINT and SIGTERM itself, so that until then both end the process.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Command(click.Command):
         *args: Any,
         several: dict[str, Callable[[str], bool]] | None = None,
         optional: dict[str, Callable[[str], bool]] | None = None,
+        drains: bool = False,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("context_settings", {}).setdefault("help_option_names", ["-h", "--help"])
         super().__init__(*args, **kwargs)
         self._several = several or {}
         self._optional = optional or {}
+        self._drains = drains
         self.params.append(
             click.Option(
                 ["--config"],
@@ -66,6 +70,8 @@ class Command(click.Command):
         loader = ctx.meta.get(LOADER)
         if loader is not None:
             ctx.obj = loader(ctx.meta.get(_CONFIG))
+        if not self._drains:
+            raises_again()
         return super().invoke(ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ from capture.sources.relay.server import bind
 __all__ = ["mirror"]
 
 
-@click.command("mirror", cls=Command)
+@click.command("mirror", cls=Command, drains=True)
 @click.option("--listen", metavar="H:P", help="Where proxies send their copies; port 0 takes a free one; or unix:PATH.")
 @capture_options
 @click.pass_context

@@ -21,7 +21,7 @@ from capture.sources.recording import Stop, record
 __all__ = ["mitm"]
 
 
-@click.command("mitm", cls=Command)
+@click.command("mitm", cls=Command, drains=True)
 @click.option(
     "--mode",
     multiple=True,

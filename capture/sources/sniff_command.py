@@ -20,7 +20,7 @@ def _is_value(word: str) -> bool:
     return not word.startswith("-")
 
 
-@click.command("sniff", cls=Command, several={"--port": str.isdigit, "--pcap": _is_value})
+@click.command("sniff", cls=Command, drains=True, several={"--port": str.isdigit, "--pcap": _is_value})
 @click.option("--interface", metavar="NAME", help="Linux interface to listen on; needs the capability CAP_NET_RAW.")
 @click.option(
     "--port",

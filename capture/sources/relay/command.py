@@ -33,7 +33,7 @@ __all__ = ["relay"]
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("relay", cls=Command)
+@click.command("relay", cls=Command, drains=True)
 @click.option("--listen", metavar="H:P", help="Where clients connect; port 0 takes a free one; or unix:PATH.")
 @click.option("--upstream", metavar="H:P", help="The service behind it; or unix:PATH.")
 @click.option("--admin", metavar="H:P", help="Where health and metrics are served; nowhere by default.")
