@@ -8,7 +8,7 @@ import pytest
 
 from capture.exchange import Request
 from capture.redact.graphql import is_document, secret_variables
-from tests.test_capture_redact import JSON, asked, through
+from tests.support.redaction import JSON, asked, through
 
 LOGIN = """
   mutation Login($user: String!, $p: String!, $token: [ID!]!) {

@@ -24,9 +24,10 @@ from capture.settings import CaptureConfig, LogConfig, RedactConfig
 from capture.sources.relay.scribe import Scribe
 from capture.sources.relay.scribe_wire import ScribeStart
 from tests.support import nginx
+from tests.support.redaction import JSON, S, answered, asked
 from tests.support.relay import RelayProcess, relay_process
 from tests.test_capture_admin import KEY, admin_of, get, parse
-from tests.test_capture_redact import CASES, JSON, S, answered, asked
+from tests.test_capture_redact import CASES
 from tests.test_capture_relay_failures import ask, scrape_until
 
 pytestmark = [pytest.mark.net]

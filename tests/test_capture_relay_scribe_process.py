@@ -25,7 +25,7 @@ from capture.sources.relay.scribe_wire import (
     encode_exchange,
     exchange_frames,
 )
-from tests.test_capture_redact import JSON, asked
+from tests.support.redaction import JSON, asked
 
 CAPTURE = CaptureConfig(redaction_key="k" * 32)
 BODY = b'{"nickname":"redfox77","password":"Tr0ub4dor-9f8e"}'

@@ -17,9 +17,10 @@ import pytest
 from capture.exchange import Exchange, Request, Response
 from capture.log.reader import open_log
 from tests.support.accounts import assert_conserved
+from tests.support.redaction import JSON, TEXT, S, answered, asked, spellings, written
 from tests.support.relay import relay_process
 from tests.test_capture_admin import KEY
-from tests.test_capture_redact import CASES, JSON, TEXT, S, answered, asked, spellings, written
+from tests.test_capture_redact import CASES
 
 pytestmark = pytest.mark.net
 
