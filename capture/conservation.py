@@ -33,9 +33,7 @@ class Conservation:
 
     def balanced(self) -> bool:
         """True where every exchange seen has exactly one fate."""
-        return self.seen == (
-            self.kept + self.sampled_out + self.opaque + sum(self.shed.values()) + sum(self.incomplete.values())
-        )
+        return self.under_way == 0
 
     def merge(self, other: Conservation) -> None:
         """Add the counts of another source to these."""
@@ -45,6 +43,21 @@ class Conservation:
         self.opaque += other.opaque
         self.shed.update(other.shed)
         self.incomplete.update(other.incomplete)
+
+    def lose(self, lost: Mapping[str, int], incomplete: Mapping[str, int] | None = None) -> None:
+        """Move what was accepted and lost later, by reason, to `shed`. incomplete: what of it was no whole exchange, by
+        why; the rest is taken from `kept`."""
+        self.shed.update(lost)
+        self.kept -= sum(lost.values())
+        if incomplete:
+            self.incomplete.subtract(incomplete)
+            self.kept += sum(incomplete.values())
+
+    @property
+    def under_way(self) -> int:
+        """How many were seen that have no fate yet."""
+        fates = self.kept + self.sampled_out + self.opaque + sum(self.shed.values()) + sum(self.incomplete.values())
+        return self.seen - fates
 
     def as_dict(self) -> dict[str, int | dict[str, int]]:
         """Plain values for JSON, MessagePack and segment footers; `from_dict` reads them back."""

@@ -11,6 +11,7 @@ from typing import Protocol
 import click
 
 from capture.conservation import Conservation
+from capture.count_board import CountBoard
 from capture.errors import BadInput, UsageError
 from capture.exchange import Exchange, Request
 from capture.pseudonym import Pseudonyms
@@ -39,11 +40,12 @@ class AsSeen:
 class Pipeline:
     """From a source to the log. Every method returns at once, and none raises whatever sampler, redactor or sink do.
 
-    counts: balanced whenever `in_flight` is 0. admit: asked at every `begin`, with its time; a reason sheds it.
+    counts: balanced whenever `in_flight` is 0; written to `board`, where there is one, as they change. admit: asked at
+    every `begin`, with its time; a reason sheds it.
     Not safe for threads: one pipeline, one thread.
     """
 
-    __slots__ = ("_redactor", "_sink", "admit", "counts", "in_flight", "sampler")
+    __slots__ = ("_redactor", "_sink", "admit", "board", "counts", "in_flight", "sampler")
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Pipeline:
         self.counts = counts if counts is not None else Conservation()
         self.in_flight = 0
         self.admit: Callable[[int], str | None] | None = None
+        self.board: CountBoard | None = None
 
     def adopt(self, sampler: Sampler | None = None, redactor: Redacts | None = None) -> None:
         """Use these from the next request or response on; None for what stays as it is."""
@@ -82,19 +85,22 @@ class Pipeline:
 
         client: "ip" or "ip:port", "" where unknown. Every Decision must go to `finish` or `abandon` once.
         """
-        self.counts.seen += 1
+        counts = self.counts
+        counts.seen += 1
         if self.admit is not None and (reason := self.admit(at_ns)) is not None:
-            self.counts.shed[reason] += 1
+            self._shed(reason)
             return None
         try:
             decision = self.sampler.begin(request, client, at_ns)
         except Exception:  # noqa: BLE001  # fail-open: counted as a loss, with its reason
-            self.counts.shed["sampler_error"] += 1
+            self._shed("sampler_error")
             return None
         if decision is None:
-            self.counts.sampled_out += 1
+            counts.sampled_out += 1
         else:
             self.in_flight += 1
+        if self.board is not None:
+            self.board.count(counts)
         return decision
 
     def left_out(self, head: bytes, client: str, at_ns: int) -> bool:
@@ -112,10 +118,11 @@ class Pipeline:
         try:
             settled = self.sampler.settle(decision, exchange)
         except Exception:  # noqa: BLE001  # fail-open: counted as a loss, with its reason
-            self.counts.shed["sampler_error"] += 1
+            self._shed("sampler_error")
             return
         if settled is None:
             self.counts.sampled_out += 1
+            self._post()
             return
         try:
             exchange = self._redactor.redact(
@@ -136,23 +143,25 @@ class Pipeline:
                 )
             )
         except Exception:  # noqa: BLE001  # what could not be redacted must not be written; counted
-            self.counts.shed["redactor_error"] += 1
+            self._shed("redactor_error")
             return
         try:
             reason = self._sink(exchange)
         except Exception:  # noqa: BLE001  # fail-open: counted as a loss, with its reason
             reason = "log_error"
         if reason is not None:
-            self.counts.shed[reason] += 1
+            self._shed(reason)
         elif exchange.incomplete_reason is not None:
-            self.counts.incomplete[exchange.incomplete_reason] += 1
+            self._incomplete(exchange.incomplete_reason, 1)
         else:
             self.counts.kept += 1
+            if self.board is not None:
+                self.board.count(self.counts)
 
     def abandon(self, decision: Decision, reason: str) -> None:
         """Give up an exchange that began; it is shed by `reason`."""
         self.in_flight -= 1
-        self.counts.shed[reason] += 1
+        self._shed(reason)
 
     def redact(self, exchange: Exchange) -> Exchange:
         """The exchange without secrets, for a caller that samples by itself. Raises what the redactor raises."""
@@ -162,24 +171,45 @@ class Pipeline:
         """Count a connection or tunnel that cannot be read; `reason` is for the caller's own metrics."""
         self.counts.seen += 1
         self.counts.opaque += 1
+        self._post()
 
     def skimmed(self, n: int) -> None:
         """Count `n` exchanges of a connection that `connection_kept` left out."""
-        self.counts.seen += n
-        self.counts.sampled_out += n
+        counts = self.counts
+        counts.seen += n
+        counts.sampled_out += n
+        if self.board is not None:
+            self.board.count(counts)
 
     def lost(self, reason: str, n: int = 1) -> None:
         """Count `n` exchanges that were there and could not be followed (a budget, an observer that failed)."""
         self.counts.seen += n
-        self.counts.shed[reason] += n
+        self._shed(reason, n)
 
     def revoke(self, exchange: Exchange, reason: str) -> None:
         """The sink accepted this exchange and lost it later (a full disk): it is shed by `reason` after all."""
         if exchange.incomplete_reason is not None:
-            self.counts.incomplete[exchange.incomplete_reason] -= 1
+            self._incomplete(exchange.incomplete_reason, -1)
         else:
             self.counts.kept -= 1
-        self.counts.shed[reason] += 1
+        self._shed(reason)
+
+    def _shed(self, reason: str, n: int = 1) -> None:
+        shed = self.counts.shed
+        shed[reason] += n
+        if self.board is not None:
+            self.board.count(self.counts)
+            self.board.shed(reason, shed[reason])
+
+    def _incomplete(self, reason: str, n: int) -> None:
+        incomplete = self.counts.incomplete
+        incomplete[reason] += n
+        if self.board is not None:
+            self.board.incomplete(reason, incomplete[reason])
+
+    def _post(self) -> None:
+        if self.board is not None:
+            self.board.count(self.counts)
 
 
 def with_redaction_key(capture: CaptureConfig) -> CaptureConfig:

@@ -70,3 +70,23 @@ def test_the_ledger_helper_refuses_totals_that_do_not_close() -> None:
     report["candidates"]["candidate"]["totals"]["same"] = 2  # type: ignore[index]
     with pytest.raises(AssertionError):
         assert_ledger_closes(report)
+
+
+def test_what_was_lost_after_it_was_accepted_is_shed_and_the_sum_stays() -> None:
+    counts = Conservation()
+    counts.seen, counts.kept = 10, 7
+    counts.incomplete["reset"] = 3
+    counts.lose({"redactor_error": 2, "log_error": 1}, {"reset": 1})
+    assert (counts.kept, counts.incomplete["reset"]) == (5, 2)
+    assert counts.shed == {"redactor_error": 2, "log_error": 1}
+    assert counts.balanced()
+    counts.lose({"log_error": 1})
+    assert (counts.kept, counts.shed["log_error"]) == (4, 2)
+    assert counts.balanced()
+
+
+def test_what_has_no_fate_yet_is_under_way() -> None:
+    counts = Conservation()
+    counts.seen, counts.kept, counts.sampled_out = 10, 4, 3
+    counts.shed["rate"] = 1
+    assert counts.under_way == 2

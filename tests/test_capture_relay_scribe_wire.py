@@ -8,7 +8,6 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture.conservation import Conservation
 from capture.exchange import Exchange, Request, Response, Times
 from capture.sources.relay.scribe_wire import (
     COUNTS,
@@ -18,7 +17,6 @@ from capture.sources.relay.scribe_wire import (
     exchange_frames,
     frame,
     received,
-    settle,
 )
 
 TEXT = st.text(st.characters(max_codepoint=255), max_size=20)
@@ -75,13 +73,3 @@ def test_many_exchanges_are_cut_into_frames_of_about_a_megabyte() -> None:
 def test_a_frame_that_was_cut_off_is_not_read() -> None:
     whole = frame(COUNTS, b"abc")
     assert through(whole + whole[:-1], 1000) == [(COUNTS, b"abc")]
-
-
-def test_what_was_lost_after_it_was_accepted_is_shed_and_the_sum_stays() -> None:
-    counts = Conservation()
-    counts.seen, counts.kept = 10, 7
-    counts.incomplete["reset"] = 3
-    settle(counts, {"redactor_error": 2, "log_error": 1}, {"reset": 1})
-    assert (counts.kept, counts.incomplete["reset"]) == (5, 2)
-    assert counts.shed == {"redactor_error": 2, "log_error": 1}
-    assert counts.balanced()

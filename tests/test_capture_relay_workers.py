@@ -99,6 +99,29 @@ def test_a_killed_worker_is_started_again_and_its_counts_stay(tmp_path: Path) ->
     assert (counts.seen, counts.kept) == (60, 60)
 
 
+def test_a_worker_that_is_killed_at_once_has_counted_every_exchange(tmp_path: Path) -> None:
+    with (
+        nginx.serve(site(tmp_path)) as port,
+        relay_process(f"127.0.0.1:{port}", tmp_path / "log", *ARGUMENTS, environ=KEY) as relay,
+    ):
+        admin = admin_of(relay)
+        workers = children(relay)
+        asked = 0
+        for killed in workers:
+            ask(relay, 25)
+            asked += 25
+            os.kill(killed, signal.SIGKILL)
+            metrics_until(admin, "understudy_workers", 1)
+            metrics_until(admin, "understudy_workers", 2)
+        counts = relay.stop()
+    assert counts.seen == asked
+    with open_log(tmp_path / "log") as log:
+        # One that was written at the very moment of a death is in the log, and not known to be.
+        assert counts.kept <= len(list(log.exchanges())) <= asked
+    # What was on its way: an exchange may be answered before the worker has seen the end of it.
+    assert counts.kept + counts.shed["worker_died"] == asked
+
+
 def test_workers_end_where_their_parent_was_killed(tmp_path: Path) -> None:
     with (
         nginx.serve(site(tmp_path)) as port,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capture.conservation import Conservation
+from capture.count_board import CountBoard
 from capture.exchange import Exchange
 from capture.log.compactor import Compactor, CompactStats
 from capture.log.growth import Growth
@@ -105,6 +106,7 @@ class LogWriter:
         self.lost: Counter[str] = Counter()
         self._config = config
         self._counts: Callable[[], Conservation] | None = None
+        self._board: CountBoard | None = None
         self._growth = Growth(self._settled_counts)
         self._queue: deque[tuple[Exchange, int]] = deque()
         self._queued_bytes = 0
@@ -178,11 +180,13 @@ class LogWriter:
         """From now on each sealed segment carries what `counts` (called in the writer's thread) grew by in its time."""
         self._counts = counts
 
+    def tell(self, board: CountBoard) -> None:
+        """From now on write there how many exchanges are in a file and how many were lost, as soon as they are."""
+        self._board = board
+
     def settle(self, counts: Conservation) -> None:
         """Move what was lost after it was accepted from `kept` to `shed`, so that the counts tell the truth."""
-        for reason, n in self.lost.items():
-            counts.kept -= n
-            counts.shed[reason] += n
+        counts.lose(dict(self.lost))
 
     def stats(self) -> LogStats:
         """How the writer is doing; cheap, from any thread."""
@@ -251,6 +255,7 @@ class LogWriter:
         flush_s = self._config.flush_ms / 1000
         deadline = time.monotonic() + flush_s
         while not (self._closing and not self._queue):
+            self._post()
             # A batch or more left over from the last turn would not be announced again: only a shorter queue can wait.
             if len(self._queue) < _BATCH:
                 self._wake.wait(max(0.0, deadline - time.monotonic()))
@@ -261,6 +266,7 @@ class LogWriter:
                 self._renew()
                 if time.monotonic() >= deadline:
                     self._records.flush()
+                    self._post()
                     deadline = time.monotonic() + flush_s
                 self._ship()
             except OSError as error:
@@ -268,6 +274,10 @@ class LogWriter:
                     break
                 deadline = time.monotonic() + flush_s
         self._finish()
+
+    def _post(self) -> None:
+        if self._board is not None:
+            self._board.log(self._records.records_written, self.lost)
 
     def _ship(self) -> None:
         """Hand on what was sealed since the last look."""
@@ -303,6 +313,7 @@ class LogWriter:
                     # A record that MessagePack cannot say (a lone surrogate, an integer over 64 bits) is the source's
                     # mistake: it costs that record, counted, and not the log.
                     self.lost["unencodable"] += 1
+            self._post()
             if time.monotonic() >= deadline:
                 return
             if queue and len(queue) < _HURRY and not self._closing:

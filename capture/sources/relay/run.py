@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from capture.clock import Clock
 from capture.conservation import Conservation
+from capture.count_board import CountBoard
 from capture.errors import RunFailed, UnderstudyError
 from capture.guard import Guard, Usage
 from capture.live import Change, Live, changed_sampling, described, holding
@@ -50,7 +51,8 @@ class RelayRun:
     settings: with the redaction key in them. drain_s: as RelayConfig.drain_seconds. reload: reads the configuration
     again, given the time; raises UnderstudyError where it is wrong, which then changes nothing. worker: its number
     where several share the port. changed: what was changed since the start, for a worker that is started again.
-    scribe: redact and write in another process. messages: form of the lines on stderr.
+    scribe: redact and write in another process. messages: form of the lines on stderr. board_fd: memory in which the
+    counts are to stand as they change (`count_board.board_file`), None where nobody reads it.
     """
 
     options: RelayOptions
@@ -62,6 +64,7 @@ class RelayRun:
     changed: Change | None = None
     scribe: bool = False
     messages: Literal["text", "json"] = "text"
+    board_fd: int | None = None
 
     def change_at(self, at_ns: int) -> Change:
         """What holds in a process that begins now."""
@@ -98,6 +101,9 @@ def run_relay(
         redactor = AsSeen() if run.scribe else None
         pipeline = pipeline_from_config(start.capture, start.redact, writer.put, redactor)
         counts = pipeline.counts
+        if run.board_fd is not None:
+            pipeline.board = CountBoard(run.board_fd)
+            writer.tell(pipeline.board)
         with asyncio.Runner(loop_factory=new_loop) as runner:
             worker = Worker(run, start, pipeline, writer, clock)
             runner.run(worker.serve(sockets, on_listening))

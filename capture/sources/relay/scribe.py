@@ -25,6 +25,7 @@ from typing import Any, cast
 import msgspec
 
 from capture.conservation import Conservation
+from capture.count_board import CountBoard
 from capture.errors import RunFailed
 from capture.exchange import Exchange
 from capture.log.growth import Growth
@@ -43,7 +44,6 @@ from capture.sources.relay.scribe_wire import (
     exchange_frames,
     frame,
     received,
-    settle,
 )
 
 __all__ = ["Scribe"]
@@ -83,6 +83,7 @@ class Scribe:
         self.directory = spool_of(start.log, start.log_config)[0]
         self._start = start
         self._counts: Callable[[], Conservation] = Conservation
+        self._board: CountBoard | None = None
         self._growth = Growth(self._settled_counts)
         self._telling = threading.Lock()
         self._lock = threading.Lock()
@@ -129,14 +130,18 @@ class Scribe:
         """As `LogWriter.sync_conservation`; `counts` is called in a thread of this scribe."""
         self._counts = counts
 
+    def tell(self, board: CountBoard) -> None:
+        """As `LogWriter.tell`, as often as the other process says it."""
+        self._board = board
+
     def settle(self, counts: Conservation) -> None:
         """Move what was lost after it was accepted to `shed`, so that the counts tell the truth."""
         with self._lock:
             told = self._life.told if self._life is not None else Told()
             before, died = self._before, Counter(self._died)
         for one in (before, told):
-            settle(counts, one.lost, one.lost_incomplete)
-        settle(counts, died, {})
+            counts.lose(one.lost, one.lost_incomplete)
+        counts.lose(died)
 
     def stats(self) -> LogStats:
         """As `LogWriter.stats`; what is on its way counts as queued."""
@@ -225,8 +230,8 @@ class Scribe:
         with self._lock:
             before, died = self._before, Counter(self._died)
         counts = Conservation.from_dict(self._counts().as_dict())
-        settle(counts, before.lost, before.lost_incomplete)
-        settle(counts, died, {})
+        counts.lose(before.lost, before.lost_incomplete)
+        counts.lose(died)
         return counts
 
     # Everything below runs in the scribe's own threads.
@@ -296,6 +301,9 @@ class Scribe:
             if not life.ready:
                 life.ready = True
                 self._begin(life)
+            if self._board is not None:
+                log = self.stats()
+                self._board.log(log.written, log.lost)
             if told.ended:
                 return True
             if time.monotonic() >= told_s + _COUNTS_S:

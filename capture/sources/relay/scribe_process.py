@@ -44,7 +44,6 @@ from capture.sources.relay.scribe_wire import (
     decode_exchanges,
     frame,
     received,
-    settle,
 )
 from capture.sources.relay.status import rss_bytes
 
@@ -130,7 +129,7 @@ class Scribing:
     def _settled(self) -> Conservation:
         """The relay's counts without what was lost here; what the log lost it takes off by itself."""
         counts = Conservation.from_dict(self._counts.as_dict())
-        settle(counts, self._lost, self._lost_incomplete)
+        counts.lose(self._lost, self._lost_incomplete)
         return counts
 
 

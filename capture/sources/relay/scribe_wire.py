@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import msgspec
 
-from capture.conservation import Conservation
 from capture.exchange import Exchange
 from capture.log.block import array_head
 from capture.settings import CaptureConfig, LogConfig, RedactConfig
@@ -34,7 +33,6 @@ __all__ = [
     "exchange_frames",
     "frame",
     "received",
-    "settle",
 ]
 
 EXCHANGES, CHANGE, RENEW, COUNTS, END = b"E", b"A", b"R", b"C", b"X"
@@ -88,13 +86,6 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     cpu_ns: int = 0
     rss_bytes: int = 0
     ended: bool = False
-
-
-def settle(counts: Conservation, lost: Mapping[str, int], incomplete: Mapping[str, int]) -> None:
-    """Move what was accepted and then lost, by reason, to `shed`; `incomplete` of it were no whole exchanges."""
-    counts.shed.update(lost)
-    counts.incomplete.subtract(incomplete)
-    counts.kept -= sum(lost.values()) - sum(incomplete.values())
 
 
 def frame(kind: bytes, payload: bytes) -> bytes:

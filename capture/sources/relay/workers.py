@@ -2,7 +2,7 @@
 
 Each worker has its own listening socket on the shared port (SO_REUSEPORT), its own capture and its own segment stream.
 It tells the parent its state twice a second and its final counts at the end. A worker that dies is started again; its
-last known counts stay in the sum, and what was under way in it is shed as `worker_died`.
+counts, which stand in memory that the parent holds, stay in the sum, and what was under way is shed as `worker_died`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ import struct
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from capture.conservation import Conservation
+from capture.count_board import CountBoard, board_file
 from capture.errors import BadInput, RunFailed, UnderstudyError, UsageError
 from capture.live import Change, changed_sampling, holding
 from capture.sources.relay.messages import say, set_up_messages
 from capture.sources.relay.run import RelayRun, Worker, run_relay
-from capture.sources.relay.scribe_wire import settle
 from capture.sources.relay.status import merge
 
 __all__ = ["Fleet", "worker_main"]
@@ -50,13 +49,15 @@ _CODE = "from capture.sources.relay.workers import worker_main; worker_main()"
 class _Member:
     """One place in the fleet. state: the latest of the process that holds it; final: its last word, once it ended.
 
-    revision: number of the last change that it follows. told: its process was told to stop, and is not told again on
-    our own account: a second signal would cut off what is under way.
+    board: where the process writes its counts as they change. revision: number of the last change that it follows.
+    told: its process was told to stop, and is not told again on our own account: a second signal would cut off what is
+    under way.
     """
 
     number: int
     sockets: list[socket.socket]
     process: subprocess.Popen[bytes] | None = None
+    board: CountBoard | None = None
     state: dict[str, Any] | None = None
     final: Conservation | None = None
     error: UnderstudyError | None = None
@@ -231,11 +232,14 @@ class Fleet:
             process.kill()
         state, member.state = member.state, None
         final, member.final = member.final, None
+        board, member.board = member.board, None
+        assert board is not None
         if state is not None:
-            state = _at_death(state) if final is None else _at_end(state, final)
+            state = _at_death(state, board) if final is None else _at_end(state, final)
             self._buried.append({**state, **dict.fromkeys(_OF_THE_LIVING, 0), "guard_reasons": {}})
             self._buried[:] = [merge(self._buried)]
             final = final or _settled(state)
+        board.close()
         if final is not None:
             self._counts.merge(final)
         if not self._stopping and member.error is None:
@@ -243,18 +247,21 @@ class Fleet:
 
     def _spawn(self, member: _Member, channel: socket.socket) -> subprocess.Popen[bytes]:
         fds = [sock.fileno() for sock in member.sockets]
-        run = dataclasses.replace(self.run, reload=None, worker=member.number)
+        board_fd = board_file()
+        member.board = CountBoard(board_fd)
+        run = dataclasses.replace(self.run, reload=None, worker=member.number, board_fd=board_fd)
         member.revision = self._revision
         package = pickle.dumps((run, fds, self._messages, self._revision))
         process = subprocess.Popen(
             [sys.executable, "-c", _CODE, str(channel.fileno())],
-            pass_fds=[channel.fileno(), *fds],
+            pass_fds=[channel.fileno(), board_fd, *fds],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)},
             # A Ctrl-C of the terminal must reach the parent alone; it passes on what it makes of it.
             start_new_session=True,
         )
+        os.close(board_fd)
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(_LENGTH.pack(len(package)) + package)
@@ -276,15 +283,19 @@ class Fleet:
             member.error = kinds.get(message["kind"], RunFailed)(message["error"])
 
 
-def _at_death(state: dict[str, Any]) -> dict[str, Any]:
-    """The last known state of a worker that left no final counts; what waited or was under way is lost."""
-    counts, lost = Conservation.from_dict(state["counts"]), Counter(state["log_lost"])
-    if state["in_flight"]:
-        counts.shed["worker_died"] += state["in_flight"]
-    waiting = min(state["queue_records"], counts.kept)
-    if waiting:
+def _at_death(state: dict[str, Any], board: CountBoard) -> dict[str, Any]:
+    """The last state of a worker that left no final counts, with the counts as they stood when it died.
+
+    What was under way or waited for the log is lost. What a scribe had not said within its last tenth of a second is
+    taken as lost, too, though it still writes what has reached it: it alone knows how much that is.
+    """
+    counts, lost, written = board.counts(), board.lost(), board.written()
+    if counts.under_way > 0:
+        counts.shed["worker_died"] += counts.under_way
+    waiting = min(counts.kept, counts.kept + sum(counts.incomplete.values()) - written - lost.total())
+    if waiting > 0:
         lost["worker_died"] += waiting
-    return {**state, "counts": counts.as_dict(), "log_lost": dict(lost)}
+    return {**state, "counts": counts.as_dict(), "log_lost": dict(lost), "log_written": written}
 
 
 def _at_end(state: dict[str, Any], final: Conservation) -> dict[str, Any]:
@@ -299,7 +310,7 @@ def _at_end(state: dict[str, Any], final: Conservation) -> dict[str, Any]:
 def _settled(state: dict[str, Any]) -> Conservation:
     """The counts of a state; what the log accepted and lost is shed."""
     counts = Conservation.from_dict(state["counts"])
-    settle(counts, state["log_lost"], {})
+    counts.lose(state["log_lost"])
     return counts
 
 
