@@ -78,6 +78,16 @@ def _words_of_numbered(segment: str) -> frozenset[str]:
     return frozenset() if (parts := numbered(segment)) is None else words_of(parts[0]) - GENERIC
 
 
+@lru_cache(maxsize=4096)
+def _words_of_collection(segment: str) -> frozenset[str]:
+    """What the segment before says of the next one; of `pages` that it is one of many, which `page` does not say."""
+    words = words_of(segment) - GENERIC
+    weak = words & NOT_PASSED_ON
+    if not weak or _NOT_A_WORD.sub("", segment.lower()) in weak:
+        return words
+    return (words - weak) | {f"{word}id" for word in weak}
+
+
 def is_unnamed(place: Place) -> bool:
     """True where no word says what stands at a place: a field of protobuf, or under a key that is a number."""
     kind = innermost(place).kind
@@ -197,7 +207,7 @@ def words_of_request(exchange: Exchange, place: Place) -> frozenset[str]:
     if place.kind == "path":
         segments = target.partition("?")[0].split("/")[1:]
         index = int(place.path[0])
-        before = words_of(segments[index - 1]) - GENERIC if 0 < index <= len(segments) else frozenset()
+        before = _words_of_collection(segments[index - 1]) if 0 < index <= len(segments) else frozenset()
         return before | _words_of_numbered(segments[index]) if index < len(segments) else before
     names = place.names()
     if not names:

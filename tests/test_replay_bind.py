@@ -701,3 +701,19 @@ def test_a_word_that_always_ends_with_a_digit_names_no_thing() -> None:
         exchange(0, get("/"), page), exchange(1, get("/oauth2/other")), exchange(2, get("/pages/2?page=2"))
     )
     assert [shown(found) for found in links[1:]] == [[], []]
+
+
+@pytest.mark.parametrize("things", ["pages", "roles", "types", "countries"])
+def test_what_a_collection_in_a_path_holds_is_one_of_many_whatever_one_of_them_is_called(things: str) -> None:
+    moved = json_response(b"", ("Location", f"/admin/{things}/4/edit/"), status=302)
+    made = exchange(0, get(f"/admin/{things}/add", method="POST"), moved)
+    links = links_of(made, exchange(1, get(f"/admin/{things}/4/edit/")), exchange(2, get("/list?page=4&type=4&role=4")))
+    assert [shown(found) for found in links[1:]] == [[("path[2]", "log-0 header:location/path/2")], []]
+    created = exchange(0, get(f"/api/{things}", method="POST"), json_response(b'{"id": 4, "count": 4}'))
+    assert shown(links_of(created, exchange(1, get(f"/api/{things}/4")))[1]) == [("path[2]", "log-0 $['id']")]
+
+
+def test_the_number_of_a_page_is_not_that_of_one_of_many_pages() -> None:
+    listed = exchange(0, get("/list"), json_response(b'{"page": 4, "page_id": 7, "type": 4, "role": 4}'))
+    links = links_of(listed, exchange(1, get("/pages/4")), exchange(2, get("/page/4")), exchange(3, get("/pages/7")))
+    assert [shown(found) for found in links[1:]] == [[], [], [("path[1]", "log-0 $['page_id']")]]
