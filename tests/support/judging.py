@@ -48,3 +48,8 @@ def write_run(directory: Path, performances: Sequence[Performance], **final: obj
         writer.record(performance)
     writer.close({"partial": False, **final})
     return directory
+
+
+def told(report: Report) -> list[tuple[str, str, str]]:
+    """Route, path and kind of every finding of the candidate that no other one has caused."""
+    return [(one.route, one.path, one.kind) for one in report.candidates["candidate"].findings if one.caused_by is None]
