@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from diff.difference import format_path, jsonable
@@ -11,6 +11,8 @@ from diff.odd import Change, GroupKey, Seen
 
 __all__ = ["Example", "Examples"]
 
+_ELEMENTS_SHOWN = 3
+_MEMBERS_SHOWN = 2
 _SHOWN_CHARS_MAX = 200
 _PATH_CHARS_SHORT = 60
 _CHANGES_MAX = 4
@@ -57,7 +59,7 @@ class Examples:
             kept = groups.get((one.change, apart))
             if kept is not None and len(kept) >= self._examples_max and len(kept[-1].path) <= _PATH_CHARS_SHORT:
                 continue
-            left, right = _short(one.difference.left), _short(one.difference.right)
+            left, right = _short_pair(one.difference.left, one.difference.right)
             self._take(groups, Example(exchange, format_path(one.difference), one.change, left, right, apart))
 
     def merge(self, key: GroupKey, other: Examples, theirs: GroupKey) -> None:
@@ -95,6 +97,31 @@ class Examples:
                 return
             groups[large].pop()
         groups.setdefault(group, []).append(example)
+
+
+def _short_pair(left: Any, right: Any) -> tuple[Any, Any]:
+    """Both values in short; of two long lists, in another order say, some elements from where they part."""
+    short = _short(left), _short(right)
+    if not all(isinstance(value, list | tuple) for value in (left, right)):
+        return short
+    if not all(isinstance(outline, str) for outline in short):
+        return short
+    start = next((at for at, (mine, other) in enumerate(zip(left, right, strict=False)) if mine != other), 0)
+    return _from(left, start), _from(right, start)
+
+
+def _from(values: Sequence[Any], start: int) -> list[Any]:
+    shown = [_brief(value) for value in values[start : start + _ELEMENTS_SHOWN]]
+    return [*(["…"] if start else []), *shown, f"… of {len(values)} elements"]
+
+
+def _brief(value: Any) -> Any:
+    """An element among others: of an object its first member, which mostly names it."""
+    short = _short(value)
+    if not isinstance(short, dict) or len(short) <= _MEMBERS_SHOWN:
+        return short
+    first = next(iter(short))
+    return {first: short[first], "…": f"{len(short)} members"}
 
 
 def _short(value: Any) -> Any:

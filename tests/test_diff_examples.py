@@ -65,3 +65,22 @@ def test_merged_examples_are_those_of_both() -> None:
         theirs.keep(other, f"theirs-{number}", [changed(1, 2)], apart=True)
     mine.merge(KEY, theirs, other)
     assert [one.exchange for one in mine.of(KEY)] == ["mine", "theirs-0"]
+
+
+def test_of_two_long_lists_the_elements_are_shown_at_which_they_part() -> None:
+    examples = Examples(1)
+    left, right = list(range(20)), [*range(10), 11, 10, *range(12, 20)]
+    examples.keep(KEY, "x", [changed(left, right)], apart=True)
+    (example,) = examples.of(KEY)
+    assert example.left == ["…", 10, 11, 12, "… of 20 elements"]
+    assert example.right == ["…", 11, 10, 12, "… of 20 elements"]
+
+
+def test_where_long_lists_of_objects_part_objects_are_shown_in_short() -> None:
+    examples = Examples(1)
+    rows = [{"id": number, "name": "x", "price": 1} for number in range(9)]
+    examples.keep(KEY, "x", [changed(rows, rows[::-1])], apart=True)
+    (example,) = examples.of(KEY)
+    assert example.left == [*({"id": number, "…": "3 members"} for number in range(3)), "… of 9 elements"]
+    examples.keep(GroupKey("GET /", "$['b']"), "y", [changed(rows, None)], apart=True)
+    assert examples.of(GroupKey("GET /", "$['b']"))[0].left == "[9 elements]"
