@@ -18,7 +18,7 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 
 from capture.exchange import Exchange
-from tests.test_capture_mitm import certificate, only_record, running
+from tests.support.mitm import certificate, only_record, running
 
 __all__ = ["certificate"]
 
