@@ -16,11 +16,25 @@ def pair(position: int, *waits_for: int) -> Pair:
     return Pair(Planned(position, exchange(position, get("/")), 0, waits_for), 0, 2, (0, 1))
 
 
-def test_a_pair_waits_until_every_build_has_answered_what_was_before() -> None:
+def two_of_a_session() -> tuple[Waiting, Pair, Pair]:
+    """A pair, and one that waits for its answers on both builds."""
     waiting = Waiting(2)
     first, second = pair(0), pair(1, 0)
     assert waiting.admit(first)
     assert not waiting.admit(second)
+    return waiting, first, second
+
+
+def one_goes_on_alone() -> tuple[Waiting, Pair, Pair]:
+    """The second build had answered; after the bound the pair behind is ready for that build alone."""
+    waiting, first, second = two_of_a_session()
+    waiting.release(first, 1, 100)
+    waiting.part(200, 100)
+    return waiting, first, second
+
+
+def test_a_pair_waits_until_every_build_has_answered_what_was_before() -> None:
+    waiting, first, second = two_of_a_session()
     assert second.blocked == [1, 1]
     waiting.release(first, 0, 5)
     assert not waiting.ready
@@ -31,10 +45,7 @@ def test_a_pair_waits_until_every_build_has_answered_what_was_before() -> None:
 
 
 def test_builds_that_are_ready_go_on_alone_after_the_bound() -> None:
-    waiting = Waiting(2)
-    first, second = pair(0), pair(1, 0)
-    waiting.admit(first)
-    waiting.admit(second)
+    waiting, first, second = two_of_a_session()
     waiting.release(first, 1, 100)
     waiting.part(199, 100)
     assert not waiting.ready
@@ -110,10 +121,7 @@ def test_without_a_schedule_a_build_is_waited_for_at_each_request() -> None:
 
 
 def test_what_waits_for_a_pair_that_is_not_sent_is_let_go() -> None:
-    waiting = Waiting(2)
-    first, second = pair(0), pair(1, 0)
-    waiting.admit(first)
-    waiting.admit(second)
+    waiting, first, second = two_of_a_session()
     waiting.forget(first)
     waiting.release_all(first, 3)
     assert list(waiting.ready) == [second]
@@ -123,12 +131,7 @@ def test_what_waits_for_a_pair_that_is_not_sent_is_let_go() -> None:
 
 
 def test_a_pair_that_was_given_up_while_a_build_was_behind_is_not_begun_again_when_that_build_answers() -> None:
-    waiting = Waiting(2)
-    first, second = pair(0), pair(1, 0)
-    waiting.admit(first)
-    waiting.admit(second)
-    waiting.release(first, 1, 100)
-    waiting.part(200, 100)
+    waiting, first, second = one_goes_on_alone()
     waiting.ready.clear()
     waiting.forget(second)
     waiting.release(first, 0, 300)
@@ -137,12 +140,7 @@ def test_a_pair_that_was_given_up_while_a_build_was_behind_is_not_begun_again_wh
 
 
 def test_a_pair_that_goes_on_alone_is_not_begun_twice_where_the_other_build_is_ready_in_the_same_turn() -> None:
-    waiting = Waiting(2)
-    first, second = pair(0), pair(1, 0)
-    waiting.admit(first)
-    waiting.admit(second)
-    waiting.release(first, 1, 100)
-    waiting.part(200, 100)
+    waiting, first, second = one_goes_on_alone()
     waiting.release(first, 0, 200)
     assert list(waiting.ready) == [second]
     assert second.blocked is None
