@@ -14,7 +14,7 @@ test: $(STAMP) programs  ## all tests
 
 COMPILED := build/compiled
 # Those of the modules that are compiled, and of what pickles, forks and reports them.
-COMPILED_TESTS := $(patsubst %,tests/test_replay_%.py,ahead alarm bind bind_rules carried carry clients_answer clients_sockets \
+COMPILED_TESTS := $(patsubst %,tests/test_replay_%.py,ahead alarm bind bind_answers bind_rules bind_streams carried carry clients_answer clients_sockets \
   clients_wire commands compiled histogram hook inside jar json_leaves json_splice learn link manifest multipart pace passwords payload perform plan \
   rewrite row run said schedule script_leaves sessions set_cookie stage stay streams supply waiting workers xml_leaves)
 

@@ -8,50 +8,29 @@ import json
 import msgspec
 import pytest
 
-from capture.exchange import Exchange, Request, Response, Times
+from capture.exchange import Request, Response
 from replay.bind import Binder
 from replay.carry import replace_values
 from replay.learn import learn_links
-from replay.link import Link
-from replay.outcome import Outcome
-from replay.place import Place
 from replay.plan import Planner
 from replay.strong import is_strong
-from replay.supplies import Supplies, value_answered
+from replay.supplies import value_answered
+from tests.support.binding import (
+    FORM,
+    GRPC,
+    JSON,
+    NDJSON,
+    PROTOBUF,
+    TOKEN,
+    html,
+    links_of,
+    login,
+    of_type,
+    shown,
+)
 from tests.support.lookalikes import told_by
 from tests.support.protobuf import field, frame
 from tests.support.rude import exchange, get, json_response
-
-TOKEN = "tok_9f8e7d6c5b4a"
-OTHER = "tok_1a2b3c4d5e6f"
-
-
-def links_of(*exchanges: Exchange, exclude: tuple[str, ...] = ()) -> list[tuple[Link, ...]]:
-    binder = Binder(exclude)
-    return [binder.note(planned) for planned in Planner(allow_writes=True).plan(exchanges)]
-
-
-def shown(links: tuple[Link, ...]) -> list[tuple[str, str]]:
-    return [(link.place.text(), f"{link.sources[0].exchange_id} {link.sources[0].place.text()}") for link in links]
-
-
-def login(body: bytes, *headers: tuple[str, str]) -> Exchange:
-    return exchange(0, get("/login", method="POST"), json_response(body, *headers))
-
-
-def html(body: bytes) -> Response:
-    return Response(200, "OK", "HTTP/1.1", (("Content-Type", "text/html; charset=utf-8"),), body, len(body))
-
-
-def of_type(kind: str, body: bytes) -> Response:
-    return Response(200, "OK", "HTTP/1.1", (("Content-Type", kind),), body, len(body))
-
-
-JSON = ("Content-Type", "application/json")
-NDJSON = ("Content-Type", "application/x-ndjson")
-GRPC = ("Content-Type", "application/grpc")
-PROTOBUF = ("Content-Type", "application/x-protobuf")
-FORM = ("Content-Type", "application/x-www-form-urlencoded")
 
 
 @pytest.mark.parametrize(
@@ -252,29 +231,6 @@ def test_a_word_that_the_client_had_put_into_a_longer_value_is_its_own() -> None
     assert [place for place, _ in shown(links[2])] == ["query:q"]
 
 
-def test_a_value_that_the_client_sent_while_the_answer_was_under_way_is_not_bound() -> None:
-    first = exchange(0, get("/a"), json_response(b'{"t": "%b"}' % TOKEN.encode()), start_ms=0, took_ms=10)
-    assert links_of(first, exchange(1, get(f"/b?t={TOKEN}"), start_ms=5))[1] == ()
-
-
-def test_what_a_client_read_of_a_stream_before_it_left_is_bound_and_waited_for() -> None:
-    stream = of_type("text/event-stream", b"event: endpoint\ndata: /messages?sid=%b\n\n" % TOKEN.encode())
-    opened = exchange(0, get("/events"), stream)
-    start = opened.times.request_start
-    left = msgspec.structs.replace(
-        opened, times=Times(start, start, start + 400_000, None), incomplete_reason="response_cut"
-    )
-    posted = exchange(1, get(f"/messages?sid={TOKEN}", method="POST"))
-    sooner = exchange(0, get(f"/messages?sid={TOKEN}", method="POST"), start_ms=0.3)
-    binder = Binder()
-    planned = list(Planner(allow_writes=True).plan([left, posted]))
-    assert binder.note(planned[0]) == ()
-    assert shown(binder.note(planned[1])) == [("query:sid", "log-0 event:0:data/query/sid/0")]
-    assert (planned[1].waits_for, binder.waits_for) == ((), (0,))
-    assert links_of(left, sooner)[1] == ()
-    assert Binder().waits_for == ()
-
-
 def test_another_session_supplies_nothing() -> None:
     first = login(b'{"t": "%b"}' % TOKEN.encode())
     assert links_of(first, exchange(1, get(f"/b?t={TOKEN}"), session="other"))[1] == ()
@@ -323,10 +279,6 @@ def test_many_letters_in_a_row_before_something_else_are_judged_in_no_time(value
     assert is_strong(value)
 
 
-def answered(body: bytes) -> Response:
-    return json_response(body)
-
-
 @pytest.mark.parametrize(
     "page",
     [
@@ -348,162 +300,9 @@ def test_a_short_number_in_a_page_is_bound_by_its_name_alone(page: bytes) -> Non
     assert shown(links[2]) == []
 
 
-@pytest.mark.parametrize(
-    ("supplied", "carried", "value"),
-    [
-        ("Last-Modified", "If-Modified-Since", "Tue, 14 Nov 2023 22:13:20 GMT"),
-        ("Last-Modified", "If-Unmodified-Since", "Tue, 14 Nov 2023 22:13:20 GMT"),
-        ("ETag", "If-Match", '"3"'),
-        ("ETag", "If-None-Match", 'W/"3-a"'),
-    ],
-)
-def test_a_condition_carries_what_the_response_called_otherwise(supplied: str, carried: str, value: str) -> None:
-    links = links_of(
-        exchange(0, get("/a"), json_response(b"{}", (supplied, value), ("X-Other", value))),
-        exchange(1, get("/a", (carried, value))),
-    )
-    assert shown(links[1]) == [(f"header:{carried.lower()}", f"log-0 header:{supplied.lower()}")]
-
-
 def test_what_a_script_computes_is_no_source_and_harms_nothing() -> None:
     script = b"<script>" + b'x = {"a": [1, foo("' * 2000 + b"</script>"
     assert links_of(exchange(0, get("/"), html(script)), exchange(1, get(f"/x?q={TOKEN}")))[1] == ()
-
-
-def test_a_link_that_a_page_still_has_elsewhere_stays() -> None:
-    place = Place("html", ("a", "", 0), ("path", 1))
-    page = b'<a href="/goods/sku-000041">b</a><a href="/goods/sku-000017">a</a>'
-    assert value_answered(html(page), place, "sku-000017") == "sku-000017"
-    assert value_answered(html(page), place, "sku-000018") == "sku-000041"
-
-
-def test_the_value_at_the_same_place_is_taken() -> None:
-    place = Place("json", ("data", "token"))
-    assert value_answered(answered(b'{"data": {"token": "new"}}'), place, "old") == "new"
-    assert value_answered(answered(b'{"data": {}}'), place, "old") is None
-    assert value_answered(None, place, "old") is None
-
-
-def test_a_value_that_the_build_still_knows_elsewhere_in_the_list_stays() -> None:
-    place = Place("json", ("items", 1, "id"))
-    assert value_answered(answered(b'{"items": [{"id": 5}, {"id": 9}]}'), place, "5") == "5"
-    assert value_answered(answered(b'{"items": [{"id": 6}, {"id": 9}]}'), place, "5") == "9"
-
-
-def test_a_request_is_bound_with_what_each_build_answered_and_says_so() -> None:
-    first, second = (
-        login(b'{"token": "%b"}' % TOKEN.encode()),
-        exchange(1, get("/me", ("Authorization", f"Bearer {TOKEN}"))),
-    )
-    links = links_of(first, second)[1]
-    supplies = Supplies(3, 1 << 20)
-    from replay.outcome import Failure
-
-    for index, body in enumerate((b'{"token": "%b"}' % OTHER.encode(), b'{"token": "%b"}' % TOKEN.encode())):
-        supplies.keep(first, 0, 0, index, Outcome("b", "current", 0, 1, 2, 3, answered(body)))
-    supplies.keep(first, 0, 0, 2, Outcome("b", "current", 0, 1, 2, 3, None, Failure("reset", "body")))
-    bound, bindings = supplies.bind(second.request, links, "s", 0, 0)
-    assert bound is not None
-    assert bound.headers[1] == ("Authorization", f"Bearer {OTHER}")
-    assert [(b.place, b.origin) for b in bindings] == [("header:authorization", "log-0 $['token']")]
-    assert supplies.bind(second.request, links, "s", 0, 1)[0] is None
-    bound, bindings = supplies.bind(second.request, links, "s", 0, 2)
-    assert bound is None
-    assert bindings[0].origin == "unresolved:log-0 $['token']"
-    assert (supplies.resolved[0], supplies.resolved[1], supplies.unresolved[2]) == (1, 1, 1)
-    assert not supplies.resolvable(links, "s", 0, 2)
-
-
-def test_what_an_earlier_part_of_the_run_bound_is_counted_with_it() -> None:
-    from replay.outcome import Binding, Performance
-
-    origins = ("log-0 $['token']", "log-1 cookie:sid", "unresolved:log-0 $['token']", "injected:X-Key", "hook:X-Signed")
-    bindings = tuple(Binding("header:x", origin) for origin in origins)
-    outcomes = tuple(Outcome(b, "current", 0, 1, 2, 3, answered(b"{}"), bindings=bindings) for b in ("a", "b"))
-    performance = Performance(0, exchange(0, get("/me")), outcomes)
-    supplies = Supplies(2, 1 << 20)
-    supplies.take_over(performance, 1, outcomes[1])
-    assert (supplies.resolved, supplies.unresolved) == ({1: 2}, {1: 1})
-
-
-def test_what_is_kept_of_the_answers_is_bounded() -> None:
-
-    supplies = Supplies(1, 10_000)
-    for number in range(100):
-        supplies.keep(
-            exchange(number, get("/"), session=str(number)), number, 0, 0,
-            Outcome("b", "current", 0, 1, 2, 3, answered(b"x" * 1000)),
-        )  # fmt: skip
-    assert supplies.forgotten >= 90
-
-
-def _signed_by_the_client(claims: dict[str, object]) -> str:
-    parts = [json.dumps({"alg": "HS256"}), json.dumps(claims), "signature"]
-    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
-
-
-def test_a_value_in_a_token_that_the_client_signed_cannot_be_replaced_and_the_request_says_so() -> None:
-
-    first = login(b'{"session": "%b"}' % TOKEN.encode())
-    carrying = exchange(1, get("/me", ("Authorization", f"Bearer {_signed_by_the_client({'sid': TOKEN})}")))
-    links = links_of(first, carrying)[1]
-    assert shown(links) == [("header:authorization/signed/sid", "log-0 $['session']")]
-    supplies = Supplies(2, 1 << 20)
-    for index, token in enumerate((OTHER, TOKEN)):
-        answer = answered(b'{"session": "%b"}' % token.encode())
-        supplies.keep(first, 0, 0, index, Outcome("b", "current", 0, 1, 2, 3, answer))
-    assert not supplies.resolvable(links, "s", 0, 0)
-    bound, bindings = supplies.bind(carrying.request, links, "s", 0, 0)
-    assert bound is None
-    assert bindings[0].origin == "unresolved:log-0 $['session']"
-    assert supplies.resolvable(links, "s", 0, 1)  # this build gave the very same value
-
-
-def test_a_header_that_is_injected_needs_nothing_from_a_response() -> None:
-    first = login(b'{"token": "%b"}' % TOKEN.encode())
-    carrying = exchange(1, get(f"/me/{TOKEN}", ("Authorization", f"Bearer {TOKEN}")))
-    links = links_of(first, carrying)[1]
-    supplies = Supplies(2, 1 << 20, injected=[frozenset(("authorization",)), frozenset()])
-    assert [link.place.kind for link in links] == ["path", "header"]
-    assert supplies.resolvable(links[1:], "s", 0, 0)
-    assert not supplies.resolvable(links[1:], "s", 0, 1)
-    assert not supplies.resolvable(links, "s", 0, 0)
-
-
-def test_a_message_of_grpc_is_sent_with_what_each_build_answered() -> None:
-
-    created = exchange(0, get("/shop.Carts/Create", GRPC, method="POST"), of_type(GRPC[1], frame(field(1, TOKEN))))
-    asked = get("/shop.Carts/Get", GRPC, ("Content-Length", "23"), method="POST", body=frame(field(1, TOKEN)))
-    links = links_of(created, exchange(1, asked))[1]
-    supplies = Supplies(1, 1 << 20)
-    answer = of_type(GRPC[1], frame(field(1, "tok_longer_than_before")))
-    supplies.keep(created, 0, 0, 0, Outcome("b", "current", 0, 1, 2, 3, answer))
-    request, bindings = supplies.bind(asked, links, "s", 0, 0)
-    assert request is not None
-    assert request.body == frame(field(1, "tok_longer_than_before"))
-    assert request.headers[-1] == ("Content-Length", "29")
-    assert [binding.place for binding in bindings] == ["protobuf:0:1:0"]
-
-
-def test_of_a_part_and_one_inside_it_the_wider_one_is_bound() -> None:
-    given = exchange(0, get("/login"), json_response(json.dumps({"password": f'["a", true].{TOKEN}'}).encode()))
-    coded = base64.b64encode(f'anna:["a", true].{TOKEN}'.encode()).decode()
-    links = links_of(given, exchange(1, get("/x", ("X-Service-Auth", coded))))[1]
-    assert shown(links) == [("header:x-service-auth/base64/at/5", "log-0 $['password']")]
-
-
-def test_a_uuid_in_another_case_is_bound_and_keeps_the_clients_case() -> None:
-
-    upper, other = "550E8400-E29B-41D4-A716-446655440000", "12345678-ABCD-4EF0-8123-456789ABCDEF"
-    first = login(b'{"file": "%b"}' % upper.encode())
-    carrying = exchange(1, get(f"/files/{upper.lower()}"))
-    links = links_of(first, carrying)[1]
-    supplies = Supplies(1, 1 << 20)
-    answer = answered(b'{"file": "%b"}' % other.encode())
-    supplies.keep(first, 0, 0, 0, Outcome("b", "current", 0, 1, 2, 3, answer))
-    bound, _ = supplies.bind(carrying.request, links, "s", 0, 0)
-    assert bound is not None
-    assert bound.target == f"/files/{other.lower()}"
 
 
 @pytest.mark.parametrize("pattern", ["$.at*", "$['at']*", "* /b $.at.ids[*]", "POST /b $*"])
@@ -531,21 +330,6 @@ def test_a_created_number_is_bound_though_the_client_had_sent_the_same_number_as
         exchange(4, get("/carts", method="POST"), json_response(b'{"id": 99}')),
     )
     assert [shown(each) for each in links[2:4]] == [[("path[1]", "log-1 $['id']")], []]
-
-
-def test_the_sessions_used_longest_ago_are_forgotten_where_all_hold_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replay.bind._HELD_MAX", 10)
-    binder = Binder()
-    answers = [
-        json_response(b'{"a": "%b-%d", "b": "%b+%d"}' % (TOKEN.encode(), n, TOKEN.encode(), n)) for n in range(8)
-    ]
-    exchanges = [msgspec.structs.replace(exchange(n, get("/a"), answers[n]), session=f"session-{n}") for n in range(8)]
-    last = msgspec.structs.replace(exchange(8, get(f"/x?q={TOKEN}-7")), session="session-7")
-    first = msgspec.structs.replace(exchange(9, get(f"/x?q={TOKEN}-0")), session="session-0")
-    links = [binder.note(planned) for planned in Planner().plan([*exchanges, last, first])]
-    assert [place for place, _ in shown(links[8])] == ["query:q"]
-    assert links[9] == ()
-    assert binder.forgotten > 0
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -587,63 +371,6 @@ def test_a_weak_value_of_a_hidden_field_is_bound_wherever_the_form_is_sent() -> 
     sent = exchange(1, get("/save", FORM, method="POST", body=b"version=3"))
     assert shown(links_of(exchange(0, get("/edit/9")), sent)[1]) == []
     assert len(links_of(exchange(0, get("/edit/9"), page), sent)[1]) == 1
-
-
-def open_stream(*events: str) -> Exchange:
-    body = "".join(f"data: {event}\n\n" for event in events).encode()
-    opened = exchange(0, get("/events"), of_type("text/event-stream", body))
-    start = opened.times.request_start
-    times = Times(start, start, start + 400_000, None, start + 50_000_000)
-    return msgspec.structs.replace(opened, times=times, incomplete_reason="reset")
-
-
-LATER = f'{{"order": "{TOKEN}", "ticket_id": 417}}'
-
-
-@pytest.mark.parametrize(
-    ("stream", "request_", "start_ms", "bound"),
-    [
-        (open_stream(LATER), get("/o", JSON, method="POST", body=b'{"order": "%b"}' % TOKEN.encode()), 1, True),
-        (
-            open_stream("hello", LATER),
-            get("/o", JSON, method="POST", body=b'{"order": "%b"}' % TOKEN.encode()),
-            1,
-            False,
-        ),
-        (
-            open_stream("hello", LATER),
-            get("/o", JSON, method="POST", body=b'{"order": "%b"}' % TOKEN.encode()),
-            60,
-            True,
-        ),
-        (open_stream("hello", LATER), get(f"/orders/{TOKEN}"), 1, True),
-        (open_stream("hello", LATER), get("/o?ticket=417"), 1, False),
-        (open_stream("hello", LATER), get("/o?ticket=417"), 60, True),
-    ],
-)
-def test_of_an_open_stream_only_what_had_surely_come_is_bound(
-    stream: Exchange, request_: Request, start_ms: int, bound: bool
-) -> None:
-    links = links_of(stream, exchange(1, request_, start_ms=start_ms))[1]
-    assert [link.sources[0].place.kind for link in links] == ["event"] * bound
-
-
-def test_what_a_client_may_have_known_before_a_later_event_said_it_needs_no_answer() -> None:
-    for events, needed in ((["hello", LATER], False), ([LATER], True)):
-        links = links_of(open_stream(*events), exchange(1, get(f"/orders/{TOKEN}"), start_ms=1))[1]
-        supplies = Supplies(1, 1 << 20)
-        supplies.keep(open_stream(), 0, 0, 0, Outcome("b", "current", 0, 1, 2, 3, of_type("text/event-stream", b"")))
-        assert supplies.resolvable(links, "s", 0, 0) is not needed
-
-
-def test_what_more_has_come_of_an_answer_takes_the_place_of_what_had_come_before() -> None:
-    stream = open_stream(LATER)
-    links = links_of(stream, exchange(1, get(f"/orders/{TOKEN}"), start_ms=1))[1]
-    supplies = Supplies(1, 1 << 20)
-    for body, expected in ((b"", None), (b'data: {"order": "%b"}\n\n' % OTHER.encode(), OTHER)):
-        supplies.keep_response(stream, 0, 0, 0, of_type("text/event-stream", body))
-        found = supplies.value(links[0], "s", 0, 0)
-        assert (found and found[0]) == expected
 
 
 def test_two_values_inside_one_are_both_linked_by_where_they_stand_in_it() -> None:
