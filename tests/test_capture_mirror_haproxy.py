@@ -46,7 +46,9 @@ def manual(root: Path, sink_port: int) -> str:
     block = re.findall(r"(?:^(?:    .*)?\n)+", section, re.MULTILINE)[1]
     config, comment, script = re.sub("^    ", "", block, flags=re.MULTILINE).partition("-- /etc/haproxy/mirror.lua")
     assert '"http://127.0.0.1:9090"' in script
-    (root / "mirror.lua").write_text(comment + script.replace("9090", str(sink_port)))
+    assert "timeout = 500 " in script
+    patient = script.replace("timeout = 500 ", f"timeout = {1000 * _WAIT_S} ")  # of a machine that has much else to do
+    (root / "mirror.lua").write_text(comment + patient.replace("9090", str(sink_port)))
     return config.replace("/etc/haproxy/mirror.lua", str(root / "mirror.lua"))
 
 
