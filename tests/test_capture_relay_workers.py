@@ -99,6 +99,22 @@ def test_a_killed_worker_is_started_again_and_its_counts_stay(tmp_path: Path) ->
     assert (counts.seen, counts.kept) == (60, 60)
 
 
+def test_the_metrics_of_several_workers_are_those_of_this_moment(tmp_path: Path) -> None:
+    with (
+        nginx.serve(site(tmp_path)) as port,
+        relay_process(f"127.0.0.1:{port}", tmp_path / "log", *ARGUMENTS, environ=KEY) as relay,
+    ):
+        admin = admin_of(relay)
+        for asked in range(1, 20):
+            ask(relay, 1)
+            samples = parse(get(f"{admin}/metrics")[1])
+            # The answer is passed on before it is looked at: the last exchange may be under way still.
+            under_way = samples["understudy_exchanges_in_flight"]
+            assert samples["understudy_exchanges_seen_total"] + under_way == asked
+            assert under_way <= 1
+        relay.stop()
+
+
 def test_a_worker_that_is_killed_at_once_has_counted_every_exchange(tmp_path: Path) -> None:
     with (
         nginx.serve(site(tmp_path)) as port,

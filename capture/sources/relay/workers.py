@@ -106,7 +106,7 @@ class Fleet:
 
     def state(self) -> dict[str, Any]:
         """The states of all workers, and of those that died, as one."""
-        states = [member.state for member in self._members if member.state is not None]
+        states = [_as_now(member) for member in self._members if member.state is not None]
         total = merge([*self._buried, *states])
         total["reload_failed"] = int(self._reload_failed or any(state["reload_failed"] for state in states))
         return total
@@ -283,6 +283,27 @@ class Fleet:
             member.error = kinds.get(message["kind"], RunFailed)(message["error"])
 
 
+def _as_now(member: _Member) -> dict[str, Any]:
+    """What a living worker said last, with its counts, and those of its log, as they stand now."""
+    assert member.state is not None
+    if member.board is None:
+        return member.state
+    counts, lost, written = member.board.counts(), member.board.lost(), member.board.written()
+    return {
+        **member.state,
+        "counts": counts.as_dict(),
+        "in_flight": max(0, counts.under_way),
+        "queue_records": max(0, _accepted(counts) - written - lost.total()),
+        "log_written": written,
+        "log_lost": dict(lost),
+    }
+
+
+def _accepted(counts: Conservation) -> int:
+    """How many exchanges went to the log."""
+    return counts.kept + sum(counts.incomplete.values())
+
+
 def _at_death(state: dict[str, Any], board: CountBoard) -> dict[str, Any]:
     """The last state of a worker that left no final counts, with the counts as they stood when it died.
 
@@ -292,7 +313,7 @@ def _at_death(state: dict[str, Any], board: CountBoard) -> dict[str, Any]:
     counts, lost, written = board.counts(), board.lost(), board.written()
     if counts.under_way > 0:
         counts.shed["worker_died"] += counts.under_way
-    waiting = min(counts.kept, counts.kept + sum(counts.incomplete.values()) - written - lost.total())
+    waiting = min(counts.kept, _accepted(counts) - written - lost.total())
     if waiting > 0:
         lost["worker_died"] += waiting
     return {**state, "counts": counts.as_dict(), "log_lost": dict(lost), "log_written": written}
