@@ -78,6 +78,17 @@ def test_a_unix_socket_left_by_a_killed_process_is_taken_over(tmp_path: Path) ->
     sock.close()
 
 
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_no_socket_stays_and_is_refused_as_a_listener(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "precious"
+    (tmp_path / "notes").write_text("do not lose me")
+    {"file": lambda: path.write_text("x"), "directory": path.mkdir, "link": lambda: path.symlink_to("notes")}[kind]()
+    with pytest.raises(BadInput, match="is there already and is no socket"):
+        bind(Address(path=str(path)), "--listen")
+    assert path.exists()
+    assert (tmp_path / "notes").read_text() == "do not lose me"
+
+
 def test_a_unix_socket_that_is_in_use_is_not_taken_over(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as used:
         used.bind(str(tmp_path / "in.sock"))

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import ssl
+import stat
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -250,6 +251,8 @@ def bind(address: Address, option: str, reuse_port: bool = False) -> list[socket
 
 
 def _bind_unix(path: str, option: str) -> socket.socket:
+    if _is_something_else(path):
+        raise BadInput(f"{option}: {path} is there already and is no socket; name a path that is free")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
@@ -259,6 +262,14 @@ def _bind_unix(path: str, option: str) -> socket.socket:
         sock.close()
         raise _cannot_listen(error, Address(path=path), option) from None
     return sock
+
+
+def _is_something_else(path: str) -> bool:
+    """Whether a file or directory has this name: the kernel says of it, too, that nobody answers there."""
+    try:
+        return not stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _remove_stale(path: str) -> None:
