@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ from diff.route import Routes
 from diff.rule_path import Documents
 from diff.rules import Rule, RuleBook
 from diff.settings import DiffConfig
-from diff.standing import Standing
+from diff.standing import Asked, Races, Standing
 from diff.subject import Subject
 from diff.timing import RouteTimes, Span
 from replay.outcome import Outcome, Performance
@@ -142,18 +143,21 @@ class Task:
 Watch = Callable[[PairFate], None]
 OptionsOf = Mapping[str, CompareOptions]
 """How outcomes of a route are compared; "" for a route that is not listed."""
+_Again = Callable[[int, Mapping[str, int]], frozenset[str]]
 
 
 class Share:
     """What one share of the sessions has shown, of every candidate, or what several shares have."""
 
-    __slots__ = ("candidates", "coverage", "ledger", "process", "recorded", "refusals", "wrote")
+    __slots__ = ("candidates", "coverage", "ledger", "process", "races", "recorded", "refusals", "wrote")
 
     def __init__(self, task: Task) -> None:
         self.ledger = Ledger(builds=task.subject.builds)
         self.coverage, self.refusals = CoverageCounter(), Refusals()
         self.recorded = 0
         self.wrote = False
+        # What sessions of other shares wrote is not seen here.
+        self.races = Races(unseen=task.count > 1)
         self.process = ProcessFacts()
         facts_max = max(_FACTS_MAX // task.count, _FACTS_A_SHARE_MIN)
         self.candidates = [
@@ -170,13 +174,17 @@ class Share:
             watch(PairFate("", performance, route, not_comparable=performance.skipped))
             return
         apart = options.get(route, options[""])
-        self.wrote = self.wrote or exchange.request.method not in SAFE_METHODS
+        asked = _asked(performance)
+        if exchange.request.method not in SAFE_METHODS:
+            self.wrote = True
+            self.races.write(asked)
         pair = Pair(performance, route, session, task.subject, apart, self.wrote, self.process)
         self.recorded += pair.has_recorded
         if exchange.response is not None and pair.current.response is not None:
             self.refusals.add(exchange.response.status, pair.current.response.status)
         for candidate in self.candidates:
-            _observe(candidate, pair, apart, watch)
+            again = functools.partial(candidate.standing.observe, asked=asked, races=self.races)
+            _observe(candidate, pair, apart, watch, again)
 
     def merge(self, other: Share) -> None:
         """Add another share of the same run; the order in which shares are added matters. `other` is used up."""
@@ -205,6 +213,14 @@ def observe_shares(task: Task, wanted: Sequence[int], watch: Watch | None = None
     return [shares[number] for number in wanted]
 
 
+def _asked(performance: Performance) -> Asked:
+    outcomes = performance.outcomes
+    return Asked(
+        min(one.planned_ns if one.sent_ns is None else one.sent_ns for one in outcomes),
+        max(one.end_ns for one in outcomes),
+    )
+
+
 def _nobody(_fate: PairFate) -> None:
     return None
 
@@ -218,7 +234,7 @@ def compare_options(config: DiffConfig) -> CompareOptions:
     )
 
 
-def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, watch: Watch) -> None:
+def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, watch: Watch, again: _Again) -> None:
     outcome = pair.performance.outcome_of(candidate.name)
     comparison = _compared(candidate, pair, outcome, options)
     if isinstance(comparison, str):
@@ -255,7 +271,7 @@ def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, wat
         explained=explained,
         only=only,
         unwitnessed=unwitnessed,
-        again=_again(candidate, pair, seen) if pair.wrote else frozenset(),
+        again=_told_before(again, pair, seen) if pair.wrote else frozenset(),
     )
     if apart and candidate.evidence.routes[pair.route].pairs <= _FEW_PAIRS:
         for path in pair.also_recorded(key.path for key in apart):
@@ -272,7 +288,7 @@ def _ids_given(candidate: CandidateShare, pair: Pair, outcome: Outcome) -> tuple
     return candidate.ids.compare(pair.route, mine, ids_in(outcome.response.headers), third, pair.current.end_ns)
 
 
-def _again(candidate: CandidateShare, pair: Pair, seen: Sequence[Seen]) -> frozenset[str]:
+def _told_before(again: _Again, pair: Pair, seen: Sequence[Seen]) -> frozenset[str]:
     """The places of the body at which the candidate shows what it showed before, since something was written."""
     request = pair.exchange.request
     found: dict[str, int] = {}
@@ -281,7 +297,7 @@ def _again(candidate: CandidateShare, pair: Pair, seen: Sequence[Seen]) -> froze
         if difference.place == "body":
             mark = mark_of((difference.path, difference.kind, repr(difference.left), repr(difference.right)))
             found[one.path] = mark ^ found.get(one.path, 0)
-    return candidate.standing.observe(mark_of((request.method, request.target, request.body)), found)
+    return again(mark_of((request.method, request.target, request.body)), found)
 
 
 def _compared(
