@@ -6,9 +6,10 @@ import concurrent.futures
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from capture.clock import Clock
 from capture.errors import RunFailed, UsageError
@@ -16,11 +17,14 @@ from replay.run_leash import Leash
 from replay.run_task import ShareTask, perform_task
 from replay.signals import handled
 
-__all__ = ["Perform", "cluster"]
+__all__ = ["NoWorkers", "Perform", "clock_offsets", "cluster", "perform_there", "settled"]
 
 _RETRIES = 2
 _LEAD_NS = 2_000_000_000
 _CONNECT_S = 10
+_LOOK_S = 2.0
+_NO_WORKERS_S = 60.0
+"""Longer than a worker that died takes to be started again."""
 
 
 Perform: TypeAlias = Callable[[ShareTask], tuple[list[dict[str, Any]], RunFailed | None]]
@@ -72,11 +76,59 @@ def _shares(client: Any, given: int, address: str) -> int:
     return given if given > 1 else len(workers)
 
 
+class NoWorkers(RunFailed):
+    """The cluster has lost all its workers, and none came back."""
+
+
+def clock_offsets(client: Any, addresses: Iterable[str], now_ns: Callable[[], int] = time.time_ns) -> dict[str, int]:
+    """How far the clock of each worker is ahead of this one, in ns, to about half of the time that asking took.
+
+    Those that could not be asked are missing.
+    """
+    found = {}
+    for address in addresses:
+        asked_ns = now_ns()
+        theirs = client.run(time.time_ns, workers=[address]).get(address)
+        if isinstance(theirs, int):
+            found[address] = theirs - (asked_ns + now_ns()) // 2
+    return found
+
+
+def perform_there(
+    task: ShareTask, index: int, count: int, start_ns: int, offsets_ns: Mapping[str, int]
+) -> dict[str, Any]:
+    """Perform one share on the schedule that begins at start_ns of the first process's clock.
+
+    offsets_ns: of the workers' clocks; one that came later has none, and a schedule of its own.
+    """
+    from distributed import get_worker
+
+    offset_ns = offsets_ns.get(get_worker().address)
+    return perform_task(task, index, count, None if offset_ns is None else start_ns + offset_ns)
+
+
+def settled(client: Any, future: Any, waiting: Callable[[], float] = time.monotonic) -> BaseException | None:
+    """Wait for a share; what it failed with, None where it did not.
+
+    NoWorkers where the cluster has had no workers for a minute. waiting: seconds of a clock that does not go back.
+    """
+    last = waiting()
+    while True:
+        try:
+            return cast("BaseException | None", future.exception(timeout=_LOOK_S))
+        except TimeoutError:
+            if client.scheduler_info(n_workers=-1)["workers"]:
+                last = waiting()
+            elif waiting() - last > _NO_WORKERS_S:
+                return NoWorkers(f"the cluster has had no workers for {_NO_WORKERS_S:.0f} s; start some, then --resume")
+
+
 def _perform(client: Any, task: ShareTask, count: int) -> tuple[list[dict[str, Any]], RunFailed | None]:
+    offsets_ns = clock_offsets(client, client.scheduler_info(n_workers=-1)["workers"])
     start_ns = Clock().now_ns() + _LEAD_NS
     futures = [
         client.submit(
-            perform_task, task, index, count, start_ns, pure=False, retries=_RETRIES,
+            perform_there, task, index, count, start_ns, offsets_ns, pure=False, retries=_RETRIES,
             key=f"understudy-{task.run_id}-{index}-{start_ns}",
         )
         for index in range(count)
@@ -85,7 +137,7 @@ def _perform(client: Any, task: ShareTask, count: int) -> tuple[list[dict[str, A
     error: RunFailed | None = None
     for index, future in enumerate(futures):
         try:
-            problem = future.exception()
+            problem = settled(client, future)
             if problem is None:
                 summaries.append(future.result())
         except (concurrent.futures.CancelledError, OSError, TimeoutError):
@@ -93,6 +145,9 @@ def _perform(client: Any, task: ShareTask, count: int) -> tuple[list[dict[str, A
         if problem is not None:
             said = " ".join(str(problem).split()) or type(problem).__name__
             error = RunFailed(f"share {index + 1} of {count} was not performed to its end: {said}")
+        if isinstance(problem, NoWorkers):
+            client.cancel(futures)
+            break
     return summaries, error
 
 

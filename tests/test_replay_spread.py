@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
 
 from capture.errors import RunFailed, UsageError
+from replay import spread
 from replay.builds import Build
 from replay.run import open_run
 from replay.run_replay import run_replay
@@ -102,6 +104,62 @@ def test_a_signal_ends_the_shares_wherever_they_are_and_the_run_can_be_resumed(
         assert again.returncode == 0, again.stderr
         assert len(server.requests) == 6000
     assert open_run(tmp_path / "run").ledger["answered"] == {"current": 3000, "candidate": 3000}
+
+
+def test_a_cluster_that_has_lost_all_its_workers_ends_the_run_which_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("replay.spread._NO_WORKERS_S", 0.5)
+    monkeypatch.setattr("replay.spread._LOOK_S", 0.5)
+    recorded = [exchange(n, get(f"/ok?{n}"), session=f"user-{n % 40}", took_ms=0.2) for n in range(3000)]
+    log = write_log(tmp_path / "log", recorded)
+    workers: list[subprocess.Popen[bytes]] = []
+    with (
+        serving() as server,
+        distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.Client(cluster.scheduler_address, set_as_default=False) as client,
+    ):
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
+        try:
+            for _ in range(2):  # without what would start another in the place of one that dies
+                workers.append(subprocess.Popen([*command, "--no-nanny", "--nthreads", "1", "--no-dashboard"]))
+            client.wait_for_workers(2, timeout=60)
+
+            def kill_all() -> None:
+                deadline = time.monotonic() + 60
+                while len(server.requests) < 100 and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                for worker in workers:
+                    worker.kill()
+
+            killer = threading.Thread(target=kill_all)
+            killer.start()
+            builds = [Build("current", "current", server.url), Build("candidate", "candidate", server.url)]
+            run = run_replay(ReplayConfig(rate=50.0, cluster=cluster.scheduler_address), log, builds, tmp_path / "run")
+            killer.join(60)
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait(20)
+    assert run.partial
+    assert "the cluster has had no workers" in run.manifest["partial_reason"]
+    assert run.ledger == run.count()
+
+
+def test_a_share_begins_by_the_clock_of_the_machine_that_it_is_performed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        def run(self, function: object, workers: list[str]) -> dict[str, object]:
+            return {"tcp://gone": "unreachable"} if workers == ["tcp://gone"] else {workers[0]: 3_600_000_000_000}
+
+    clock = iter([0, 10, 20, 30])
+    offsets = spread.clock_offsets(Client(), ["tcp://ahead", "tcp://gone"], lambda: next(clock))
+    assert offsets == {"tcp://ahead": 3_600_000_000_000 - 5}
+    begun = []
+    monkeypatch.setattr(spread, "perform_task", lambda task, index, count, start_ns: begun.append(start_ns) or {})
+    for address in ("tcp://ahead", "tcp://later"):
+        monkeypatch.setattr("distributed.get_worker", lambda address=address: types.SimpleNamespace(address=address))
+        spread.perform_there(None, 0, 2, 1_000, offsets)  # type: ignore[arg-type]
+    assert begun == [1_000 + 3_600_000_000_000 - 5, None]
 
 
 def test_more_shares_than_the_cluster_performs_at_once_are_refused(tmp_path: Path) -> None:
