@@ -37,6 +37,7 @@ _TYPES: Final = {
     ".xml": "application/xml",
     ".svg": "image/svg+xml",
     ".msgpack": "application/msgpack",
+    ".cbor": "application/cbor",
     ".pb": "application/x-protobuf",
     ".sse": "text/event-stream",
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from diff.body.binary import compare_binary, describe
+from diff.body.cbor import compare_cbor
 from diff.body.form import compare_form, compare_multipart
 from diff.body.html import compare_html
 from diff.body.json_parser import looks_like_json
@@ -157,6 +158,7 @@ _WAYS: Final[dict[Kind, _Compare]] = {
     "html": compare_html,
     "xml": compare_xml,
     "msgpack": _without_types(compare_messagepack),
+    "cbor": _without_types(compare_cbor),
     "protobuf": compare_protobuf,
     "grpc": _without_types(compare_grpc),
     "form": _without_types(compare_form),
@@ -165,7 +167,8 @@ _WAYS: Final[dict[Kind, _Compare]] = {
     "binary": _without_types(lambda left, right, collector, _: compare_binary(left, right, collector)),
 }
 _IN_CHARSETS: Final = frozenset({"html", "xml", "text"})
-_BYTES_WHEN_UNREADABLE: Final = frozenset({"multipart", "protobuf", "grpc", "msgpack"})
+_NO_TEXT: Final = frozenset({"binary", "protobuf", "grpc", "msgpack", "cbor"})
+_BYTES_WHEN_UNREADABLE: Final = frozenset({"multipart", "protobuf", "grpc", "msgpack", "cbor"})
 
 
 def _compare_as(
@@ -223,6 +226,6 @@ def _try_mislabelled(
 
 def _shown(body: bytes, content_type: str | None) -> Any:
     """A whole body as the value of a difference: short text as it is, else a description."""
-    if len(body) <= _SHOWN_BYTES_MAX and kind_of(content_type, body) not in ("binary", "protobuf", "grpc", "msgpack"):
+    if len(body) <= _SHOWN_BYTES_MAX and kind_of(content_type, body) not in _NO_TEXT:
         return decode_text(body, parse_content_type(content_type).charset)[0]
     return describe(body)

@@ -12,7 +12,19 @@ from diff.header_grammar import media_type as parse_media_type
 __all__ = ["ContentType", "Kind", "kind_of", "magic", "parse_content_type"]
 
 Kind = Literal[
-    "json", "ndjson", "events", "html", "xml", "form", "multipart", "text", "protobuf", "grpc", "msgpack", "binary"
+    "json",
+    "ndjson",
+    "events",
+    "html",
+    "xml",
+    "form",
+    "multipart",
+    "text",
+    "protobuf",
+    "grpc",
+    "msgpack",
+    "cbor",
+    "binary",
 ]
 
 
@@ -61,6 +73,8 @@ _EXACT: Final[dict[str, Kind]] = {
     "application/msgpack": "msgpack",
     "application/x-msgpack": "msgpack",
     "application/vnd.msgpack": "msgpack",
+    "application/cbor": "cbor",
+    "application/cbor-seq": "cbor",
     "application/javascript": "text",
     "application/x-javascript": "text",
     "application/ecmascript": "text",
@@ -80,6 +94,8 @@ _SUFFIXES: Final[dict[str, Kind]] = {
     "+proto": "protobuf",
     "+protobuf": "protobuf",
     "+msgpack": "msgpack",
+    "+cbor": "cbor",
+    "+cbor-seq": "cbor",
     "+yaml": "text",
 }
 _BINARY: Final = ("image/", "audio/", "video/", "font/")
