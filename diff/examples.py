@@ -14,6 +14,7 @@ __all__ = ["Example", "Examples"]
 _ELEMENTS_SHOWN = 3
 _MEMBERS_SHOWN = 2
 _SHOWN_CHARS_MAX = 200
+_BEFORE_CHARS = 20
 _PATH_CHARS_SHORT = 60
 _CHANGES_MAX = 4
 
@@ -100,14 +101,26 @@ class Examples:
 
 
 def _short_pair(left: Any, right: Any) -> tuple[Any, Any]:
-    """Both values in short; of two long lists, in another order say, some elements from where they part."""
+    """Both values in short; of two long texts, and lists, in another order say, a piece from where they part."""
+    if isinstance(left, str) and isinstance(right, str):
+        start = _parting(left, right)
+        if start >= _SHOWN_CHARS_MAX:
+            start -= _BEFORE_CHARS
+            return _short(f"…{left[start:]}"), _short(f"…{right[start:]}")
     short = _short(left), _short(right)
     if not all(isinstance(value, list | tuple) for value in (left, right)):
         return short
     if not all(isinstance(outline, str) for outline in short):
         return short
-    start = next((at for at, (mine, other) in enumerate(zip(left, right, strict=False)) if mine != other), 0)
+    start = _parting(left, right)
+    start = 0 if start == min(len(left), len(right)) else start
     return _from(left, start), _from(right, start)
+
+
+def _parting(left: Sequence[Any], right: Sequence[Any]) -> int:
+    """The first index at which they differ; the length of the shorter one where it is the beginning of the other."""
+    shorter = min(len(left), len(right))
+    return next((at for at in range(shorter) if left[at] != right[at]), shorter)
 
 
 def _from(values: Sequence[Any], start: int) -> list[Any]:

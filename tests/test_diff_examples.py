@@ -67,6 +67,19 @@ def test_merged_examples_are_those_of_both() -> None:
     assert [one.exchange for one in mine.of(KEY)] == ["mine", "theirs-0"]
 
 
+def test_of_two_long_texts_the_piece_is_shown_at_which_they_part() -> None:
+    examples = Examples(2)
+    examples.keep(KEY, "a", [changed("x" * 5000 + "old" + "y" * 500, "x" * 5000 + "new!" + "y" * 500)], apart=True)
+    examples.keep(KEY, "b", [changed("z" * 300, "z" * 300 + "!")], apart=True)
+    far, longer = examples.of(KEY)
+    assert far.left == "…" + "x" * 20 + "old" + "y" * 176 + "…"
+    assert far.right == "…" + "x" * 20 + "new!" + "y" * 175 + "…"
+    assert (longer.left, longer.right) == ("…" + "z" * 20, "…" + "z" * 20 + "!")
+    near = Examples(2)
+    near.keep(KEY, "c", [changed("a" + "x" * 300, "b" + "x" * 300)], apart=True)
+    assert near.of(KEY)[0].left == "a" + "x" * 199 + "…"
+
+
 def test_of_two_long_lists_the_elements_are_shown_at_which_they_part() -> None:
     examples = Examples(1)
     left, right = list(range(20)), [*range(10), 11, 10, *range(12, 20)]
