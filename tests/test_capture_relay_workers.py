@@ -115,10 +115,12 @@ def test_the_metrics_of_several_workers_are_those_of_this_moment(tmp_path: Path)
         relay.stop()
 
 
-def test_a_worker_that_is_killed_at_once_has_counted_every_exchange(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scribe", ["off", "on"])
+def test_a_worker_that_is_killed_at_once_has_counted_every_exchange(tmp_path: Path, scribe: str) -> None:
+    arguments = (*ARGUMENTS, "--scribe", scribe)
     with (
         nginx.serve(site(tmp_path)) as port,
-        relay_process(f"127.0.0.1:{port}", tmp_path / "log", *ARGUMENTS, environ=KEY) as relay,
+        relay_process(f"127.0.0.1:{port}", tmp_path / "log", *arguments, environ=KEY) as relay,
     ):
         admin = admin_of(relay)
         workers = children(relay)

@@ -36,9 +36,9 @@ _HEAD_BYTES = 1500
 _BATCH = 256
 _BREATH = 16
 _BREATH_S = 0.0005
-_HURRY = 4 * _BATCH
-"""While fewer exchanges wait, the thread rests after every few of them: it shares the interpreter with the traffic, and
-what it would take for a whole batch in one go is the delay of every request that comes meanwhile."""
+"""Where less than a batch waits, the thread rests after every few exchanges: it shares the interpreter with the
+traffic, and what it would take for all in one go is the delay of every request that comes meanwhile. Where more comes
+than that, throughput counts, and resting would cost too much of it."""
 _BACKOFF_MAX = 30
 _CLOSE_RETRIES = 3
 _SHIP_DRAIN_S = 30.0
@@ -301,8 +301,9 @@ class LogWriter:
         queue, records = self._queue, self._records
         if not records.is_open:
             records.flush()  # before anything leaves the queue: a write that cannot begin a segment holds nothing
+        gently = len(queue) < _BATCH
         while queue:
-            for _ in range(min(len(queue), _BREATH)):
+            for _ in range(min(len(queue), _BREATH if gently else _BATCH)):
                 exchange, size = queue.popleft()
                 self._taken_bytes += size
                 try:
@@ -316,7 +317,7 @@ class LogWriter:
             self._post()
             if time.monotonic() >= deadline:
                 return
-            if queue and len(queue) < _HURRY and not self._closing:
+            if gently and queue and not self._closing:
                 time.sleep(_BREATH_S)
 
     def _recover(self, error: OSError) -> bool:

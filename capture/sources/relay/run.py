@@ -10,7 +10,6 @@ import logging
 import resource
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
@@ -39,9 +38,6 @@ _TICK_S = 0.1
 _SLOW_TICKS = 10
 _SEAL_S = 30.0
 _GC_THRESHOLD = 50_000
-_SWITCH_S = 0.0002
-"""How long the log's thread may hold up the loop, which waits for the interpreter: Python's own five milliseconds are
-long for a client, and the thread has a batch of exchanges to encode several times a second."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,7 +87,6 @@ def run_relay(
     cannot be used.
     """
     raise_descriptor_limit()
-    sys.setswitchinterval(_SWITCH_S)
     clock = Clock()
     start = run.change_at(clock.now_ns())
     meta = {**_meta(run), **described(start)}

@@ -84,6 +84,7 @@ class Scribe:
         self._start = start
         self._counts: Callable[[], Conservation] = Conservation
         self._board: CountBoard | None = None
+        self._handed = self._handed_before = self._posted_lost = 0
         self._growth = Growth(self._settled_counts)
         self._telling = threading.Lock()
         self._lock = threading.Lock()
@@ -131,7 +132,7 @@ class Scribe:
         self._counts = counts
 
     def tell(self, board: CountBoard) -> None:
-        """As `LogWriter.tell`, as often as the other process says it."""
+        """As `LogWriter.tell`, but what was handed over counts as written: the other process writes it in any case."""
         self._board = board
 
     def settle(self, counts: Conservation) -> None:
@@ -302,8 +303,9 @@ class Scribe:
                 life.ready = True
                 self._begin(life)
             if self._board is not None:
-                log = self.stats()
-                self._board.log(log.written, log.lost)
+                lost = self.stats().lost
+                self._posted_lost = sum(lost.values())
+                self._board.log(self._handed - self._posted_lost, lost)
             if told.ended:
                 return True
             if time.monotonic() >= told_s + _COUNTS_S:
@@ -347,6 +349,9 @@ class Scribe:
                     life.channel.sendall(data)
             except OSError:
                 return  # it is gone, as the listening thread finds out
+            self._handed += sum(isinstance(item, bytes) for item in items)
+            if self._board is not None:
+                self._board.log(self._handed - self._posted_lost, {})
             self._sending_ns = before_ns + time.thread_time_ns()
             if isinstance(items[-1], tuple) and items[-1][0] == END:
                 return
@@ -362,6 +367,8 @@ class Scribe:
                     if self._reason is None:
                         self._reason = "scribe_died"
             life.out.clear()
+            # Of what this process was given nothing waits any more: it is written or lost.
+            self._handed = self._handed_before = self._handed_before + life.accepted
             self._before = _summed(before, told)
         with contextlib.suppress(OSError):
             life.channel.shutdown(socket.SHUT_RDWR)

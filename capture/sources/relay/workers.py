@@ -106,7 +106,7 @@ class Fleet:
 
     def state(self) -> dict[str, Any]:
         """The states of all workers, and of those that died, as one."""
-        states = [_as_now(member) for member in self._members if member.state is not None]
+        states = [_as_now(member, self.run.scribe) for member in self._members if member.state is not None]
         total = merge([*self._buried, *states])
         total["reload_failed"] = int(self._reload_failed or any(state["reload_failed"] for state in states))
         return total
@@ -235,7 +235,7 @@ class Fleet:
         board, member.board = member.board, None
         assert board is not None
         if state is not None:
-            state = _at_death(state, board) if final is None else _at_end(state, final)
+            state = _at_death(state, board, self.run.scribe) if final is None else _at_end(state, final)
             self._buried.append({**state, **dict.fromkeys(_OF_THE_LIVING, 0), "guard_reasons": {}})
             self._buried[:] = [merge(self._buried)]
             final = final or _settled(state)
@@ -283,20 +283,18 @@ class Fleet:
             member.error = kinds.get(message["kind"], RunFailed)(message["error"])
 
 
-def _as_now(member: _Member) -> dict[str, Any]:
-    """What a living worker said last, with its counts, and those of its log, as they stand now."""
+def _as_now(member: _Member, scribe: bool) -> dict[str, Any]:
+    """What a living worker said last, with its counts, and those of its log, as they stand now; a scribe's log is that
+    of another process."""
     assert member.state is not None
     if member.board is None:
         return member.state
     counts, lost, written = member.board.counts(), member.board.lost(), member.board.written()
-    return {
-        **member.state,
-        "counts": counts.as_dict(),
-        "in_flight": max(0, counts.under_way),
-        "queue_records": max(0, _accepted(counts) - written - lost.total()),
-        "log_written": written,
-        "log_lost": dict(lost),
-    }
+    now = {**member.state, "counts": counts.as_dict(), "in_flight": max(0, counts.under_way)}
+    if not scribe:
+        now["queue_records"] = max(0, _accepted(counts) - written - lost.total())
+        now |= {"log_written": written, "log_lost": dict(lost)}
+    return now
 
 
 def _accepted(counts: Conservation) -> int:
@@ -304,11 +302,10 @@ def _accepted(counts: Conservation) -> int:
     return counts.kept + sum(counts.incomplete.values())
 
 
-def _at_death(state: dict[str, Any], board: CountBoard) -> dict[str, Any]:
+def _at_death(state: dict[str, Any], board: CountBoard, scribe: bool) -> dict[str, Any]:
     """The last state of a worker that left no final counts, with the counts as they stood when it died.
 
-    What was under way or waited for the log is lost. What a scribe had not said within its last tenth of a second is
-    taken as lost, too, though it still writes what has reached it: it alone knows how much that is.
+    What was under way, or waited for the log or to be handed to a scribe, is lost.
     """
     counts, lost, written = board.counts(), board.lost(), board.written()
     if counts.under_way > 0:
@@ -316,7 +313,8 @@ def _at_death(state: dict[str, Any], board: CountBoard) -> dict[str, Any]:
     waiting = min(counts.kept, _accepted(counts) - written - lost.total())
     if waiting > 0:
         lost["worker_died"] += waiting
-    return {**state, "counts": counts.as_dict(), "log_lost": dict(lost), "log_written": written}
+    log_written = state["log_written"] if scribe else written
+    return {**state, "counts": counts.as_dict(), "log_lost": dict(lost), "log_written": log_written}
 
 
 def _at_end(state: dict[str, Any], final: Conservation) -> dict[str, Any]:
