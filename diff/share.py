@@ -264,7 +264,7 @@ def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, wat
         seen,
         witness,
         exchange=pair.exchange.id,
-        session=pair.session,
+        session=_session_of(pair),
         weight=pair.weight,
         position=pair.performance.position,
         facts=pair.facts,
@@ -278,6 +278,12 @@ def _observe(candidate: CandidateShare, pair: Pair, options: CompareOptions, wat
             candidate.evidence.paths[GroupKey(pair.route, path)].recorded += 1
     candidate.cascades.note(pair.exchange.id, outcome, apart)
     watch(PairFate(candidate.name, pair.performance, pair.route, shown, explained, options=options))
+
+
+def _session_of(pair: Pair) -> int:
+    """The session as evidence: a log that is performed again shows anew what each of its sessions does."""
+    iteration = pair.performance.iteration
+    return zlib.crc32(b"%d" % iteration, pair.session) if iteration else pair.session
 
 
 def _ids_given(candidate: CandidateShare, pair: Pair, outcome: Outcome) -> tuple[Sequence[Seen], Sequence[Seen]]:

@@ -16,7 +16,7 @@ from diff.report.json import as_json
 from diff.settings import DiffConfig
 from diff.subject import Subject
 from replay.outcome import Binding, Performance
-from tests.support.defects import DEFECTS, Planted, header, on, put
+from tests.support.defects import DEFECTS, Planted, header, on, put, status
 from tests.support.judging import judged, told
 from tests.support.service import Answer, Call, run
 
@@ -374,3 +374,13 @@ def test_a_segment_that_was_bound_to_an_earlier_answer_is_an_identifier_in_the_n
     subject = Subject(lambda: performances, current="current", candidates=["candidate"], reference="reference")
     routes, _ = learn_routes(subject, DiffConfig())
     assert routes.of("GET", "/b/abcd5") == "GET /b/{token}"
+
+
+@pytest.mark.parametrize(("loops", "verdict"), [(1, "inconclusive"), (4, "hold")])
+def test_a_rare_error_of_a_route_of_many_sessions_is_decided_by_repeating_the_log(loops: int, verdict: str) -> None:
+    rare = status(410, when=lambda call: call.number in (40, 90, 140))
+    once = list(run(1, requests=400, sessions=100, defect=rare))
+    performances = [
+        msgspec.structs.replace(one, iteration=loop, position=one.position) for loop in range(loops) for one in once
+    ]
+    assert judged(performances, timing=False).verdict == verdict
