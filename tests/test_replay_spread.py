@@ -38,7 +38,7 @@ def test_a_worker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     with (
         serving() as server,
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", silence_logs=50
         ) as cluster,
     ):
         pids = [worker.process.pid for worker in cluster.workers.values()]
@@ -72,7 +72,7 @@ def test_a_signal_ends_the_shares_wherever_they_are_and_the_run_can_be_resumed(
     with (
         serving() as server,
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", silence_logs=50
         ) as cluster,
     ):
         # The workers have another working directory than the command, whose paths are relative.
@@ -116,7 +116,7 @@ def test_a_cluster_that_has_lost_all_its_workers_ends_the_run_which_can_be_resum
     workers: list[subprocess.Popen[bytes]] = []
     with (
         serving() as server,
-        distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
         distributed.Client(cluster.scheduler_address, set_as_default=False) as client,
     ):
         command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address]
@@ -166,7 +166,9 @@ def test_more_shares_than_the_cluster_performs_at_once_are_refused(tmp_path: Pat
     log = write_log(tmp_path / "log", [exchange(0, get("/ok"))])
     with (
         serving() as server,
-        distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster,
     ):
         builds = [Build("current", "current", server.url), Build("candidate", "candidate", server.url)]
         with pytest.raises(UsageError, match="--workers 2: the workers of the cluster have 1 threads"):
