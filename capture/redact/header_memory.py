@@ -97,6 +97,10 @@ class HeaderMemory:
                 self._rows[names] = row
         return row
 
+    def all_known(self, headers: Headers) -> bool:
+        """True where every field was there before and was kept."""
+        return self._clean.issuperset(headers)
+
     def known(self, headers: Headers, row: Row) -> bool:
         """True where every field that is watched is known to be nobody's secret."""
         return row.watched is None or self._clean.issuperset(row.watched(headers))

@@ -31,6 +31,8 @@ _WORK_MAX = 100_000
 _WORK_LEFT = 20_000
 """What headers and the other body may still take where one body has spent the budget."""
 _GZIP_MAGIC = b"\x1f\x8b\x08"
+_WORD_MAX = 12
+"""Methods and reasons that are longer are searched."""
 _CLEAN_TARGETS_MAX = 2048
 _CLEAN_LENGTH_MAX = 512
 _CLEAN_BODIES_MAX = 512
@@ -77,7 +79,7 @@ class Redactor:
 
     def redact(self, exchange: Exchange) -> Exchange:
         """The same exchange without secrets; the same object where it has none or the mode is "off"."""
-        if self._rules.mode == "off":
+        if self._rules.mode == "off" or self._is_known(exchange):
             return exchange
         found = self._found()
         notes: list[str] = []
@@ -89,12 +91,12 @@ class Redactor:
         made = self._message(request, asked, found, notes)
         if target is not request.target:
             made = msgspec.structs.replace(made, target=target)
-        if len(request.method) > 12:
+        if len(request.method) > _WORD_MAX:
             made = msgspec.structs.replace(made, method=found.scrub(request.method, "method"))
         if response is not None and answered is not None:
             found.side = "response"
             made_response: Response | None = self._message(response, answered, found, notes)
-            if made_response is not None and len(response.reason) > 12:
+            if made_response is not None and len(response.reason) > _WORD_MAX:
                 made_response = msgspec.structs.replace(made_response, reason=found.scrub(response.reason, "reason"))
         else:
             made_response = None
@@ -113,6 +115,26 @@ class Redactor:
             redacted=exchange.redacted + found.redacted(),
             notes=exchange.notes + tuple(notes),
         )
+
+    def _is_known(self, exchange: Exchange) -> bool:
+        """True where every part of it was there before and was kept: health checks, one page asked for again."""
+        request, response = exchange.request, exchange.response
+        return (
+            request.target in self._clean_targets
+            and not (self._known and _LONG_PART.search(request.target))
+            and len(request.method) <= _WORD_MAX
+            and self._is_known_message(request)
+            and (response is None or (len(response.reason) <= _WORD_MAX and self._is_known_message(response)))
+        )
+
+    def _is_known_message(self, message: Request | Response) -> bool:
+        headers = message.headers
+        if message.trailers or not self._headers.all_known(headers):
+            return False
+        if not message.body:
+            return True
+        row = self._headers.row(headers)
+        return not row.coded and (row.content_type(headers), message.body) in self._clean_bodies
 
     def _found(self) -> Found:
         """An empty collector: that of the last exchange, where it stayed empty."""
