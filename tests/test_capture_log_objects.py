@@ -259,6 +259,8 @@ def test_a_store_that_refuses_is_asked_again_and_nothing_is_shipped_twice(
     put = ObjectStore.put
 
     def flaky(self: ObjectStore, path: Path) -> None:
+        if path.parent != tmp_path:  # a shipper of an earlier test that has not given up yet
+            raise OSError("not asked")
         if failures:
             raise failures.pop()
         shipped.append(path.name)
