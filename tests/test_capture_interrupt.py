@@ -58,6 +58,7 @@ def test_in_another_thread_nothing_is_changed() -> None:
 
 _INTERRUPTED = """
 import builtins, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as at a terminal; in the background it may be ignored
 real = builtins.__import__
 def counted(name, *args, **kwargs):
     if name == {module!r}:
@@ -81,6 +82,7 @@ def test_a_command_that_cleans_up_is_interrupted_by_an_exception() -> None:
     program = (
         "import signal\nfrom capture.cli import Command\nfrom capture.interrupt import ends_the_process\n"
         "def interrupt():\n    signal.raise_signal(signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "ends_the_process()\nCommand('x', callback=interrupt).main([])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
