@@ -111,3 +111,15 @@ def test_garbage_is_read_or_refused(data: bytes) -> None:
         parse_cbor(data)
     except Unreadable:
         pass
+
+
+def test_an_integer_of_more_digits_than_python_writes_is_compared_and_shown_as_its_bytes() -> None:
+    def big(tag: int, byte: bytes) -> bytes:
+        return bytes((0xC0 + tag, 0x59)) + (3000).to_bytes(2, "big") + byte * 3000
+
+    for tag in (2, 3):
+        ours, theirs = parse_cbor(big(tag, b"\x01") + big(tag, b"\x02"))
+        assert (ours, theirs) == ({f"#tag {tag}": b"\x01" * 3000}, {f"#tag {tag}": b"\x02" * 3000})
+    [members] = parse_cbor(b"\xa1" + big(2, b"\x01") + b"\x05")  # as the key of a map, which is told by its repr
+    assert list(members.values()) == [5]
+    assert all(isinstance(key, str) for key in members)

@@ -20,6 +20,8 @@ _WORDS: Final[dict[int, Any]] = {0xF4: False, 0xF5: True, 0xF6: None}
 _FLOATS: Final = {0xF9: ">e", 0xFA: ">f", 0xFB: ">d"}
 _BIG, _BIG_NEGATIVE, _UUID = 2, 3, 37
 _UUID_BYTES: Final = 16
+_BIG_BYTES_MAX: Final = 1024
+"""Python writes no integer of more than 4,300 digits, which a longer one may have."""
 
 
 def compare_cbor(left: bytes, right: bytes, collector: Collector, options: CompareOptions) -> None:
@@ -42,9 +44,9 @@ def compare_cbor(left: bytes, right: bytes, collector: Collector, options: Compa
 def parse_cbor(body: bytes) -> list[Any]:
     """The values that stand one after the other in the body. Raises Unreadable.
 
-    How an integer, a float or a length was written says nothing. Big integers are integers, UUIDs text with its dashes,
-    what has another tag stands under "#tag NUMBER", simple values without a meaning under "#simple". Keys of maps as in
-    MessagePack; text that is not UTF-8 keeps its bytes as lone surrogates.
+    How an integer, a float or a length was written says nothing. Big integers of up to 1,024 bytes are integers, UUIDs
+    text with its dashes, what has another tag stands under "#tag NUMBER", simple values without a meaning under
+    "#simple". Keys of maps as in MessagePack; text that is not UTF-8 keeps its bytes as lone surrogates.
     """
     values: list[Any] = []
     at = 0
@@ -120,9 +122,9 @@ def _map(keys: list[Any], values: list[Any]) -> dict[Any, Any]:
 
 def _tagged(tag: int, value: Any) -> Any:
     if isinstance(value, bytes):
-        if tag == _BIG:
+        if tag == _BIG and len(value) <= _BIG_BYTES_MAX:
             return int.from_bytes(value, "big")
-        if tag == _BIG_NEGATIVE:
+        if tag == _BIG_NEGATIVE and len(value) <= _BIG_BYTES_MAX:
             return -1 - int.from_bytes(value, "big")
         if tag == _UUID and len(value) == _UUID_BYTES:
             return str(uuid.UUID(bytes=value))
